@@ -1,0 +1,50 @@
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-slow lint format clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+IS_PYTHON_311 := import sys; sys.exit(sys.version_info[:2] != (3, 11))
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+venv: $(STAMP) ## Create .venv with everything needed, again when dependencies changed
+
+$(STAMP): setup.py pyproject.toml keras_spp/version.py
+	@if ! $(BIN)/python -c 'import pip; $(IS_PYTHON_311)' 2>/dev/null; then \
+	  for python in python3.11 python3; do \
+	    if $$python -c 'import ensurepip, venv; $(IS_PYTHON_311)' 2>/dev/null; then break; fi; python=; \
+	  done; \
+	  if [ -z "$$python" ]; then \
+	    echo "keras-spp needs Python 3.11 with venv, which neither python3.11 nor python3 provides: install it." >&2; \
+	    exit 1; \
+	  fi; \
+	  $$python -m venv --clear $(VENV) || exit 1; \
+	fi
+	@echo "Installing keras-spp and its dependencies into $(VENV) (takes a minute or more)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,datasets]'
+	@touch $@
+
+demo: $(STAMP) ## Train, prune, shrink, export and time a network [DATASET=... DATA_DIR=... MODEL=...]
+	@$(BIN)/python examples/demo.py $(if $(DATASET),--dataset '$(DATASET)') \
+	  $(if $(DATA_DIR),--data-dir '$(DATA_DIR)') $(if $(MODEL),--model '$(MODEL)')
+
+test: $(STAMP) ## Run the tests
+	$(BIN)/python -m pytest -n 2
+
+test-slow: $(STAMP) ## Run the slow tests, one at a time because some measure time
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP) ## Check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy keras_spp
+
+format: $(STAMP) ## Fix style and format where that can be done automatically
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove caches and build products (not .venv)
+	rm -rf build dist ./*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,64 @@
+"""Metadata and dependencies of keras-spp; tool configuration lives in pyproject.toml."""
+
+import runpy
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+# Run the file instead of importing the package: TensorFlow is not installed at build time.
+VERSION = runpy.run_path(str(ROOT / "keras_spp" / "version.py"))
+
+INSTALL_REQUIRES = [
+    *(name + bounds for name, bounds in VERSION["STACK"].items()),
+    "ai-edge-litert>=2.3,<2.4",
+    "click>=8.1,<9",
+    "numpy>=2.0,<3",
+    "packaging>=24,<27",
+    "rich>=13.7,<16",
+    "scipy>=1.13,<2",  # 1.13 is the first built against NumPy 2
+]
+
+DATASETS = ["tensorflow-datasets>=4.9.10,<4.10"]
+VISION = ["keras-cv>=0.9,<0.10"]
+REPORT = ["matplotlib>=3.9,<4", "pandas>=2.2.2,<4"]
+DEV = [
+    *REPORT,
+    "hypothesis>=6.100,<7",
+    "mypy>=2.4,<3",
+    "pytest>=9.0,<10",
+    "pytest-xdist>=3.6,<4",
+    "ruff>=0.17.5,<0.18",  # formatting may change between minor versions
+    "scikit-learn>=1.5,<2",
+]
+
+setup(
+    name="keras-spp",
+    version=VERSION["__version__"],
+    description="Structured Probabilistic Pruning: smaller, faster tf_keras networks",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11,<3.12",
+    packages=find_packages(include=["keras_spp", "keras_spp.*"]),
+    package_data={"keras_spp": ["py.typed"]},
+    install_requires=INSTALL_REQUIRES,
+    extras_require={
+        "datasets": DATASETS,
+        "vision": VISION,
+        "report": REPORT,
+        "dev": DEV,
+        "all": [*DATASETS, *VISION, *DEV],
+    },
+    entry_points={"console_scripts": ["keras-spp = keras_spp.cli:main"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)

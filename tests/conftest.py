@@ -1,0 +1,39 @@
+"""Runs before any test module: environment first, then TensorFlow."""
+
+import os
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+
+from pathlib import Path
+
+import hypothesis
+import pytest
+import tensorflow as tf
+import tf_keras
+
+# Share the cores among the xdist workers: by default each would start one thread per core.
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if WORKERS > 1:
+    tf.config.threading.set_intra_op_parallelism_threads(max(1, (os.cpu_count() or 1) // WORKERS))
+
+# TensorFlow traces on the first example, which makes any deadline meaningless.
+hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("default")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_keras_session():
+    """Makes automatic layer names, and the global state behind them, independent of test order."""
+    yield
+    tf_keras.backend.clear_session()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder with cifar10/ and models/, for tests on a real network."""
+    if "KERAS_SPP_DATA" not in os.environ:
+        pytest.skip("KERAS_SPP_DATA is not set")
+    path = Path(os.environ["KERAS_SPP_DATA"])
+    assert path.is_dir(), f"KERAS_SPP_DATA={path} is not a folder"
+    return path
