@@ -1,0 +1,96 @@
+"""Writing files so that a failure never leaves half of one behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary path that becomes `path` when the block succeeds.
+
+    The temporary file lies beside `path`, has its suffix (many writers choose the format by it)
+    and exists already when the block starts, so a folder that cannot be written is reported
+    before any slow work. Other processes see either the previous file or the new one, whole.
+    A symbolic link is followed: the file it points to is replaced, not the link.
+
+    Args:
+        path: Where the file should end up; its folder must exist.
+
+    Yields:
+        The path of an empty temporary file to write to.
+
+    Raises:
+        TypeError: If `path` is not a string or a path.
+        FileNotFoundError: If the folder of `path` does not exist.
+        NotADirectoryError: If the folder of `path` is a file.
+        IsADirectoryError: If `path` is a folder.
+        PermissionError: If the folder does not permit writing.
+        OSError: If the system refuses for another reason.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> target = pathlib.Path(tempfile.mkdtemp(), "numbers.txt")
+        >>> with atomic_path(target) as temporary:
+        ...     _ = temporary.write_text("1 2 3")
+        >>> target.read_text()
+        '1 2 3'
+    """
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise TypeError(f"`path` must name a file (str or os.PathLike) but is {path!r}.")
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{uuid.uuid4().hex[:12]}{target.suffix}")
+    with _explained(path, target):
+        _check_replaceable(target)
+        # Plain open() permissions: unlike the files of tempfile, the result is not private.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        yield temporary
+        with _explained(path, target):
+            os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _check_replaceable(target: Path) -> None:
+    """Refuses what must not be replaced by a file: a folder, a device, a pipe."""
+    if target.is_dir():
+        raise IsADirectoryError
+    if target.exists() and not target.is_file():
+        raise OSError(None, "it is a device or a pipe, not a file")
+
+
+@contextlib.contextmanager
+def _explained(path: str | os.PathLike[str], target: Path) -> Iterator[None]:
+    """Turns the system's errors into one sentence each that names the argument and the remedy."""
+    received, folder = repr(os.fspath(path)), repr(str(target.parent))
+    try:
+        yield
+    except IsADirectoryError as error:
+        raise IsADirectoryError(
+            f"`path` must name a file but {received} is a folder: add a file name to it."
+        ) from error
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"`path` is {received} but the folder {folder} does not exist: create it first."
+        ) from error
+    except NotADirectoryError as error:
+        raise NotADirectoryError(
+            f"`path` is {received} but {folder} is not a folder: choose another place."
+        ) from error
+    except PermissionError as error:
+        raise PermissionError(
+            f"`path` is {received} but the folder {folder} does not permit writing: change its "
+            "permissions or choose another place."
+        ) from error
+    except OSError as error:
+        raise OSError(
+            f"`path` is {received}, which cannot be written ({error.strerror or error}): choose "
+            "another place."
+        ) from error
