@@ -1,0 +1,43 @@
+"""Structured Probabilistic Pruning (Wang et al., BMVC 2018) for tf_keras models.
+
+pruned = spp.prune(model, target_speedup=2.0)
+pruned.compile(...); pruned.fit(data, callbacks=[spp.SPPCallback()])
+small = spp.shrink(pruned)
+spp.export_tflite(small, "small.tflite")
+spp.benchmark({"dense": "dense.tflite", "small": "small.tflite"})
+"""
+
+from keras_spp import compat
+
+compat.check_stack()
+
+from keras_spp.allocation import Allocation, Uniform  # noqa: E402
+from keras_spp.benchmark import benchmark  # noqa: E402
+from keras_spp.callback import SPPCallback  # noqa: E402
+from keras_spp.export import export_tflite  # noqa: E402
+from keras_spp.layers import PrunableConv2D  # noqa: E402
+from keras_spp.prune import prune  # noqa: E402
+from keras_spp.pruner import Progress, Pruner  # noqa: E402
+from keras_spp.report import Analysis, analyze  # noqa: E402
+from keras_spp.rules import rule  # noqa: E402
+from keras_spp.schedule import SPPSchedule  # noqa: E402
+from keras_spp.shrink import shrink  # noqa: E402
+from keras_spp.version import __version__  # noqa: E402
+
+__all__ = [
+    "Allocation",
+    "Analysis",
+    "Progress",
+    "PrunableConv2D",
+    "Pruner",
+    "SPPCallback",
+    "SPPSchedule",
+    "Uniform",
+    "__version__",
+    "analyze",
+    "benchmark",
+    "export_tflite",
+    "prune",
+    "rule",
+    "shrink",
+]

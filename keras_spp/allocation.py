@@ -1,0 +1,146 @@
+"""From a target for the whole network to a goal for each set of groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from keras_spp.channels import Reason
+from keras_spp.cost import model_macs
+from keras_spp.groups import Groups, GroupSet
+
+
+class Allocation(Protocol):
+    """How strongly each set is pruned, as a function of one strength for the whole network.
+
+    `spp.prune` raises the strength until the network meets its target; the ratios must not fall
+    when it rises.
+    """
+
+    def prepare(self, groups: Groups, representative_data: Any) -> None:
+        """Called once before `ratios`, with what the user gave as representative data."""
+
+    def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:
+        """Pruning ratio in [0, 1] for each set at a strength in [0, 1]."""
+
+
+class Uniform:
+    """The same ratio everywhere.
+
+    Example:
+        >>> Uniform().ratios([None, None], 0.5)
+        [0.5, 0.5]
+    """
+
+    def prepare(self, groups: Groups, representative_data: Any) -> None:
+        """Nothing to prepare: a uniform ratio looks at no data."""
+
+    def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:
+        """The strength itself."""
+        return [strength] * len(sets)
+
+
+def goal(size: int, ratio: float, round_to: int) -> int:
+    """Groups to prune so that the survivors are a multiple of `round_to`, never fewer.
+
+    Args:
+        size: Number of groups.
+        ratio: Pruning ratio in [0, 1].
+        round_to: Survivors are rounded up to a multiple of it, at most to all of them.
+
+    Returns:
+        A count in [0, size - round_to] (0 for sets smaller than `round_to`).
+
+    Example:
+        >>> goal(64, 0.5, 8), goal(20, 0.5, 8), goal(4, 0.9, 8)
+        (32, 4, 0)
+    """
+    survivors = size - int(np.ceil(ratio * size - 1e-9))
+    rounded = max(-(-survivors // round_to), 1) * round_to
+    return size - min(rounded, size)
+
+
+def set_goals(groups: Groups, ratios: list[float], round_to: int) -> None:
+    """Gives every set its goal."""
+    for entry, ratio in zip(groups.sets, ratios, strict=True):
+        entry.goal = goal(entry.size, ratio, round_to)
+
+
+def meet_ratio(groups: Groups, ratio: float, allocation: Allocation, round_to: int) -> None:
+    """Goals for one pruning ratio."""
+    set_goals(groups, allocation.ratios(groups.sets, ratio), round_to)
+
+
+def meet_ratios(groups: Groups, ratios: Mapping[str, float], round_to: int) -> None:
+    """Goals for ratios given layer by layer; layers that are not named are not pruned.
+
+    Raises:
+        ValueError: For a name that is no layer with groups of its own, or for layers that share
+            channels and got different ratios.
+    """
+    for name in ratios:
+        if not any(name in entry.layers for entry in groups.sets):
+            raise ValueError(f"pruning_ratio: {_why_not(groups, name)}")
+    wanted = []
+    for entry in groups.sets:
+        given = {name: ratios[name] for name in entry.layers if name in ratios}
+        if len(set(given.values())) > 1:
+            raise ValueError(
+                f"pruning_ratio: these layers share their channels and need one ratio, "
+                f"received {given}."
+            )
+        wanted.append(next(iter(given.values()), 0.0))
+    set_goals(groups, wanted, round_to)
+
+
+def _why_not(groups: Groups, name: str) -> str:
+    axes = [axis for axis in groups.classes.channels.axes.values() if axis.layer.name == name]
+    prunable = sorted({layer for entry in groups.sets for layer in entry.layers})
+    listed = f"layers that can be pruned: {prunable}"
+    if not axes:
+        return f"no layer with channels is called {name!r}; {listed}."
+    written = [axis for axis in axes if axis.role == "writes"] or axes
+    found = groups.classes.reasons.get(int(groups.classes.of(written[0])[0]))
+    reason, detail = found or (Reason.UNREAD, "")
+    where = f" ({detail})" if detail else ""
+    return f"the layer {name!r} cannot be pruned because of: {reason}{where}; {listed}."
+
+
+def meet_speedup(groups: Groups, target: float, allocation: Allocation, round_to: int) -> None:
+    """The weakest goals that reach a speedup in MACs.
+
+    Bisects the strength, then gives back to one set after another whatever the target does not
+    need, so that the target is reached when the last set reaches its goal, not before.
+
+    Raises:
+        ValueError: If even the strongest pruning does not reach it; says how far one can go.
+    """
+    dense = model_macs(groups.classes)
+
+    def speedup(strength: float) -> float:
+        set_goals(groups, allocation.ratios(groups.sets, strength), round_to)
+        return dense / groups.macs()
+
+    largest = speedup(1.0)
+    if largest < target:
+        raise ValueError(
+            f"target_speedup: {target:g} is out of reach, the largest possible for this model "
+            f"with round_to={round_to} and granularity={groups.granularity!r} is "
+            f"{np.floor(largest * 100) / 100:g}; spp.analyze(model) shows which layers cannot be "
+            f"pruned and why."
+        )
+    low, high = 0.0, 1.0
+    for _ in range(24):
+        middle = (low + high) / 2
+        low, high = (low, middle) if speedup(middle) >= target else (middle, high)
+    speedup(high)
+    for entry in sorted(groups.sets, key=lambda entry: -entry.goal / entry.size):
+        while entry.goal > 0:
+            kept = entry.goal
+            # Survivors go up to the next multiple of round_to.
+            entry.goal = max(0, entry.size - ((entry.size - kept) // round_to + 1) * round_to)
+            if dense / groups.macs() < target:
+                entry.goal = kept
+                break

@@ -1,0 +1,175 @@
+"""`spp.prune`: wraps what can be pruned and decides how much of it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import tf_keras as keras
+
+from keras_spp import allocation as allocating
+from keras_spp.compat import require_tf_keras_model
+from keras_spp.graph import clone_layer, copy_weights, find_channels, layers, rebuild
+from keras_spp.groups import GRANULARITIES, Groups
+from keras_spp.pruner import Pruner
+from keras_spp.schedule import SPPSchedule
+from keras_spp.wrapper import PruneLowMagnitude, PruneSPP, host
+
+
+def prune(
+    model: keras.Model,
+    pruning_ratio: float | Mapping[str, float] | None = None,
+    *,
+    target_speedup: float | None = None,
+    granularity: str = "channel",
+    schedule: SPPSchedule | None = None,
+    policy: Any = None,
+    allocation: allocating.Allocation | None = None,
+    round_to: int = 8,
+    seed: int = 0,
+    representative_data: Any = None,
+) -> keras.Model:
+    """Prepares a model for Structured Probabilistic Pruning (Wang et al., BMVC 2018).
+
+    The result trains like the model, but drops groups of weights at random; `fit` with
+    `spp.SPPCallback` moves the probabilities until the target is met and then fine-tunes.
+
+    Args:
+        model: A built functional or Sequential tf_keras model. It is not modified.
+        pruning_ratio: Share of groups to prune, in [0, 1): one number for all layers or a dict
+            from layer name to ratio. With "channel" a layer's ratio is that of its filters
+            (layers whose outputs are added share one), with "column" that of its columns.
+            Layers that a dict does not name are not pruned.
+        target_speedup: Instead: dense MACs over remaining MACs, at least 1.
+        granularity: "channel" (all weights that read one channel, in every layer: the network
+            becomes physically smaller) or "column" (one kernel position of one input channel,
+            the paper's own; convolutions only).
+        schedule: An `SPPSchedule`; None takes the default one, whose frequency is chosen from
+            the steps that `fit` will run.
+        policy: A tfmot `PruningPolicy`: layers whose kernel it refuses keep it whole.
+        allocation: How a target is spread over layers; None for `spp.Uniform()`.
+        round_to: Survivors of a set are rounded up to a multiple of this, and are never fewer.
+        seed: Decides all masks.
+        representative_data: Batches for allocations that look at data; `Uniform` does not.
+
+    Returns:
+        A new model with its own weights, not compiled.
+
+    Raises:
+        TypeError: If `model` is no tf_keras model or an argument has the wrong type.
+        ValueError: If an argument is outside its range, the target is out of reach, the model
+            is pruned already, has nothing to prune or has weights that are not finite.
+
+    Example:
+        >>> import tf_keras as keras
+        >>> model = keras.Sequential([
+        ...     keras.Input((8, 8, 3)), keras.layers.Conv2D(16, 3), keras.layers.ReLU(),
+        ...     keras.layers.Conv2D(16, 3), keras.layers.Flatten(), keras.layers.Dense(4)])
+        >>> pruned = prune(model, target_speedup=1.5)
+        >>> [layer.name for layer in pruned.layers if layer.name.startswith("prune_spp")] != []
+        True
+    """
+    require_tf_keras_model(model)
+    _check_arguments(pruning_ratio, target_speedup, granularity, schedule, round_to, seed)
+    schedule = schedule or SPPSchedule()
+    allocation = allocation or allocating.Uniform()
+    _check_weights(model)
+    if policy is not None:
+        policy.ensure_model_supports_pruning(model)
+
+    groups = Groups(find_channels(model, policy), granularity, seed)
+    if not any(entry.size > round_to for entry in groups.sets):
+        raise ValueError(
+            f"model: nothing to prune in {model.name!r} with granularity={granularity!r} and "
+            f"round_to={round_to}; spp.analyze(model) says why for each layer."
+        )
+    allocation.prepare(groups, representative_data)
+    if target_speedup is not None:
+        if groups.classes.channels.unknown_size:
+            raise ValueError(
+                "target_speedup: the model's input size is not fixed, so its MACs are unknown; "
+                "give pruning_ratio instead, or a model with a fixed input shape."
+            )
+        allocating.meet_speedup(groups, float(target_speedup), allocation, round_to)
+    elif isinstance(pruning_ratio, Mapping):
+        allocating.meet_ratios(groups, pruning_ratio, round_to)
+    elif pruning_ratio is not None:
+        allocating.meet_ratio(groups, float(pruning_ratio), allocation, round_to)
+
+    pruned = _wrap(model, groups, schedule, target_speedup)
+    Pruner(pruned)
+    return pruned
+
+
+def _wrap(
+    model: keras.Model, groups: Groups, schedule: SPPSchedule, target_speedup: float | None
+) -> keras.Model:
+    readers = {id(reader.layer): reader for reader in groups.readers}
+    first = next(layer for layer in layers(model) if id(layer) in readers)
+
+    def make_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+        copy = clone_layer(layer)
+        reader = readers.get(id(layer))
+        if reader is None:
+            return copy
+        return PruneSPP(
+            copy,
+            SPPSchedule(**schedule.get_config()["config"]),
+            weight=reader.weight,
+            group_shape=reader.group_shape,
+            sets=[entry.config() for entry in reader.sets],
+            index=None if reader.index is None else reader.index.tolist(),
+            conductor=layer is first,
+            target_speedup=target_speedup if layer is first else None,
+        )
+
+    pruned = rebuild(model, make_layer)
+    copy_weights(model, pruned)
+    return pruned
+
+
+def _check_arguments(
+    ratio: Any, speedup: Any, granularity: Any, schedule: Any, round_to: Any, seed: Any
+) -> None:
+    if (ratio is None) == (speedup is None):
+        raise ValueError(
+            f"prune: give either pruning_ratio or target_speedup, received "
+            f"pruning_ratio={ratio!r} and target_speedup={speedup!r}."
+        )
+    for name, value in ratio.items() if isinstance(ratio, Mapping) else [("", ratio)]:
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if value is not None and not (number and 0 <= value < 1):
+            where = f"[{name!r}]" if name else ""
+            raise ValueError(
+                f"pruning_ratio{where}: must be a number in [0, 1), received {value!r}."
+            )
+    number = isinstance(speedup, Real) and not isinstance(speedup, bool)
+    if speedup is not None and not (number and 1 <= speedup < np.inf):
+        raise ValueError(f"target_speedup: must be a number of at least 1, received {speedup!r}.")
+    if granularity not in GRANULARITIES:
+        raise ValueError(
+            f"granularity: must be one of {list(GRANULARITIES)}, received {granularity!r}."
+        )
+    if schedule is not None and not isinstance(schedule, SPPSchedule):
+        raise TypeError(f"schedule: must be an spp.SPPSchedule, received {schedule!r}.")
+    for name, value, least in (("round_to", round_to, 1), ("seed", seed, 0)):
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+            raise ValueError(f"{name}: must be an integer of at least {least}, received {value!r}.")
+
+
+def _check_weights(model: keras.Model) -> None:
+    wrapped = [layer.name for layer in layers(model) if isinstance(layer, PruneLowMagnitude)]
+    if wrapped:
+        raise ValueError(
+            f"model: {model.name!r} is pruned already (layer {wrapped[0]!r}); finish it with "
+            f"spp.shrink or tfmot.sparsity.keras.strip_pruning first."
+        )
+    for layer in layers(model):
+        for weight in layer.weights:
+            if weight.dtype.is_floating and not np.isfinite(host(weight)).all():
+                raise ValueError(
+                    f"model: the weight {weight.name!r} of layer {layer.name!r} holds NaN or "
+                    f"infinity; load a sound checkpoint first."
+                )

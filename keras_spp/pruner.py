@@ -1,0 +1,306 @@
+"""Moves the pruning probabilities of a model, inside its own training step.
+
+Everything that decides (ranking, probabilities, masks, the end of a layer) is a function of the
+model's variables and the optimizer's step counter, computed in the training step itself. So it
+is the same in eager and graph mode, compiled by XLA, with several steps per execution, on every
+replica and after a restore, and does not depend on the order of callbacks.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_spp import probability
+from keras_spp.channels import Classes
+from keras_spp.cost import model_macs
+from keras_spp.graph import find_channels, find_wrappers
+from keras_spp.wrapper import host, raw
+
+# Of the steps that are planned when no frequency is given, this share goes to pruning and the
+# rest to fine-tuning.
+PRUNING_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a pruned model is.
+
+    Attributes:
+        step: Training steps made (the optimizer's counter).
+        updates: Updates of the pruning probabilities made.
+        pruned: Groups pruned for good.
+        goal: Groups to prune.
+        decided: Share of groups whose fate is sealed, in [0, 1].
+        macs_speedup: Dense MACs over the MACs that remain.
+        finished: Whether pruning has met its target and is over.
+    """
+
+    step: int
+    updates: int
+    pruned: int
+    goal: int
+    decided: float
+    macs_speedup: float
+    finished: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return asdict(self)
+
+
+class Pruner:
+    """Attaches to a pruned model so that its training steps prune.
+
+    `SPPCallback` does this for `fit`. For a training loop of your own make one before the first
+    step; nothing has to be called inside the loop.
+
+    Args:
+        model: What `spp.prune` returned, or such a model loaded from a file.
+        optimizer: The optimizer whose `iterations` count the training steps; None for the one
+            that the model is compiled with.
+
+    Raises:
+        ValueError: If the model is not pruned.
+
+    Example:
+        >>> import tensorflow as tf, tf_keras as keras, keras_spp as spp
+        >>> model = keras.Sequential([
+        ...     keras.Input((4,)), keras.layers.Dense(32), keras.layers.Dense(2)])
+        >>> pruned = spp.prune(model, pruning_ratio=0.5, schedule=spp.SPPSchedule(A=0.5))
+        >>> optimizer = keras.optimizers.SGD(0.01)
+        >>> pruner = spp.Pruner(pruned, optimizer)
+        >>> pruner.plan(steps=60)
+        >>> for step in range(60):
+        ...     with tf.GradientTape() as tape:
+        ...         loss = tf.reduce_mean(pruned(tf.ones([8, 4]), training=True) ** 2)
+        ...     gradients = tape.gradient(loss, pruned.trainable_variables)
+        ...     optimizer.apply_gradients(zip(gradients, pruned.trainable_variables))
+        >>> pruner.progress().finished
+        True
+    """
+
+    def __init__(self, model: keras.Model, optimizer: Any = None) -> None:
+        self.model = model
+        self._optimizer = optimizer
+        self.wrappers = find_wrappers(model) if getattr(model, "_is_graph_network", False) else []
+        conductors = [wrapper for wrapper in self.wrappers if wrapper.conductor]
+        if len(conductors) != 1:
+            raise ValueError(
+                f"model: {model.name!r} is not a model that spp.prune returned (it has "
+                f"{len(self.wrappers)} SPP wrappers); call spp.prune(model, ...) first."
+            )
+        self.conductor = conductors[0]
+        self.schedule = self.conductor.pruning_schedule
+
+        sets: dict[str, dict[str, Any]] = {}
+        for wrapper in self.wrappers:
+            for entry in wrapper.sets:
+                sets.setdefault(entry["name"], entry)
+        sizes = [entry["size"] for entry in sets.values()]
+        goals = [entry["goal"] for entry in sets.values()]
+        self.names = list(sets)
+        self.sets = probability.Sets.of(sizes, goals, self.schedule.overshoot)
+        start = dict(zip(sets, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
+        # Where each wrapper's groups stand in the flat vector of all groups.
+        self._places = [
+            np.concatenate(
+                [np.arange(entry["size"]) + start[entry["name"]] for entry in wrapper.sets]
+            ).astype(np.int32)
+            for wrapper in self.wrappers
+        ]
+        everywhere = np.concatenate(self._places)
+        # For each group one place among all wrappers' groups at which its p can be read.
+        self._owner = np.unique(everywhere, return_index=True)[1].astype(np.int32)
+        for wrapper in self.wrappers:
+            wrapper.pruner = self
+
+    # -- inside the training step ------------------------------------------------------------
+
+    def clock(self) -> tf.Tensor:
+        """The training step: how many updates the optimizer has made, scalar int64."""
+        optimizer = self._optimizer or getattr(self.model, "optimizer", None)
+        if optimizer is None:
+            raise RuntimeError(
+                "Pruner: no optimizer to count training steps with; compile the model or give "
+                "spp.Pruner(model, optimizer)."
+            )
+        return tf.cast(tf.convert_to_tensor(optimizer.iterations), tf.int64)
+
+    def move(self) -> None:
+        """Moves all probabilities if an update is due; called by the first wrapper."""
+        if self.schedule.frequency is None and not self._planned:
+            raise RuntimeError(
+                "SPPSchedule has no frequency and none was chosen: pass "
+                "callbacks=[spp.SPPCallback()] to fit, call Pruner.plan(steps), or give "
+                "spp.SPPSchedule(frequency=...)."
+            )
+        step, seen = self.clock(), self.conductor.pruning_step
+        # One update per step even if the step calls the model several times.
+        due = self.schedule.due(step, self.conductor.frequency) & (step != seen)
+        due = due & (self.conductor.finished < 1)
+        tf.cond(due, self._update, lambda: tf.constant(False))
+        seen.assign(step)
+
+    def _update(self) -> tf.Tensor:
+        decay = self.schedule.score_decay
+        totals = tf.zeros([len(self.sets.of_group)])
+        for wrapper, places in zip(self.wrappers, self._places, strict=True):
+            wrapper.score.assign(decay * wrapper.score + wrapper.norms())
+            # Each layer's norms relative to their mean: a wide layer must not drown a narrow one.
+            mean = tf.reduce_sum(wrapper.score) / tf.maximum(tf.reduce_sum(wrapper.mask), 1.0)
+            share = tf.math.divide_no_nan(tf.convert_to_tensor(wrapper.score), mean)
+            totals = tf.tensor_scatter_nd_add(totals, places[:, None], share)
+        p, scale = probability.update(
+            self.probabilities(), totals, self.sets, self.schedule.A, self.schedule.u
+        )
+        for wrapper, places in zip(self.wrappers, self._places, strict=True):
+            kernel = raw(wrapper.kernel)
+            factor = wrapper.per_weight(tf.gather(scale, places))
+            kernel.assign(kernel * tf.cast(factor, kernel.dtype))
+            wrapper.p.assign(tf.gather(p, places))
+            wrapper.mask.assign(tf.cast(wrapper.p < 1, tf.float32))
+        self.conductor.updates_made.assign_add(1)
+        return tf.constant(True)
+
+    def probabilities(self) -> tf.Tensor:
+        """Pruning probabilities of all groups, shape (groups,), in the order of `names`."""
+        return tf.gather(tf.concat([wrapper.p for wrapper in self.wrappers], 0), self._owner)
+
+    # -- around it ---------------------------------------------------------------------------
+
+    @property
+    def _planned(self) -> bool:
+        return getattr(self, "_frequency", 0) > 0
+
+    def plan(self, steps: int | None) -> None:
+        """Chooses the frequency if none was given, and says now if the target is out of reach.
+
+        Args:
+            steps: Training steps to come, at least 1; None if they are not known.
+
+        Raises:
+            ValueError: If no frequency was given and `steps` is None, or if no update at all
+                would happen in these steps.
+
+        Warns:
+            UserWarning: If the steps do not suffice, with the numbers and the largest
+                frequency that would do.
+        """
+        frequency = int(host(self.conductor.frequency))
+        if not frequency and steps is None:
+            raise ValueError(
+                "SPPSchedule: no frequency was given and the number of training steps is not "
+                "known; give spp.SPPSchedule(frequency=...) or fit(..., steps_per_epoch=...)."
+            )
+        needed = self.updates_needed()
+        first = int(self.clock())
+        until = None if steps is None else first + steps
+        wait = max(self.schedule.begin_step - first, 0)
+        available = None if steps is None else max(steps - 1 - wait, 0)
+        if not frequency:
+            share = int(available * PRUNING_SHARE)
+            frequency = max(1, share // max(needed or 1, 1))
+            self.conductor.frequency.assign(frequency)
+        self._frequency = frequency
+        if needed == 0 or until is None:
+            return
+        made = self.schedule.updates_in(until, frequency) - self.schedule.updates_in(
+            first, frequency
+        )
+        numbers = (
+            f"{steps} steps with frequency={frequency} and begin_step="
+            f"{self.schedule.begin_step} give {made} updates of the pruning probabilities"
+        )
+        if needed is None:
+            warnings.warn(
+                f"SPP may not reach its target: {numbers}, and with A={self.schedule.A:g} and "
+                f"overshoot={self.schedule.overshoot:g} groups of fluctuating score overtake "
+                f"each other without end; raise overshoot (0.1 is usual).",
+                stacklevel=2,
+            )
+            return
+        largest = available // needed
+        advice = (
+            f"the largest frequency that would do is {largest}"
+            if largest
+            else f"no frequency would do; raise A or train for {needed + 1 + wait} steps"
+        )
+        message = f"{numbers}, the target needs about {needed} with A={self.schedule.A:g}; {advice}"
+        if made == 0:
+            raise ValueError(f"SPP would prune nothing: {message}.")
+        if made < needed:
+            warnings.warn(f"SPP will not reach its target: {message}.", stacklevel=2)
+
+    def updates_needed(self) -> int | None:
+        """Simulated number of updates until every goal is met; None if they never would be."""
+        if self.missing() == 0:
+            return 0
+        return probability.updates_needed(
+            self.probabilities().numpy(), self.sets, self.schedule.A, self.schedule.u
+        )
+
+    @cached_property
+    def classes(self) -> Classes:
+        """The model's channels."""
+        return find_channels(self.model)
+
+    @cached_property
+    def _dense_macs(self) -> int:
+        return model_macs(self.classes)
+
+    def alive(self) -> dict[int, np.ndarray]:
+        """Which groups of each masked kernel are not pruned, as `Classes.dead` takes it."""
+        return {
+            id(wrapper.kernel): wrapper.per_weight(host(wrapper.mask)).numpy() > 0
+            for wrapper in self.wrappers
+        }
+
+    def missing(self) -> int:
+        """Groups still to be pruned."""
+        if int(host(self.conductor.finished)):
+            return 0
+        return int(self.sets.goal.sum() - (self.probabilities().numpy() >= 1).sum())
+
+    def progress(self) -> Progress:
+        """Where the model stands, with MACs counted from what is pruned now."""
+        p = self.probabilities().numpy()
+        count = len(self.sets.goal)
+        size = np.bincount(self.sets.of_group, minlength=count)
+        done = np.bincount(self.sets.of_group[p >= 1], minlength=count)
+        wanted = self.sets.goal > 0
+        finished = self.missing() == 0
+        sealed = np.where((done >= self.sets.goal) | finished, size, done)[wanted].sum()
+        alive = self.alive()
+        macs = model_macs(self.classes, self.classes.dead(alive), alive)
+        return Progress(
+            step=int(self.clock()),
+            updates=int(host(self.conductor.updates_made)),
+            pruned=int(done.sum()),
+            goal=int(self.sets.goal.sum()),
+            decided=float(sealed / max(size[wanted].sum(), 1)),
+            macs_speedup=self._dense_macs / macs if macs else 1.0,
+            finished=finished,
+        )
+
+    def finish_if_reached(self, progress: Progress) -> bool:
+        """Ends pruning if the target speedup is reached before the last layer's goal.
+
+        That happens with columns: which producers they free is not foreseen in the goals. The
+        survivors of every set are multiplied by their keep probability, and no p moves again.
+        """
+        target = self.conductor.target_speedup
+        if progress.finished or target is None or progress.macs_speedup < target:
+            return False
+        for wrapper in self.wrappers:
+            kernel, p = raw(wrapper.kernel), host(wrapper.p)
+            kernel.assign(kernel * tf.cast(wrapper.expected(), kernel.dtype))
+            wrapper.p.assign(np.where(p < 1, 0, p))
+        self.conductor.finished.assign(1)
+        return True

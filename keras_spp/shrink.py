@@ -1,0 +1,96 @@
+"""`spp.shrink`: the smaller plain model that computes what the pruned one computes."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_spp.channels import Argument, Classes
+from keras_spp.compat import require_tf_keras_model
+from keras_spp.graph import clone_layer, copy_weights, find_wrappers, rebuild
+from keras_spp.layers import plain_class
+from keras_spp.pruner import Pruner
+from keras_spp.wrapper import host, unwrap
+
+
+def shrink(model: keras.Model) -> keras.Model:
+    """Removes what is pruned: every layer gets the size of what survives.
+
+    A channel goes, with its filter, bias, normalisation and depthwise kernel, when every layer
+    that reads it has pruned it; then nothing downstream can see it, so the result's outputs
+    equal those of `model(x, training=False)`. Keep probabilities of groups that are not decided
+    yet are multiplied into the weights, so this holds for an unfinished model too.
+
+    Args:
+        model: What `spp.prune` returned, trained; it is not modified.
+
+    Returns:
+        A plain tf_keras model, not compiled, that loads without keras_spp. Columns of kernels
+        that are pruned while their channel lives stay as zeros.
+
+    Raises:
+        TypeError: If `model` is no tf_keras model.
+        ValueError: If it is not pruned.
+
+    Warns:
+        UserWarning: If pruning has not met its target yet.
+
+    Example:
+        >>> import tf_keras as keras, keras_spp as spp
+        >>> model = keras.Sequential([
+        ...     keras.Input((4,)), keras.layers.Dense(32), keras.layers.Dense(2)])
+        >>> pruned = spp.prune(model, pruning_ratio=0.5)
+        >>> [type(layer).__name__ for layer in shrink(pruned).layers]
+        ['Dense', 'Dense']
+    """
+    require_tf_keras_model(model)
+    pruner = Pruner(model)
+    if missing := pruner.missing():
+        warnings.warn(
+            f"shrink: {missing} groups are still to be pruned; the result is exact but larger "
+            f"than the target.",
+            stacklevel=2,
+        )
+    dead = pruner.classes.dead(pruner.alive())
+    return _without(model, pruner.classes, dead)
+
+
+def _without(model: keras.Model, classes: Classes, dead: np.ndarray) -> keras.Model:
+    """The model without the dead classes of channels."""
+    edits: dict[int, dict[str | Argument, Any]] = {}
+    for edit in classes.channels.edits.values():
+        keeps = [classes.keep(labels, dead) for labels in edit.labels]
+        if not all(keep.all() for keep in keeps):
+            edits.setdefault(id(edit.layer), {})[edit.key] = edit.value(*keeps)
+
+    def make_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+        layer = unwrap(layer)
+        changes = edits.get(id(layer), {})
+        config = {key: value for key, value in changes.items() if isinstance(key, str)}
+        return clone_layer(layer, config, plain_class(layer))
+
+    def edit_call(layer: keras.layers.Layer, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        changes = edits.get(id(layer), {})
+        args = tuple(changes.get(Argument(at), value) for at, value in enumerate(args))
+        return args, {at: changes.get(Argument(at), value) for at, value in kwargs.items()}
+
+    wrappers = {id(wrapper.kernel): wrapper for wrapper in find_wrappers(model)}
+
+    def value(layer: keras.layers.Layer, variable: tf.Variable) -> np.ndarray:
+        array = host(variable)
+        wrapper = wrappers.get(id(variable))
+        if wrapper is not None:
+            array = array * wrapper.expected().numpy().astype(array.dtype)
+        for axis in range(array.ndim):
+            labelled = classes.channels.axes.get((id(variable), axis))
+            if labelled is not None:
+                array = np.compress(classes.keep(labelled.labels, dead), array, axis)
+        return array
+
+    small = rebuild(model, make_layer, edit_call)
+    copy_weights(model, small, value)
+    return small
