@@ -82,14 +82,14 @@ def meet_ratios(groups: Groups, ratios: Mapping[str, float], round_to: int) -> N
     """
     for name in ratios:
         if not any(name in entry.layers for entry in groups.sets):
-            raise ValueError(f"pruning_ratio: {_why_not(groups, name)}")
+            raise ValueError(f"`pruning_ratio` names {_why_not(groups, name)}.")
     wanted = []
     for entry in groups.sets:
         given = {name: ratios[name] for name in entry.layers if name in ratios}
         if len(set(given.values())) > 1:
             raise ValueError(
-                f"pruning_ratio: these layers share their channels and need one ratio, "
-                f"received {given}."
+                f"`pruning_ratio` must be the same for layers that share their channels but is "
+                f"{given}."
             )
         wanted.append(next(iter(given.values()), 0.0))
     set_goals(groups, wanted, round_to)
@@ -98,14 +98,14 @@ def meet_ratios(groups: Groups, ratios: Mapping[str, float], round_to: int) -> N
 def _why_not(groups: Groups, name: str) -> str:
     axes = [axis for axis in groups.classes.channels.axes.values() if axis.layer.name == name]
     prunable = sorted({layer for entry in groups.sets for layer in entry.layers})
-    listed = f"layers that can be pruned: {prunable}"
+    listed = f"the layers that can be pruned are {prunable}"
     if not axes:
-        return f"no layer with channels is called {name!r}; {listed}."
+        return f"{name!r}, but no layer with channels is called so: {listed}"
     written = [axis for axis in axes if axis.role == "writes"] or axes
     found = groups.classes.reasons.get(int(groups.classes.of(written[0])[0]))
     reason, detail = found or (Reason.UNREAD, "")
-    where = f" ({detail})" if detail else ""
-    return f"the layer {name!r} cannot be pruned because of: {reason}{where}; {listed}."
+    where = f", {detail}" if detail and detail != name else ""
+    return f"{name!r}, which cannot be pruned ({reason}{where}): {listed}"
 
 
 def meet_speedup(groups: Groups, target: float, allocation: Allocation, round_to: int) -> None:
@@ -126,10 +126,10 @@ def meet_speedup(groups: Groups, target: float, allocation: Allocation, round_to
     largest = speedup(1.0)
     if largest < target:
         raise ValueError(
-            f"target_speedup: {target:g} is out of reach, the largest possible for this model "
-            f"with round_to={round_to} and granularity={groups.granularity!r} is "
-            f"{np.floor(largest * 100) / 100:g}; spp.analyze(model) shows which layers cannot be "
-            f"pruned and why."
+            f"`target_speedup` is {target:g} but the largest that this model can reach with "
+            f"round_to={round_to} and granularity={groups.granularity!r} is "
+            f"{np.floor(largest * 100) / 100:g}: spp.analyze(model) says what cannot be pruned "
+            f"and why."
         )
     low, high = 0.0, 1.0
     for _ in range(24):

@@ -75,7 +75,7 @@ def require_tf_keras_model(model: Any, argument: str = "model") -> None:
             f"`{argument}` is the Sequential model {model.name!r} without a known input shape: "
             "start it with tf_keras.layers.Input(shape) or call its build(input_shape) first."
         )
-    if not model._is_graph_network or _overrides_call(model):
+    if not is_graph(model):
         raise ValueError(
             f"`{argument}` is the subclassed model {model.name!r}, whose call() hides how its "
             "layers are connected: rebuild it with the functional API, "
@@ -121,6 +121,11 @@ def _tf_keras_was_bypassed() -> bool:
     import tf_keras
 
     return tf.keras.Model is not tf_keras.Model
+
+
+def is_graph(layer: Any) -> bool:
+    """Whether a layer is a model whose graph of layers says what it computes."""
+    return getattr(layer, "_is_graph_network", False) and not _overrides_call(layer)
 
 
 def _overrides_call(model: Any) -> bool:

@@ -13,6 +13,7 @@ from tf_keras.src.engine import functional
 import keras_spp.ops  # noqa: F401  (registers the rules of TensorFlow functions)
 from keras_spp import rules
 from keras_spp.channels import Channels, Classes, Reason, Tensor
+from keras_spp.compat import is_graph
 from keras_spp.wrapper import PruneSPP, unwrap
 
 
@@ -33,7 +34,7 @@ def layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
             if id(node.layer) in seen:
                 continue
             seen.add(id(node.layer))
-            if isinstance(node.layer, keras.Model) and node.layer._is_graph_network:
+            if is_graph(node.layer):
                 yield from walk(node.layer)
             else:
                 yield node.layer
@@ -84,7 +85,7 @@ def trace(model: keras.Model, channels: Channels, inputs: list[Tensor]) -> list[
         args, kwargs = tf.nest.map_structure(lookup, (tuple(node.call_args), node.call_kwargs))
         results = tf.nest.flatten(node.outputs)
         layer = unwrap(node.layer)
-        if isinstance(layer, keras.Model) and layer._is_graph_network:
+        if is_graph(layer):
             given = rules.tensors_in(args, kwargs)
             for tensor, x in zip(layer.inputs, given, strict=True):
                 _label_input(channels, tensor.node.layer, x)
@@ -118,8 +119,8 @@ def clone_layer(
         config = layer.get_config()
     except NotImplementedError as error:
         raise ValueError(
-            f"model: the layer {layer.name!r} ({type(layer).__name__}) cannot be copied because "
-            f"it has no get_config(); define get_config() in its class."
+            f"`model` has a layer {layer.name!r} ({type(layer).__name__}) that cannot be copied "
+            f"because its class has no get_config(): define one."
         ) from error
     return (kind or type(layer)).from_config({**config, **(changes or {})})
 
@@ -144,8 +145,7 @@ def rebuild(
 
     def new_layer(layer: keras.layers.Layer) -> Any:
         if id(layer) not in made:
-            is_graph = isinstance(layer, keras.Model) and layer._is_graph_network
-            made[id(layer)] = rebuild_model(layer) if is_graph else make_layer(layer)
+            made[id(layer)] = rebuild_model(layer) if is_graph(layer) else make_layer(layer)
         return made[id(layer)]
 
     def rebuild_model(part: keras.Model) -> keras.Model:
@@ -177,7 +177,7 @@ def rebuild(
     rebuilt = rebuild_model(model)
     lost = [layer.name for layer in layers(model) if id(layer) not in made]
     if lost:
-        raise ValueError(f"model: the layers {lost} are not connected to its outputs.")
+        raise ValueError(f"`model` has layers that its outputs do not depend on: {lost}.")
     return rebuilt
 
 

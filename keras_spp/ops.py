@@ -15,7 +15,8 @@ import tensorflow as tf
 from tf_keras.src.layers.core.tf_op_layer import SlicingOpLambda, TFOpLambda
 
 from keras_spp.channels import Argument, Reason, Tensor
-from keras_spp.rules import Call, concatenated, count, full, merged, new_shape, rule, tensors_in
+from keras_spp.layer_rules import concatenated, full, merged, new_shape
+from keras_spp.rules import Call, count, rule, tensors_in
 
 Arguments = dict[str, Any]  # plus "#": the positions of those given by position
 _FUNCTIONS: dict[str, Callable[[Call, Arguments], Any]] = {}

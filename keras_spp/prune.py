@@ -82,15 +82,15 @@ def prune(
     groups = Groups(find_channels(model, policy), granularity, seed)
     if not any(entry.size > round_to for entry in groups.sets):
         raise ValueError(
-            f"model: nothing to prune in {model.name!r} with granularity={granularity!r} and "
-            f"round_to={round_to}; spp.analyze(model) says why for each layer."
+            f"`model` {model.name!r} has nothing to prune with granularity={granularity!r} and "
+            f"round_to={round_to}: spp.analyze(model) says why for each layer."
         )
     allocation.prepare(groups, representative_data)
     if target_speedup is not None:
         if groups.classes.channels.unknown_size:
             raise ValueError(
-                "target_speedup: the model's input size is not fixed, so its MACs are unknown; "
-                "give pruning_ratio instead, or a model with a fixed input shape."
+                "`target_speedup` counts MACs, which are unknown because the model's input size "
+                "is not fixed: give pruning_ratio instead, or a model with a fixed input shape."
             )
         allocating.meet_speedup(groups, float(target_speedup), allocation, round_to)
     elif isinstance(pruning_ratio, Mapping):
@@ -135,41 +135,38 @@ def _check_arguments(
 ) -> None:
     if (ratio is None) == (speedup is None):
         raise ValueError(
-            f"prune: give either pruning_ratio or target_speedup, received "
-            f"pruning_ratio={ratio!r} and target_speedup={speedup!r}."
+            f"`pruning_ratio` and `target_speedup` exclude each other but are {ratio!r} and "
+            f"{speedup!r}: give one of them."
         )
     for name, value in ratio.items() if isinstance(ratio, Mapping) else [("", ratio)]:
         number = isinstance(value, Real) and not isinstance(value, bool)
         if value is not None and not (number and 0 <= value < 1):
             where = f"[{name!r}]" if name else ""
-            raise ValueError(
-                f"pruning_ratio{where}: must be a number in [0, 1), received {value!r}."
-            )
+            raise ValueError(f"`pruning_ratio{where}` must be a number in [0, 1) but is {value!r}.")
     number = isinstance(speedup, Real) and not isinstance(speedup, bool)
     if speedup is not None and not (number and 1 <= speedup < np.inf):
-        raise ValueError(f"target_speedup: must be a number of at least 1, received {speedup!r}.")
+        raise ValueError(f"`target_speedup` must be a number of at least 1 but is {speedup!r}.")
     if granularity not in GRANULARITIES:
-        raise ValueError(
-            f"granularity: must be one of {list(GRANULARITIES)}, received {granularity!r}."
-        )
+        choices = " or ".join(map(repr, GRANULARITIES))
+        raise ValueError(f"`granularity` must be {choices} but is {granularity!r}.")
     if schedule is not None and not isinstance(schedule, SPPSchedule):
-        raise TypeError(f"schedule: must be an spp.SPPSchedule, received {schedule!r}.")
+        raise TypeError(f"`schedule` must be an spp.SPPSchedule but is {schedule!r}.")
     for name, value, least in (("round_to", round_to, 1), ("seed", seed, 0)):
         if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name}: must be an integer of at least {least}, received {value!r}.")
+            raise ValueError(f"`{name}` must be an integer of at least {least} but is {value!r}.")
 
 
 def _check_weights(model: keras.Model) -> None:
     wrapped = [layer.name for layer in layers(model) if isinstance(layer, PruneLowMagnitude)]
     if wrapped:
         raise ValueError(
-            f"model: {model.name!r} is pruned already (layer {wrapped[0]!r}); finish it with "
+            f"`model` {model.name!r} is pruned already (layer {wrapped[0]!r}): finish it with "
             f"spp.shrink or tfmot.sparsity.keras.strip_pruning first."
         )
     for layer in layers(model):
         for weight in layer.weights:
             if weight.dtype.is_floating and not np.isfinite(host(weight)).all():
                 raise ValueError(
-                    f"model: the weight {weight.name!r} of layer {layer.name!r} holds NaN or "
-                    f"infinity; load a sound checkpoint first."
+                    f"`model` holds NaN or infinity in the weight {weight.name!r} of layer "
+                    f"{layer.name!r}: load a sound checkpoint first."
                 )

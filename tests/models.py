@@ -10,16 +10,19 @@ L = keras.layers
 
 
 def randomize(model, seed=0):
-    """Random weights, with normalisation statistics that are far from the identity."""
+    """Random weights that keep the signal alive, with normalisation far from the identity."""
     random = np.random.default_rng(seed)
     for variable in model.weights:
         shape = tuple(variable.shape)
         if "variance" in variable.name:
-            value = random.uniform(0.5, 2.0, shape)
+            value = random.uniform(0.1, 1.0, shape)
+        elif "gamma" in variable.name:
+            value = random.uniform(0.7, 1.7, shape)
         elif len(shape) > 1:
-            value = random.normal(size=shape) / np.sqrt(max(np.prod(shape[:-1]), 1))
+            inputs = shape[:-2] if "depthwise" in variable.name else shape[:-1]
+            value = random.normal(size=shape) * np.sqrt(2 / np.prod(inputs))
         else:
-            value = random.normal(loc=0.3, scale=0.5, size=shape)
+            value = random.normal(scale=0.3, size=shape)
         variable.assign(value)
     return model
 

@@ -1,0 +1,344 @@
+"""The rules of tf_keras' own layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_spp.channels import Argument, Labels, Reason, Tensor
+from keras_spp.rules import Call, count, find, rule
+
+L = keras.layers
+
+ELEMENTWISE = frozenset({
+    "elu", "exponential", "gelu", "hard_sigmoid", "leaky_relu", "linear", "mish", "relu", "relu6",
+    "selu", "sigmoid", "silu", "softplus", "softsign", "swish", "tanh",
+})  # fmt: skip
+
+
+def channel_axis(layer: Any) -> int:
+    """The axis of the channels under the layer's data format."""
+    return 1 if getattr(layer, "data_format", None) == "channels_first" else -1
+
+
+def spatial(layer: Any, shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    """The spatial dimensions of a shape."""
+    return tuple(shape[2:] if channel_axis(layer) == 1 else shape[1:-1])
+
+
+def is_elementwise(function: Any) -> bool:
+    """Whether an activation acts on each element alone."""
+    if isinstance(function, L.Layer):
+        return find(type(function)) is same
+    return function is None or (
+        getattr(function, "__name__", "") in ELEMENTWISE
+        and getattr(function, "__module__", "").startswith(("tf_keras.", "tensorflow."))
+    )
+
+
+def activated(call: Call, labels: Labels) -> Labels:
+    """The labels behind a layer's own activation."""
+    if not is_elementwise(call.layer.activation):
+        call.freeze(labels, Reason.MIXES)
+    return labels
+
+
+# -- kernels -------------------------------------------------------------------------------------
+
+
+def fold(call: Call, labels: Labels, groups: int) -> Labels:
+    """Ties the groups of a grouped convolution, so that each keeps the same positions."""
+    rows = labels.reshape(groups, -1)
+    call.channels.tie(np.broadcast_to(rows[0], rows[1:].shape), rows[1:])
+    return rows[0]
+
+
+@rule(L.Conv1D, L.Conv2D, L.Conv3D)
+def convolution(call: Call, x: Tensor, **_: Any) -> Labels:
+    """Kernel (..., in / groups, out)."""
+    layer, axis = call.layer, channel_axis(call.layer)
+    labels = call.vector(x, axis)
+    if layer.groups == len(labels) > 1:  # depthwise in disguise: each output has one input
+        out = np.repeat(labels, layer.filters // layer.groups)
+        call.follows(layer.kernel, -1, out)
+        call.resize("groups", [labels], count)
+    else:
+        out = call.writes(layer.kernel, -1)
+        if layer.groups > 1:
+            labels = fold(call, labels, layer.groups)
+            fold(call, out, layer.groups)
+        call.reads(layer.kernel, -2, labels)
+    call.follows(layer.bias, 0, out)
+    call.resize("filters", [out], count)
+    call.costs(layer.kernel, spatial(layer, call.shapes[0]))
+    return activated(call, call.place(out, axis))
+
+
+@rule(L.Conv1DTranspose, L.Conv2DTranspose, L.Conv3DTranspose)
+def transposed_convolution(call: Call, x: Tensor, **_: Any) -> Labels:
+    """Kernel (..., out, in); every input position is multiplied by the whole kernel."""
+    layer, axis = call.layer, channel_axis(call.layer)
+    call.reads(layer.kernel, -1, call.vector(x, axis))
+    out = call.writes(layer.kernel, -2)
+    call.follows(layer.bias, 0, out)
+    call.resize("filters", [out], count)
+    call.costs(layer.kernel, spatial(layer, x.shape))
+    return activated(call, call.place(out, axis))
+
+
+@rule(L.DepthwiseConv1D, L.DepthwiseConv2D)
+def depthwise_convolution(call: Call, x: Tensor, **_: Any) -> Labels:
+    """Kernel (..., in, multiplier): every channel makes its own outputs."""
+    layer, axis = call.layer, channel_axis(call.layer)
+    labels = call.vector(x, axis)
+    out = np.repeat(labels, layer.depth_multiplier)
+    call.follows(layer.depthwise_kernel, -2, labels)
+    call.follows(layer.bias, 0, out)
+    call.costs(layer.depthwise_kernel, spatial(layer, call.shapes[0]))
+    return activated(call, call.place(out, axis))
+
+
+@rule(L.SeparableConv1D, L.SeparableConv2D)
+def separable_convolution(call: Call, x: Tensor, **_: Any) -> Labels:
+    """Depthwise (..., in, multiplier), then pointwise (..., in * multiplier, out)."""
+    layer, axis = call.layer, channel_axis(call.layer)
+    labels = call.vector(x, axis)
+    call.follows(layer.depthwise_kernel, -2, labels)
+    call.reads(layer.pointwise_kernel, -2, np.repeat(labels, layer.depth_multiplier))
+    out = call.writes(layer.pointwise_kernel, -1)
+    call.follows(layer.bias, 0, out)
+    call.resize("filters", [out], count)
+    for kernel in (layer.depthwise_kernel, layer.pointwise_kernel):
+        call.costs(kernel, spatial(layer, call.shapes[0]))
+    return activated(call, call.place(out, axis))
+
+
+@rule(L.Dense)
+def dense(call: Call, x: Tensor, **_: Any) -> Labels:
+    """Kernel (in, out), applied to the last axis."""
+    layer = call.layer
+    call.reads(layer.kernel, 0, call.vector(x))
+    out = call.writes(layer.kernel, 1)
+    call.follows(layer.bias, 0, out)
+    call.resize("units", [out], count)
+    call.costs(layer.kernel, call.shapes[0][1:-1])
+    return activated(call, call.place(out))
+
+
+# -- one value per channel -----------------------------------------------------------------------
+
+
+@rule(
+    L.ReLU, L.LeakyReLU, L.ELU, L.ThresholdedReLU, L.Dropout, L.SpatialDropout1D,
+    L.SpatialDropout2D, L.SpatialDropout3D, L.GaussianDropout, L.GaussianNoise, L.AlphaDropout,
+    L.ActivityRegularization,
+)  # fmt: skip
+def same(call: Call, x: Tensor, **_: Any) -> Labels:
+    """Every element by itself."""
+    noise_shape = getattr(call.layer, "noise_shape", None)
+    if noise_shape is not None and any(size not in (1, None) for size in noise_shape[1:]):
+        call.freeze(x.labels, Reason.SHAPE)
+    return x.labels
+
+
+@rule(L.Activation)
+def activation(call: Call, x: Tensor, **_: Any) -> Labels:
+    """Elementwise unless it is a softmax or a function that we do not know."""
+    return activated(call, x.labels)
+
+
+@rule(L.Softmax, L.LayerNormalization, L.GroupNormalization, L.UnitNormalization)
+def mixing(call: Call, x: Tensor, **_: Any) -> list[Labels]:
+    """What a channel becomes depends on its neighbours."""
+    return call.opaque([x], Reason.MIXES)
+
+
+@rule(L.PReLU)
+def prelu(call: Call, x: Tensor, **_: Any) -> Labels:
+    """A slope per channel and, unless shared, per position."""
+    for axis in x.varying:
+        if call.layer.alpha.shape[axis - 1] > 1:
+            call.follows(call.layer.alpha, axis - 1, call.vector(x, axis))
+    return x.labels
+
+
+@rule(L.BatchNormalization)
+def batch_normalization(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
+    """Scale, offset and statistics per channel."""
+    axes = tf.nest.flatten(call.layer.axis)
+    if len(axes) > 1:
+        return call.opaque([x], Reason.MIXES)
+    labels = call.vector(x, axes[0])
+    for variable in call.layer.weights:
+        if variable.shape == labels.shape:  # renormalisation adds scalars
+            call.follows(variable, 0, labels)
+    return call.place(labels, axes[0])
+
+
+def sliced_config(call: Call, key: str, labels: Labels) -> None:
+    """Cuts a per-channel constant in the config."""
+    value = call.layer.get_config()[key]
+    if value is not None and np.shape(value)[-1:] == labels.shape and np.size(value) > 1:
+        call.resize(key, [labels], lambda keep: np.compress(keep, value, axis=-1).tolist())
+
+
+@rule(L.Rescaling)
+def rescaling(call: Call, x: Tensor, **_: Any) -> Labels:
+    """Constants of one value, or of one per channel."""
+    labels = call.vector(x)
+    sliced_config(call, "scale", labels)
+    sliced_config(call, "offset", labels)
+    return call.place(labels)
+
+
+@rule(L.Normalization)
+def normalization(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
+    """Mean and variance as weights (adapted) or as constants (given)."""
+    layer, rank = call.layer, len(x.shape)
+    if layer.axis not in ((), (-1,), (rank - 1,)):
+        return call.opaque([x], Reason.SHAPE)
+    labels = call.vector(x)
+    for variable in layer.weights:
+        if layer.axis and variable.shape == labels.shape:
+            call.follows(variable, 0, labels)
+    sliced_config(call, "mean", labels)
+    sliced_config(call, "variance", labels)
+    return call.place(labels)
+
+
+# -- space ---------------------------------------------------------------------------------------
+
+
+@rule(
+    L.MaxPooling1D, L.MaxPooling2D, L.MaxPooling3D, L.AveragePooling1D, L.AveragePooling2D,
+    L.AveragePooling3D, L.ZeroPadding1D, L.ZeroPadding2D, L.ZeroPadding3D, L.Cropping1D,
+    L.Cropping2D, L.Cropping3D, L.UpSampling1D, L.UpSampling2D, L.UpSampling3D, L.Resizing,
+)  # fmt: skip
+def in_space(call: Call, x: Tensor, **_: Any) -> Labels:
+    """Every channel by itself, in space."""
+    axis = channel_axis(call.layer)
+    return call.place(call.vector(x, axis), axis)
+
+
+@rule(
+    L.GlobalAveragePooling1D, L.GlobalAveragePooling2D, L.GlobalAveragePooling3D,
+    L.GlobalMaxPooling1D, L.GlobalMaxPooling2D, L.GlobalMaxPooling3D,
+)  # fmt: skip
+def out_of_space(call: Call, x: Tensor, **_: Any) -> Labels:
+    """One value per channel is left."""
+    axis = channel_axis(call.layer)
+    return call.place(call.vector(x, axis), 1 if len(call.shapes[0]) == 2 else axis)
+
+
+# -- moving channels -----------------------------------------------------------------------------
+
+
+def full(x: Tensor) -> Labels | None:
+    """Labels at every position of one sample; None if the size is not known."""
+    sizes = [size for size in x.shape[1:] if size is not None]
+    known = len(sizes) == len(x.shape) - 1
+    return np.broadcast_to(x.labels, (1, *sizes)) if known else None
+
+
+def moved(call: Call, x: Tensor, move: Callable[[Labels], Labels]) -> Labels | list[Labels]:
+    """The same movement on the labels that the layer makes with the values."""
+    labels = full(x)
+    if labels is None:
+        return call.opaque([x], Reason.SHAPE)
+    return call.channels.settle(move(labels))
+
+
+def new_shape(
+    call: Call, key: str | Argument, given: Sequence[int], labels: Labels, skipped: int = 0
+) -> None:
+    """Rewrites the channel entry of a target shape whose first `skipped` axes are implied."""
+    for axis in (axis for axis, size in enumerate(labels.shape) if size > 1):
+        entry = axis - skipped
+        if given[entry] != -1:
+            call.resize(
+                key,
+                [call.vector(Tensor(labels, call.shapes[0]), axis)],
+                lambda keep, at=entry: [*given[:at], count(keep), *given[at + 1 :]],
+            )
+
+
+@rule(L.Flatten)
+def flatten(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
+    """Channels last, whatever the data format."""
+    first = channel_axis(call.layer) == 1 and len(x.shape) > 2
+    return moved(call, x, lambda v: (np.moveaxis(v, 1, -1) if first else v).reshape(1, -1))
+
+
+@rule(L.Reshape)
+def reshape(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
+    """`target_shape` leaves the batch out."""
+    labels = moved(call, x, lambda values: values.reshape(1, *call.shapes[0][1:]))
+    if not isinstance(labels, list):
+        new_shape(call, "target_shape", call.layer.target_shape, labels, skipped=1)
+    return labels
+
+
+@rule(L.Permute)
+def permute(call: Call, x: Tensor, **_: Any) -> Labels:
+    """`dims` counts from 1."""
+    return np.transpose(x.labels, (0, *call.layer.dims))
+
+
+@rule(L.RepeatVector)
+def repeat_vector(call: Call, x: Tensor, **_: Any) -> Labels:
+    """(batch, channels) becomes (batch, n, channels)."""
+    return x.labels[:, None, :]
+
+
+# -- several inputs ------------------------------------------------------------------------------
+
+
+def concatenated(call: Call, tensors: Sequence[Tensor], axis: int) -> Labels | list[Labels]:
+    """Label vectors one behind the other."""
+    rank = len(call.shapes[0])
+    axis %= rank
+    sizes = [size for x in tensors if (size := x.shape[axis]) is not None]
+    if len(sizes) < len(tensors):
+        return call.opaque(tensors, Reason.SHAPE)
+    common = np.broadcast_shapes(
+        *[[1 if i == axis else size for i, size in enumerate(x.labels.shape)] for x in tensors]
+    )
+    parts = [
+        np.broadcast_to(x.labels, (*common[:axis], size, *common[axis + 1 :]))
+        for x, size in zip(tensors, sizes, strict=True)
+    ]
+    return call.channels.settle(np.concatenate(parts, axis))
+
+
+@rule(L.Concatenate)
+def concatenate(call: Call, tensors: Sequence[Tensor], **_: Any) -> Labels | list[Labels]:
+    """Any axis."""
+    return concatenated(call, tensors, call.layer.axis)
+
+
+def merged(call: Call, tensors: Sequence[Tensor]) -> Labels | list[Labels]:
+    """Elementwise with broadcasting: channel by channel, both are one."""
+    out = call.shapes[0]
+    if any(len(x.shape) != len(out) for x in tensors):
+        return call.opaque(tensors, Reason.SHAPE)
+    varying = {axis for x in tensors for axis in x.varying}
+    joined = []
+    for x in tensors:
+        if any(x.shape[axis] == 1 and out[axis] != 1 for axis in varying):
+            call.freeze(x.labels, Reason.MIXES)  # one channel that meets all of the others
+        else:
+            joined.append(x.labels)
+    arrays = np.broadcast_arrays(*joined)
+    for other in arrays[1:]:
+        call.channels.tie(arrays[0], other)
+    return call.channels.settle(arrays[0])
+
+
+@rule(L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum)
+def merge(call: Call, tensors: Sequence[Tensor], **_: Any) -> Labels | list[Labels]:
+    """Elementwise merge layers."""
+    return merged(call, tensors)
