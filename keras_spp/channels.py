@@ -183,7 +183,7 @@ class Channels:
                 labels = labels.take([0], axis)
         varying = [axis for axis, size in enumerate(labels.shape) if size > 1]
         if len(varying) > 1:
-            free = max(varying, key=lambda axis: (labels.shape[axis], axis))
+            free = max(varying, key=lambda axis: (len(np.unique(_line(labels, axis))), axis))
             for axis in varying:
                 if axis != free:
                     first = labels.take([0], axis)
@@ -198,6 +198,11 @@ class Channels:
         edges = coo_array((np.ones(len(first), bool), (first, second)), (self._count, self._count))
         count, of_label = connected_components(edges, directed=False)
         return Classes(self, of_label, count, self._frozen)
+
+
+def _line(labels: Labels, axis: int) -> Labels:
+    """The labels along one axis at the origin of the others."""
+    return labels[tuple(slice(None) if i == axis else 0 for i in range(labels.ndim))]
 
 
 class Classes:

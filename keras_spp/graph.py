@@ -175,9 +175,13 @@ def rebuild(
         )
 
     rebuilt = rebuild_model(model)
-    lost = [layer.name for layer in layers(model) if id(layer) not in made]
+    present = set(map(id, layers(rebuilt)))
+    lost = [layer.name for layer in layers(model) if id(made.get(id(layer))) not in present]
     if lost:
-        raise ValueError(f"`model` has layers that its outputs do not depend on: {lost}.")
+        raise ValueError(
+            f"`model` has layers that its outputs do not depend on, {lost}: build it without "
+            f"them (a loss given to add_loss can be given to compile instead)."
+        )
     return rebuilt
 
 

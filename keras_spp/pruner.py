@@ -81,7 +81,7 @@ class Pruner:
         ...     with tf.GradientTape() as tape:
         ...         loss = tf.reduce_mean(pruned(tf.ones([8, 4]), training=True) ** 2)
         ...     gradients = tape.gradient(loss, pruned.trainable_variables)
-        ...     optimizer.apply_gradients(zip(gradients, pruned.trainable_variables))
+        ...     _ = optimizer.apply_gradients(zip(gradients, pruned.trainable_variables))
         >>> pruner.progress().finished
         True
     """

@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+import tf_keras as keras
+from models import L, random_model, random_probabilities, randomize, relative_error
+
+import keras_spp as spp
+from keras_spp.graph import find_channels, layers, rebuild
+
+
+def block(size, name):
+    x = keras.Input((8, 8, size))
+    y = L.Conv2D(12, 3, padding="same", activation="relu", name="wide")(x)
+    return keras.Model(x, L.Conv2D(size, 1, name="narrow")(y), name=name)
+
+
+def finish(x, y, **options):
+    model = randomize(keras.Model(x, y))
+    pruned = spp.prune(model, **{"pruning_ratio": 0.5, "round_to": 1, **options})
+    random_probabilities(pruned)
+    small = spp.shrink(pruned)
+    assert relative_error(pruned, small) <= 2e-5
+    return model, pruned, small
+
+
+def test_nested_models_are_opened_at_every_depth():
+    x = keras.Input((8, 8, 3))
+    y = L.Conv2D(8, 3, padding="same", name="stem")(x)
+    inner = keras.Sequential([keras.Input((8, 8, 8)), block(8, "inner"), L.ReLU()], name="outer")
+    y = L.Dense(4)(inner(y))
+    _, _, small = finish(x, y)
+    wide = small.get_layer("outer").get_layer("inner").get_layer("wide")
+    assert wide.filters == 6 and wide.kernel.shape[2] == 4
+    assert small.get_layer("outer").get_layer("inner").input_shape == (None, 8, 8, 4)
+
+
+def test_a_nested_model_used_twice_ties_both_uses():
+    x = keras.Input((8, 8, 3))
+    shared = block(8, "shared")
+    first = L.Conv2D(8, 1, name="first")(x)
+    second = L.Conv2D(8, 3, padding="same", name="second")(x)
+    y = L.Dense(4)(L.Concatenate()([shared(first), shared(second)]))
+    _, pruned, small = finish(x, y)
+    assert small.get_layer("first").filters == small.get_layer("second").filters == 4
+    names = [layer.name for layer in layers(pruned)]
+    assert len(names) == len(set(names))
+
+
+def test_siamese_inputs_and_several_outputs():
+    a, b = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
+    conv, head = L.Conv2D(16, 3, name="conv"), L.Dense(4)
+    left, right = conv(a), conv(b)
+    y = head(L.GlobalAveragePooling2D()(L.Subtract()([left, right])))
+    _, _, small = finish([a, b], [y, L.Conv2D(2, 1)(left)])
+    assert small.get_layer("conv").filters == 8
+    assert len(small.inputs) == len(small.outputs) == 2
+
+
+def test_a_tensor_that_is_used_inside_and_is_an_output_keeps_all_channels():
+    x = keras.Input((8, 8, 3))
+    seen = L.Conv2D(8, 3, name="seen")(x)
+    hidden = L.Conv2D(8, 3, name="hidden")(seen)
+    _, _, small = finish(x, [seen, L.Dense(4)(hidden)])
+    assert small.get_layer("seen").filters == 8
+    assert small.get_layer("hidden").filters == 4
+
+
+def test_dictionaries_of_inputs_and_outputs_keep_their_keys():
+    x = {"image": keras.Input((8, 8, 3), name="image"), "mask": keras.Input((8, 8, 1), name="mask")}
+    y = L.Conv2D(16, 3)(L.Concatenate()([x["image"], x["mask"]]))
+    model = randomize(keras.Model(x, {"score": L.Dense(4)(y)}))
+    pruned = spp.prune(model, pruning_ratio=0.5)
+    random_probabilities(pruned)
+    small = spp.shrink(pruned)
+    values = {"image": np.ones((2, 8, 8, 3), "f"), "mask": np.ones((2, 8, 8, 1), "f")}
+    np.testing.assert_allclose(small(values)["score"], pruned(values)["score"], rtol=2e-5)
+
+
+def test_one_unknown_layer_only_costs_its_own_channels():
+    x = keras.Input((8, 8, 3))
+    y = L.Conv2D(8, 3, name="before")(x)
+    y = L.Conv2D(8, 3, name="at")(y)
+    y = L.Lambda(lambda v: v[..., ::-1])(y)
+    y = L.Conv2D(8, 3, name="behind")(y)
+    _, _, small = finish(x, L.Dense(4)(y))
+    filters = {layer.name: layer.filters for layer in small.layers if hasattr(layer, "filters")}
+    assert filters == {"before": 4, "at": 8, "behind": 4}
+
+
+def test_a_nested_subclassed_model_is_an_unknown_layer():
+    class Mine(keras.Model):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.conv = L.Conv2D(8, 3)
+
+        def call(self, x):
+            return self.conv(x)
+
+        def get_config(self):
+            return {}
+
+    x = keras.Input((8, 8, 3))
+    y = L.Conv2D(8, 3, name="behind")(Mine()(L.Conv2D(8, 3, name="at")(x)))
+    _, _, small = finish(x, L.Dense(4)(y))
+    assert small.get_layer("at").filters == 8 and small.get_layer("behind").filters == 4
+
+
+def test_every_layer_is_listed_once_in_the_order_of_calls():
+    x = keras.Input((8, 8, 3))
+    shared = L.Conv2D(3, 3, padding="same", name="shared")
+    y = L.Dense(4, name="last")(shared(block(3, "nested")(shared(x))))
+    assert [layer.name for layer in layers(keras.Model(x, y))] == [
+        "shared",
+        "wide",
+        "narrow",
+        "last",
+    ]
+
+
+def test_rebuilding_with_plain_copies_gives_the_same_model():
+    model = random_model(3)
+    copy = rebuild(model, lambda layer: type(layer).from_config(layer.get_config()))
+    copy.set_weights(model.get_weights())
+    assert relative_error(model, copy) == 0
+    assert [layer.name for layer in copy.layers] == [layer.name for layer in model.layers]
+
+
+def test_a_loss_that_hangs_beside_the_outputs_is_not_lost_silently():
+    x = keras.Input((8, 8, 3))
+    y = L.Conv2D(16, 3)(L.Conv2D(16, 3)(x))
+    model = keras.Model(x, L.Dense(4)(y))
+    model.add_loss(keras.backend.mean(y))
+    with pytest.raises(ValueError, match="outputs do not depend on"):
+        spp.prune(model, pruning_ratio=0.5)
+
+
+def test_labels_of_a_policys_refused_layers_are_remembered():
+    class Policy:
+        def allow_pruning(self, layer):
+            return layer.name != "wide"
+
+    classes = find_channels(block(8, "net"), Policy())
+    assert not classes.prunable.any()
+    assert len(classes.channels.refused) == 1

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+from models import L
+
+from keras_spp.graph import find_channels
+from keras_spp.groups import Groups
+
+
+def found(x, y, granularity="channel"):
+    return Groups(find_channels(keras.Model(x, y)), granularity)
+
+
+def sizes(groups):
+    return {entry.name: entry.size for entry in groups.sets}
+
+
+def test_layers_whose_outputs_are_added_form_one_set():
+    x = keras.Input((8, 8, 3))
+    a, b = L.Conv2D(8, 1, name="a")(x), L.Conv2D(8, 1, name="b")(x)
+    groups = found(x, L.Dense(4)(a + b))
+    assert sizes(groups) == {"a": 8}
+    assert groups.sets[0].layers == ["a", "b"]
+
+
+def test_a_residual_stream_that_widens_has_one_set_per_width():
+    x = keras.Input((8, 8, 3))
+    narrow = L.Conv2D(8, 1, name="narrow")(x)
+    wide = tf.pad(narrow, [[0, 0], [0, 0], [0, 0], [4, 4]])
+    y = L.Add()([wide, L.Conv2D(16, 1, name="wide")(narrow)])
+    groups = found(x, L.Dense(4)(y))
+    assert sizes(groups) == {"narrow": 8, "wide": 8}
+    (reader,) = [r for r in groups.readers if r.layer.name == "dense"]
+    # Positions 4 to 11 of the wide tensor are the narrow one's channels.
+    assert reader.index.tolist() == [8, 9, 10, 11, *range(8), 12, 13, 14, 15]
+
+
+def test_channels_that_are_split_off_form_their_own_sets():
+    x = keras.Input((8, 8, 3))
+    left, right = tf.split(L.Conv2D(12, 1, name="a")(x), [4, 8], axis=-1)
+    groups = found(x, [L.Dense(4)(left), L.Dense(4)(right)])
+    assert sizes(groups) == {"a": 4, "a#2": 8}
+
+
+def test_positions_behind_a_flatten_share_their_channels_group():
+    x = keras.Input((4, 4, 3))
+    y = L.Flatten()(L.Conv2D(8, 1, name="a")(x))
+    (reader,) = found(x, L.Dense(4)(y)).readers
+    assert reader.group_shape == [128, 1]
+    assert reader.index.tolist() == list(range(8)) * 16
+
+
+def test_frozen_positions_of_a_reader_have_no_group():
+    x = keras.Input((4, 4, 3))
+    y = L.Concatenate()([x, L.Conv2D(8, 1, name="a")(x)])
+    (reader,) = found(x, L.Dense(4)(y)).readers
+    assert reader.index.tolist() == [8, 8, 8, *range(8)]
+
+
+def test_columns_are_the_positions_of_a_convolutions_kernel_and_dense_layers_have_none():
+    x = keras.Input((8, 8, 3))
+    y = L.Conv2D(8, 3, name="a")(x)
+    y = L.Conv2DTranspose(6, 2, name="b")(y)
+    y = L.SeparableConv2D(5, 3, name="c")(y)
+    groups = found(x, L.Dense(4)(L.Flatten()(y)), "column")
+    assert sizes(groups) == {"a": 27, "b": 32, "c": 6}
+    shapes = {reader.layer.name: reader.group_shape for reader in groups.readers}
+    assert shapes == {"a": [3, 3, 3, 1], "b": [2, 2, 1, 8], "c": [1, 1, 6, 1]}
+
+
+@pytest.mark.parametrize("granularity", ["channel", "column"])
+def test_macs_fall_with_the_goals(granularity):
+    x = keras.Input((8, 8, 3))
+    y = L.Conv2D(8, 1, name="b")(L.Conv2D(8, 1, name="a")(x))
+    groups = found(x, L.Dense(4)(y), granularity)
+    dense = groups.macs()
+    assert dense == 64 * (3 * 8 + 8 * 8 + 8 * 4)
+    goals = {"a": 4, "b": 2} if granularity == "channel" else {"a": 1, "b": 4}
+    for entry in groups.sets:
+        entry.goal = goals[entry.name]
+    left = {"channel": 3 * 4 + 4 * 6 + 6 * 4, "column": 2 * 8 + 4 * 8 + 8 * 4}
+    assert groups.macs() == 64 * left[granularity]
+
+
+def test_seeds_differ_between_sets_and_between_runs():
+    x = keras.Input((8, 8, 3))
+    y = L.Dense(4)(L.Conv2D(8, 1)(L.Conv2D(8, 1)(x)))
+    classes = find_channels(keras.Model(x, y))
+    seeds = [entry.seed for run in (0, 1) for entry in Groups(classes, "channel", run).sets]
+    assert len(set(seeds)) == len(seeds) == 4
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    assert isinstance(seeds[0], int) and np.isfinite(seeds).all()

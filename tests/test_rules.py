@@ -1,0 +1,106 @@
+import pytest
+import tf_keras as keras
+from models import L, random_probabilities, randomize, relative_error
+
+import keras_spp as spp
+from keras_spp import rules
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Scale(L.Layer):
+    """One weight per channel."""
+
+    def build(self, shape):
+        self.w = self.add_weight(name="w", shape=shape[-1:], initializer="ones")
+
+    def call(self, x):
+        return x * self.w
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Mixer(L.Layer):
+    """A dense layer of one's own, with its matrix the other way round."""
+
+    def __init__(self, size, **kwargs):
+        super().__init__(**kwargs)
+        self.size = size
+
+    def build(self, shape):
+        self.matrix = self.add_weight(name="matrix", shape=(self.size, shape[-1]))
+
+    def call(self, x):
+        return keras.backend.dot(x, keras.backend.transpose(self.matrix))
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size}
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    monkeypatch.setattr(rules, "_REGISTRY", dict(rules._REGISTRY))
+
+
+def net(layer):
+    x = keras.Input((8, 8, 3))
+    y = layer(L.Conv2D(8, 3, name="first")(x))
+    return randomize(keras.Model(x, L.Dense(4)(y)))
+
+
+def test_a_layer_without_a_rule_freezes_what_it_touches(registry):
+    rows = {row.layer: row for row in spp.analyze(net(Scale(name="scale")))}
+    assert not rows["first"].prunable
+    assert rows["first"].reason == "unknown layer (scale)"
+
+
+def test_a_rule_of_a_few_lines_lets_channels_through(registry):
+    @spp.rule(Scale)
+    def scale(call, x):
+        call.follows(call.layer.w, 0, call.vector(x))
+        return x.labels
+
+    pruned = spp.prune(net(Scale(name="scale")), {"first": 0.5}, round_to=1)
+    random_probabilities(pruned)
+    small = spp.shrink(pruned)
+    assert small.get_layer("scale").w.shape == (4,)
+    assert relative_error(pruned, small) <= 2e-5
+
+
+def test_a_reader_of_ones_own_is_masked_and_resized(registry):
+    @spp.rule(Mixer)
+    def mixer(call, x):
+        call.reads(call.layer.matrix, 1, call.vector(x))
+        out = call.writes(call.layer.matrix, 0)
+        call.resize("size", [out], rules.count)
+        call.costs(call.layer.matrix, call.shapes[0][1:-1])
+        return call.place(out)
+
+    model = net(Mixer(12, name="mixer"))
+    assert {r.layer: r.macs for r in spp.analyze(model)}["mixer"] == 6 * 6 * 8 * 12
+    pruned = spp.prune(model, {"first": 0.5, "mixer": 0.25}, round_to=1)
+    random_probabilities(pruned)
+    small = spp.shrink(pruned)
+    assert small.get_layer("mixer").matrix.shape == (9, 4)
+    assert relative_error(pruned, small) <= 2e-5
+
+
+def test_rules_are_found_along_the_mro_nearest_first(registry):
+    class Special(Scale):
+        pass
+
+    @spp.rule(Scale)
+    def scale(call, x):
+        return x.labels
+
+    assert rules.find(Special) is scale
+
+    @spp.rule(Special)
+    def special(call, x):
+        return x.labels
+
+    assert rules.find(Special) is special
+    assert rules.find(Scale) is scale
+
+
+def test_only_layer_classes_can_have_rules():
+    with pytest.raises(TypeError, match=r"rule: expected tf_keras layer classes, received 'Scale'"):
+        spp.rule("Scale")
