@@ -98,7 +98,10 @@ def prune(
     elif pruning_ratio is not None:
         allocating.meet_ratio(groups, float(pruning_ratio), allocation, round_to)
 
-    pruned = _wrap(model, groups, schedule, target_speedup)
+    # Goals of columns do not foresee the producers that they free, so pruning may have to end
+    # before them. Goals of channels are the target, in whole blocks.
+    ends_at = target_speedup if granularity == "column" else None
+    pruned = _wrap(model, groups, schedule, ends_at)
     Pruner(pruned)
     return pruned
 

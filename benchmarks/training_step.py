@@ -1,0 +1,87 @@
+"""What a training step of a pruned model costs, against a step of the plain one.
+
+    python benchmarks/training_step.py [--model FILE] [--pairs 40] [--batch 128]
+
+Both models train in one process on the same random batch, in turn; the ratio is the median over
+the pairs, so that noise of the machine hits both alike. Without a model file a ResNet-20 for
+CIFAR-10 is built on the spot.
+"""
+
+import argparse
+import itertools
+import statistics
+import time
+
+import numpy as np
+import tf_keras as keras
+
+import keras_spp as spp
+
+L = keras.layers
+
+
+def resnet20() -> keras.Model:
+    """The CIFAR-10 ResNet-20 of He et al., with projection shortcuts."""
+
+    def block(x, filters, strides):
+        y = L.ReLU()(L.BatchNormalization()(conv(x, filters, strides)))
+        y = L.BatchNormalization()(conv(y, filters, 1))
+        if strides > 1:
+            x = L.BatchNormalization()(L.Conv2D(filters, 1, strides=strides, use_bias=False)(x))
+        return L.ReLU()(L.Add()([x, y]))
+
+    def conv(x, filters, strides):
+        return L.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
+
+    x = inputs = keras.Input((32, 32, 3))
+    x = L.ReLU()(L.BatchNormalization()(conv(x, 16, 1)))
+    for filters, number in itertools.product((16, 32, 64), range(3)):
+        x = block(x, filters, 2 if filters > 16 and number == 0 else 1)
+    return keras.Model(inputs, L.Dense(10)(L.GlobalAveragePooling2D()(x)), name="resnet20")
+
+
+def compiled(model: keras.Model) -> keras.Model:
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss)
+    return model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", help="a saved tf_keras classifier with logits out")
+    parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--frequency", type=int, default=2, help="steps between updates of p")
+    options = parser.parse_args()
+
+    plain = keras.models.load_model(options.model, compile=False) if options.model else resnet20()
+    models = {"plain": compiled(plain)}
+    for granularity in ("channel", "column"):
+        schedule = spp.SPPSchedule(A=0.01, frequency=options.frequency)  # busy all the time
+        pruned = spp.prune(
+            plain, target_speedup=2.0, granularity=granularity, round_to=1, schedule=schedule
+        )
+        spp.Pruner(compiled(pruned)).plan(steps=10**6)
+        models[granularity] = pruned
+
+    random = np.random.default_rng(0)
+    x = random.normal(size=(options.batch, *plain.input_shape[1:])).astype("float32")
+    y = random.integers(0, plain.output_shape[-1], options.batch)
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    for pair in range(options.pairs + 3):
+        for name, model in models.items():
+            start = time.perf_counter()
+            model.train_on_batch(x, y)
+            if pair >= 3:  # the first steps trace and warm up
+                seconds[name].append(time.perf_counter() - start)
+    print(f"{plain.name}, batch {options.batch}, update every {options.frequency} steps")
+    for name, times in seconds.items():
+        ratios = [a / b for a, b in zip(times, seconds["plain"], strict=True)]
+        print(
+            f"{name:8} {1e3 * statistics.median(times):8.1f} ms/step (median)"
+            f"   {statistics.median(ratios):.3f}x plain (median of pairs)"
+        )
+
+
+if __name__ == "__main__":
+    main()
