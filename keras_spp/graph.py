@@ -10,7 +10,9 @@ import tensorflow as tf
 import tf_keras as keras
 from tf_keras.src.engine import functional
 
-import keras_spp.ops  # noqa: F401  (registers the rules of TensorFlow functions)
+# Importing these registers their rules.
+import keras_spp.application_rules
+import keras_spp.ops  # noqa: F401
 from keras_spp import rules
 from keras_spp.channels import Channels, Classes, Reason, Tensor
 from keras_spp.compat import is_graph
