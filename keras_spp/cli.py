@@ -1,0 +1,222 @@
+"""The command `keras-spp`: what the functions do, on saved files."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import click
+import tf_keras as keras
+from rich.console import Console
+from rich.table import Table
+from tf_keras.src.saving.serialization_lib import SafeModeScope
+
+import keras_spp as spp
+from keras_spp.export import QUANTIZATIONS
+from keras_spp.files import atomic_path
+from keras_spp.report import as_text
+
+_SAVED = (".keras", ".h5")
+
+
+class _Commands(click.Group):
+    """Commands whose errors and warnings are one sentence each."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="tensorflow|tf_keras")
+            warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
+            try:
+                return super().invoke(ctx)
+            except BrokenPipeError:  # the reader of our output has left: click knows what to do
+                raise
+            except (OSError, TypeError, ValueError) as error:
+                raise click.ClickException(_cause(error)) from error
+
+
+def _cause(error: Exception) -> str:
+    """The first line of an error's message: tf_keras adds whole configurations and tracebacks."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:500]
+
+
+def _import(context: click.Context, option: click.Parameter, modules: tuple[str, ...]) -> None:
+    """Imports the user's modules, from the working folder too, as `python -m` does."""
+    if modules and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # whatever the user's code raises
+            raise click.ClickException(
+                f"--import: the module {module!r} cannot be imported "
+                f"({type(error).__name__}: {_cause(error)})."
+            ) from error
+
+
+_with_imports = click.option(
+    "--import",
+    metavar="MODULE",
+    multiple=True,
+    expose_value=False,
+    callback=_import,
+    help="Import a Python module first, which registers the custom layers of the model.",
+)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+_path = click.Path(path_type=Path)
+
+
+def _load(path: Path) -> keras.Model:
+    if not path.exists():
+        raise FileNotFoundError(f"{str(path)!r} does not exist.")
+    try:
+        # Of itself tf_keras checks only .keras files for code that would run on loading.
+        with SafeModeScope(True):
+            return keras.models.load_model(path, compile=False)
+    except Exception as error:  # damaged files end in any kind of exception
+        problem = _cause(error).partition(". ")[0].rstrip(".")
+        if _is_keras_3(path):
+            problem = "it was saved by Keras 3: rebuild it with tf_keras"
+        elif not isinstance(error, OSError):
+            problem += "; custom layers need --import MODULE"
+        raise ValueError(
+            f"{str(path)!r} is not a model that tf_keras can load ({problem})."
+        ) from error
+
+
+def _is_keras_3(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            version = json.loads(archive.read("metadata.json"))["keras_version"]
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return False
+    return not str(version).startswith("2.")
+
+
+def _in_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def _print(result: Any, as_json: bool = False) -> None:
+    if as_json:
+        click.echo(json.dumps(result.to_dict(), indent=2))
+    elif _in_terminal():
+        Console().print(result)
+    else:
+        click.echo(as_text(result))
+
+
+@click.group(cls=_Commands)
+@click.version_option(spp.__version__, prog_name="keras-spp")
+def main() -> None:
+    """Structured Probabilistic Pruning (Wang et al., BMVC 2018) of saved tf_keras models.
+
+    MODEL is a .keras or .h5 file or a SavedModel folder. Set TF_CPP_MIN_LOG_LEVEL=3 to hide what
+    TensorFlow itself logs.
+    """
+
+
+@main.command()
+@click.argument("model", type=_path)
+@_as_json
+@_with_imports
+def analyze(model: Path, as_json: bool) -> None:
+    """List the layers of MODEL and what of them can be pruned."""
+    _print(spp.analyze(_load(model)), as_json)
+
+
+@main.command()
+@click.argument("pruned", type=_path)
+@click.argument("small", type=_path)
+@_with_imports
+def shrink(pruned: Path, small: Path) -> None:
+    """Remove from a model what is pruned in it.
+
+    PRUNED is what spp.prune returned, trained and saved. The plain model is saved as SMALL, which
+    ends in .keras or .h5.
+    """
+    if small.suffix not in _SAVED:
+        raise ValueError(f"SMALL must end in {' or '.join(_SAVED)} but is {str(small)!r}.")
+    model = _load(pruned)
+    with atomic_path(small) as temporary:
+        result = spp.shrink(model)
+        result.save(temporary)
+    _print(_comparison(spp.analyze(model), spp.analyze(result)))
+
+
+def _comparison(before: spp.Analysis, after: spp.Analysis) -> Table:
+    table = Table("")
+    for title in ("before", "after", "ratio"):
+        table.add_column(title, justify="right")
+    for title, old, new in (
+        ("MACs" if before.fixed_size else "MACs per position", before.macs, after.macs),
+        ("params", before.params, after.params),
+    ):
+        table.add_row(title, f"{old:,}", f"{new:,}", f"{old / new:.2f}x" if new else "")
+    return table
+
+
+def _sizes(context: click.Context, option: click.Parameter, text: str | None) -> list[int] | None:
+    try:
+        return None if text is None else [int(size) for size in text.split(",")]
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not a list such as 224,224,3.") from error
+
+
+@main.command()
+@click.argument("model", type=_path)
+@click.argument("out", type=_path, metavar="OUT.tflite")
+@click.option(
+    "--quantization",
+    type=click.Choice(QUANTIZATIONS),
+    default="none",
+    show_default=True,
+    help="How weights are stored: float32, or int8 with float32 inputs and outputs.",
+)
+@click.option("--batch-size", default=1, show_default=True, help="Examples per invocation.")
+@click.option(
+    "--input-shape",
+    callback=_sizes,
+    metavar="SIZES",
+    help="Sizes of the input without the batch, such as 224,224,3, if MODEL leaves them open.",
+)
+@_with_imports
+def export(
+    model: Path, out: Path, quantization: str, batch_size: int, input_shape: list[int] | None
+) -> None:
+    """Convert MODEL to the TFLite file OUT.tflite."""
+    report = spp.export_tflite(
+        _load(model), out, quantization, batch_size=batch_size, input_shape=input_shape
+    )
+    click.echo(str(report))
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, metavar="[NAME=]FILE...")
+@click.option("--threads", default=1, show_default=True, help="Threads of one invocation.")
+@click.option("--runs", default=50, show_default=True, help="Timed invocations of each file.")
+@_as_json
+def benchmark(files: tuple[str, ...], threads: int, runs: int, as_json: bool) -> None:
+    """Time TFLite files against each other.
+
+    Speedups are relative to the first file.
+    """
+    models: dict[str, str] = {}
+    for file in files:
+        name, equals, path = file.partition("=")
+        if not equals or Path(file).exists():
+            name, path = Path(file).stem, file
+        if name in models:
+            raise ValueError(f"two files have the name {name!r}: give NAME=FILE.")
+        models[name] = path
+    _print(spp.benchmark(models, threads=threads, runs=runs), as_json)
+
+
+if __name__ == "__main__":
+    main()
