@@ -14,6 +14,7 @@ compat.check_stack()
 from keras_spp.allocation import Allocation, Uniform  # noqa: E402
 from keras_spp.benchmark import benchmark  # noqa: E402
 from keras_spp.callback import SPPCallback  # noqa: E402
+from keras_spp.composites import openable  # noqa: E402
 from keras_spp.export import export_tflite  # noqa: E402
 from keras_spp.layers import PrunableConv2D  # noqa: E402
 from keras_spp.prune import prune  # noqa: E402
@@ -37,6 +38,7 @@ __all__ = [
     "analyze",
     "benchmark",
     "export_tflite",
+    "openable",
     "prune",
     "rule",
     "shrink",

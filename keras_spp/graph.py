@@ -124,7 +124,15 @@ def clone_layer(
             f"`model` has a layer {layer.name!r} ({type(layer).__name__}) that cannot be copied "
             f"because its class has no get_config(): define one."
         ) from error
-    return (kind or type(layer)).from_config({**config, **(changes or {})})
+    config.update(changes or {})
+    activation = getattr(layer, "activation", None)
+    shared = isinstance(activation, keras.layers.Layer) and not activation.weights
+    if shared:  # its class need not be registered with Keras, nor be able to read its own config
+        config["activation"] = None
+    copy = (kind or type(layer)).from_config(config)
+    if shared:
+        copy.activation = activation
+    return copy
 
 
 def rebuild(
@@ -177,7 +185,7 @@ def rebuild(
         )
 
     rebuilt = rebuild_model(model)
-    present = set(map(id, layers(rebuilt)))
+    present = set(map(id, rebuilt._flatten_layers()))
     lost = [layer.name for layer in layers(model) if id(made.get(id(layer))) not in present]
     if lost:
         raise ValueError(

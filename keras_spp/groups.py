@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,13 +70,17 @@ class Groups:
         self.classes = classes
         self.granularity = granularity
         self.readers: list[Reader] = []
+        self.sets: list[GroupSet] = []
         if granularity == "channel":
             self.sets = _channel_sets(classes)
             self._channel_readers()
         else:
-            self.sets = []
             self._column_readers()
+        used: Counter[str] = Counter()
         for entry in self.sets:
+            used[entry.name] += 1
+            if (number := used[entry.name]) > 1:
+                entry.name = f"{entry.name}#{number}"
             entry.seed = zlib.crc32(f"{seed}/{entry.name}".encode()) & 0x7FFFFFFF
 
     def _channel_readers(self) -> None:
@@ -84,16 +88,16 @@ class Groups:
         for axis in self.classes.reads:
             positions = [set_of.get(int(c)) for c in self.classes.of(axis)]
             # In the order of the model's sets, each once.
-            read = {found[0].name for found in positions if found}
-            sets = [entry for entry in self.sets if entry.name in read]
+            read = {id(found[0]) for found in positions if found}
+            sets = [entry for entry in self.sets if id(entry) in read]
             if not sets:
                 continue
             start, groups = {}, 0
             for entry in sets:
-                start[entry.name] = groups
+                start[id(entry)] = groups
                 groups += entry.size
             index = np.array(
-                [start[found[0].name] + found[1] if found else groups for found in positions]
+                [start[id(found[0])] + found[1] if found else groups for found in positions]
             )
             identity = len(index) == groups and (index == np.arange(groups)).all()
             shape = [1] * len(axis.variable.shape)
@@ -159,12 +163,8 @@ def _channel_sets(classes: Classes) -> list[GroupSet]:
     members: dict[tuple, list[int]] = defaultdict(list)
     for index in sorted(signature):
         members[tuple(signature[index])].append(index)
-    used: dict[str, int] = defaultdict(int)
     sets = []
     for indices in members.values():
         layers = makers[indices[0]] or ["padding"]
-        used[layers[0]] += 1
-        number = used[layers[0]]
-        name = layers[0] if number == 1 else f"{layers[0]}#{number}"
-        sets.append(GroupSet(name, layers, len(indices), np.array(indices)))
+        sets.append(GroupSet(layers[0], layers, len(indices), np.array(indices)))
     return sets

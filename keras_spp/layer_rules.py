@@ -33,11 +33,15 @@ def spatial(layer: Any, shape: Sequence[int | None]) -> tuple[int | None, ...]:
 def is_elementwise(function: Any) -> bool:
     """Whether an activation acts on each element alone."""
     if isinstance(function, L.Layer):
-        return find(type(function)) is same
+        return find(type(function)) is same or _is_keras_cvs_hard_sigmoid(type(function))
     return function is None or (
         getattr(function, "__name__", "") in ELEMENTWISE
         and getattr(function, "__module__", "").startswith(("tf_keras.", "tensorflow."))
     )
+
+
+def _is_keras_cvs_hard_sigmoid(kind: type) -> bool:
+    return kind.__name__ == "HardSigmoidActivation" and kind.__module__.startswith("keras_cv.")
 
 
 def activated(call: Call, labels: Labels) -> Labels:

@@ -22,7 +22,8 @@ Arguments = dict[str, Any]  # plus "#": the positions of those given by position
 _FUNCTIONS: dict[str, Callable[[Call, Arguments], Any]] = {}
 
 UNARY = frozenset({
-    "cast", "clip_by_value", "compat.v1.nn.leaky_relu", "identity", "math.abs", "math.ceil",
+    "cast", "clip_by_value", "compat.v1.nn.leaky_relu", "convert_to_tensor", "identity", "math.abs",
+    "math.ceil",
     "math.cos", "math.erf", "math.exp", "math.floor", "math.log", "math.log1p", "math.negative",
     "math.pow", "math.reciprocal", "math.rsqrt", "math.sigmoid", "math.sign", "math.sin",
     "math.softplus", "math.sqrt", "math.square", "math.tanh", "nn.elu", "nn.gelu",
@@ -243,12 +244,15 @@ def reduce(call: Call, arguments: Arguments) -> Any:
     return x.labels if arguments.get("keepdims") else np.squeeze(x.labels, tuple(axes))
 
 
-@function("expand_dims", "squeeze", "compat.v1.squeeze")
-def rank_change(call: Call, arguments: Arguments) -> Any:
-    """Axes of size one come and go."""
+@function(
+    "expand_dims", "squeeze", "compat.v1.squeeze", "nn.depth_to_space", "nn.space_to_depth",
+    "compat.v1.depth_to_space", "compat.v1.space_to_depth", "reverse", "tile",
+)  # fmt: skip
+def movement(call: Call, arguments: Arguments) -> Any:
+    """Values change places, and no argument holds a number of channels."""
     (x,) = tensors_in(arguments)
     name = next(name for name, value in arguments.items() if value is x)
     moved = moved_by(call, x, arguments, name)
-    if moved is None or call.shapes[0][0] is not None:
+    if moved is None or moved[0].shape[0] > 1 or call.shapes[0][0] is not None:
         return call.opaque([x], Reason.SHAPE)
     return moved[0]

@@ -11,6 +11,7 @@ import tf_keras as keras
 
 from keras_spp import allocation as allocating
 from keras_spp.compat import require_tf_keras_model
+from keras_spp.composites import opened
 from keras_spp.graph import clone_layer, copy_weights, find_channels, layers, rebuild
 from keras_spp.groups import GRANULARITIES, Groups
 from keras_spp.pruner import Pruner
@@ -79,6 +80,7 @@ def prune(
     if policy is not None:
         policy.ensure_model_supports_pruning(model)
 
+    model = opened(model)
     groups = Groups(find_channels(model, policy), granularity, seed)
     if not any(entry.size > round_to for entry in groups.sets):
         raise ValueError(

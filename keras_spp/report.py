@@ -15,6 +15,7 @@ from rich.table import Table
 
 from keras_spp.channels import Classes, Reason
 from keras_spp.compat import require_tf_keras_model
+from keras_spp.composites import opened
 from keras_spp.cost import kernel_macs
 from keras_spp.graph import find_channels, layers
 from keras_spp.wrapper import unwrap
@@ -144,6 +145,7 @@ def analyze(model: keras.Model, policy: Any = None) -> Analysis:
         [('a', 128, None), ('b', 64, 'model output')]
     """
     require_tf_keras_model(model)
+    model = opened(model)
     classes = find_channels(model, policy)
     stopped = classes.channels.causes()
     entries = []

@@ -44,6 +44,9 @@ VECTOR = np.linspace(-1, 1, 8).astype("float32")
         lambda y: tf.reduce_max(y, axis=[1, 2], keepdims=True) + y,
         lambda y: tf.squeeze(tf.reduce_sum(y, [1, 2], keepdims=True), [1, 2]),
         lambda y: tf.expand_dims(y, 1),
+        lambda y: tf.reverse(y, [-1]),
+        lambda y: tf.tile(y, [1, 1, 1, 2]),
+        lambda y: tf.nn.space_to_depth(y, 2),
         lambda y: y * tf.sigmoid(L.Conv2D(1, 1)(y)),
     ],
 )
@@ -59,6 +62,12 @@ def test_a_channel_shuffle_ties_its_groups():
     assert check(shuffle).get_layer("first").filters == 4
 
 
+def test_depth_to_space_ties_the_channels_that_become_one():
+    assert check(lambda y: tf.nn.depth_to_space(y, 2)).get_layer("first").filters == 4
+    small = check(lambda y: L.Conv2D(3, 3)(tf.nn.depth_to_space(L.Conv2D(12, 1)(y), 2)))
+    assert small.get_layer("first").filters == 4
+
+
 def test_arithmetic_between_branches_ties_them():
     small = check(lambda y: y + L.Conv2D(8, 1, name="second")(y) * y)
     assert small.get_layer("second").filters == 4
@@ -70,7 +79,6 @@ def test_arithmetic_between_branches_ties_them():
         (lambda y: tf.reduce_mean(y, -1, keepdims=True), Reason.MIXES),
         (lambda y: tf.reduce_sum(y), Reason.MIXES),
         (lambda y: tf.nn.softmax(y), Reason.UNKNOWN),
-        (lambda y: tf.reverse(y, [-1]), Reason.UNKNOWN),
         (lambda y: tf.matmul(y, y, transpose_b=True), Reason.UNKNOWN),
         (lambda y: y[..., ::2], Reason.SHAPE),
         (lambda y: y[..., 3], Reason.SHAPE),

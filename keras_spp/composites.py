@@ -1,0 +1,96 @@
+"""Layers that hide other layers inside their `call`, opened into nested models.
+
+A composite layer's sizes are arguments of its constructor and cannot express that a channel in
+its middle is gone. Calling its `call` on Keras tensors gives the graph of the layers inside;
+that graph takes its place, and the small model does not need the composite's class any more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_spp.graph import clone_layer, layers, rebuild
+
+# KerasCV's, by name, because KerasCV need not be installed.
+_KERAS_CV = frozenset({
+    "CrossStagePartial", "FusedMBConvBlock", "HardSigmoidActivation", "MBConvBlock",
+    "SqueezeAndExcite2D",
+})  # fmt: skip
+_OPENABLE: set[type] = set()
+
+
+def openable(kind: type) -> type:
+    """Declares that a composite layer's `call` may be replaced by the layers that it calls.
+
+    Its `call` must do the same in training and in inference except through the layers that it
+    calls, and must create no weights. Usable as a decorator.
+
+    Args:
+        kind: A tf_keras layer class.
+
+    Returns:
+        The class.
+
+    Raises:
+        TypeError: If it is no layer class.
+
+    Example:
+        >>> import keras_spp as spp, tf_keras as keras
+        >>> @spp.openable
+        ... class Block(keras.layers.Layer):
+        ...     def __init__(self, **kwargs):
+        ...         super().__init__(**kwargs)
+        ...         self.wide = keras.layers.Dense(16, activation="relu")
+        ...         self.narrow = keras.layers.Dense(4)
+        ...     def call(self, x):
+        ...         return x + self.narrow(self.wide(x))
+        >>> x = keras.Input((4,))
+        >>> [row.groups for row in spp.analyze(keras.Model(x, Block()(x)))]
+        [16, 0]
+    """
+    if not (isinstance(kind, type) and issubclass(kind, keras.layers.Layer)):
+        raise TypeError(f"`kind` must be a tf_keras layer class but is {kind!r}.")
+    _OPENABLE.add(kind)
+    return kind
+
+
+def is_openable(layer: keras.layers.Layer) -> bool:
+    """Whether a layer's class is known to be openable."""
+    kind = type(layer)
+    return kind in _OPENABLE or (
+        kind.__name__ in _KERAS_CV
+        if _is_keras_cv(kind)
+        else kind is keras.layers.Lambda and _is_keras_cv(layer.function)
+    )
+
+
+def _is_keras_cv(item: Any) -> bool:
+    return (getattr(item, "__module__", None) or "").startswith("keras_cv.")
+
+
+def opened(model: keras.Model) -> keras.Model:
+    """The model itself, or a copy in which nested models stand for its openable layers."""
+    if not any(map(is_openable, layers(model))):
+        return model
+    copies: list[tuple[Any, Any]] = []
+
+    def make_layer(layer: keras.layers.Layer) -> Any:
+        copy = clone_layer(layer)
+        copies.append((layer, copy))
+        return _as_model(layer, copy) if is_openable(layer) else copy
+
+    result = rebuild(model, make_layer)
+    for layer, copy in copies:
+        copy.set_weights(layer.get_weights())
+    return opened(result)  # what was inside may hide more
+
+
+def _as_model(layer: keras.layers.Layer, copy: keras.layers.Layer) -> keras.Model:
+    inputs = tf.nest.map_structure(
+        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype), layer.get_input_at(0)
+    )
+    copy(inputs)  # builds it
+    return keras.Model(inputs, copy.call(inputs), name=layer.name)
