@@ -11,6 +11,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import numpy as np
 import tf_keras as keras
 from training_step import resnet20
 
@@ -22,10 +23,9 @@ def shrunk(model: keras.Model, speedup: float) -> keras.Model:
     """The model without its first channels: for latency it does not matter which ones go."""
     pruned = spp.prune(model, target_speedup=speedup, round_to=1)
     pruner = spp.Pruner(pruned)
-    for wrapper in pruner.wrappers:
-        p = [i < entry["goal"] for entry in wrapper.sets for i in range(entry["size"])]
-        wrapper.p.assign([float(dead) for dead in p])
-        wrapper.mask.assign(1 - wrapper.p)
+    place = np.arange(len(pruner.sets.of_group))
+    first = np.searchsorted(pruner.sets.of_group, pruner.sets.of_group)
+    pruner.set_probabilities(place - first < pruner.sets.goal[pruner.sets.of_group])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return spp.shrink(pruned)

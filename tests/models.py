@@ -37,15 +37,8 @@ def random_probabilities(pruned, seed=0, settled=False):
         if not settled:
             p[members] = random.uniform(0, 0.9, len(members)) * random.integers(0, 2, len(members))
         p[random.permutation(members)[:goal]] = 1
-    set_probabilities(pruner, p)
+    pruner.set_probabilities(p)
     return pruner
-
-
-def set_probabilities(pruner, p):
-    """Writes one flat vector of probabilities into all wrappers."""
-    for wrapper, places in zip(pruner.wrappers, pruner._places, strict=True):
-        wrapper.p.assign(p[places])
-        wrapper.mask.assign((p[places] < 1).astype(np.float32))
 
 
 def inputs_for(model, seed=1, batch=3):

@@ -16,7 +16,6 @@ from models import (
     random_probabilities,
     randomize,
     relative_error,
-    set_probabilities,
 )
 
 import keras_spp as spp
@@ -109,7 +108,7 @@ def test_well_known_networks_with_pruned_columns_shrink_exactly(name):
 def test_an_unfinished_model_shrinks_exactly_and_says_so():
     pruned = spp.prune(random_model(3), pruning_ratio=0.5, round_to=1)
     pruner = random_probabilities(pruned, 3)
-    set_probabilities(pruner, np.minimum(pruner.probabilities().numpy(), 0.9))
+    pruner.set_probabilities(np.minimum(pruner.probabilities(), 0.9))
     with pytest.warns(UserWarning, match=r"groups are still to be pruned; the result is exact"):
         small = spp.shrink(pruned)
     assert relative_error(pruned, small) <= EXACT
