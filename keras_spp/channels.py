@@ -38,7 +38,6 @@ class Reason(enum.StrEnum):
     UNREAD = "read by no layer with a kernel"
     SHAPE = "reshaped in a way that cannot be followed"
     POLICY = "excluded by policy"
-    FEW = "too few channels"
 
 
 @dataclass(frozen=True)
