@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,21 +14,10 @@ from keras_spp.pruner import Progress, Pruner
 from keras_spp.wrapper import host
 
 
-class _Gauge(keras.metrics.Metric):
-    """A metric that shows a number as it was set; Keras would average a plain log entry."""
+class _Name(NamedTuple):
+    """Stands for a metric where Keras asks for no more than the name."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name=name)
-        self.value = self.add_weight(name="value", initializer="zeros")
-
-    def update_state(self, value: float) -> None:
-        self.value.assign(value)
-
-    def result(self) -> tf.Tensor:
-        return tf.convert_to_tensor(self.value)
-
-    def reset_state(self) -> None:
-        """An epoch's end changes nothing."""
+    name: str
 
 
 class SPPCallback(keras.callbacks.Callback):
@@ -36,7 +25,8 @@ class SPPCallback(keras.callbacks.Callback):
 
     It does what tfmot's `UpdatePruningStep` does too (giving both is harmless). The progress
     line and the history get `macs_speedup` (dense MACs over remaining MACs) and
-    `groups_decided` (share of groups whose fate is sealed).
+    `groups_decided` (share of groups whose fate is sealed); callbacks listed after this one see
+    them in their logs.
 
     Args:
         log_dir: Folder for TensorBoard: scalars, and histograms of p for each set of groups;
@@ -68,37 +58,21 @@ class SPPCallback(keras.callbacks.Callback):
         self.log_dir = None if log_dir is None else os.fspath(log_dir)
         self.pruner: Pruner
         self._writer: Any = None
-        self._seen = -1
-        self._unchecked = True
         self._planned = False
+        # Updates of the probabilities that were looked at: for the target, and to be shown.
+        self._checked = self._shown = -1
+        self._logs: dict[str, float] = {}
 
     def set_model(self, model: keras.Model) -> None:
         """Attaches to the model before its training step is traced."""
         super().set_model(model)
         self.pruner = Pruner(model)
-        with model.distribute_strategy.scope():
-            gauges = getattr(self.pruner.conductor, "gauges", None)
-            # The traced training step holds on to its metrics: one pair for a model's life.
-            self._gauges = gauges or [_Gauge("macs_speedup"), _Gauge("groups_decided")]
-        vars(self.pruner.conductor)["gauges"] = self._gauges
-
-    def _show(self, shown: bool) -> None:
-        # Keras looks up metrics anew for training and for evaluation: only training shows ours,
-        # so that `loss, accuracy = model.evaluate(...)` goes on to work.
-        metrics = self.pruner.conductor._metrics
-        metrics[:] = [metric for metric in metrics if metric not in self._gauges]
-        if shown:
-            metrics.extend(self._gauges)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Starts tfmot's counters, opens the log."""
-        for wrapper in self.pruner.wrappers:
-            if int(host(wrapper.pruning_step)) < 0:
-                wrapper.pruning_step.assign(0)
+        """Opens the log."""
         if self.log_dir is not None:
             self._writer = tf.summary.create_file_writer(self.log_dir)
-        self._planned, self._unchecked = False, True
-        self._show(True)
+        self._planned, self._checked, self._shown = False, -1, -1
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Plans with the steps that remain; a restored run begins at a later epoch."""
@@ -108,6 +82,9 @@ class SPPCallback(keras.callbacks.Callback):
             epochs = self.params.get("epochs", 1)
             self.pruner.plan(None if steps is None else steps * (epochs - epoch))
             self._report()
+        # The progress line shows as they are the numbers that bear the name of a metric at this
+        # moment; all others it averages over the epoch.
+        self._metrics.extend(_Name(name) for name in self._logs)
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Ends pruning when the target is reached early.
@@ -115,40 +92,30 @@ class SPPCallback(keras.callbacks.Callback):
         At the beginning of a step, so that a checkpoint written by another callback at the end
         of the last one does not miss it: a restored run comes through here too.
         """
-        if self._due_to_report() or self._unchecked:
-            progress = self._report()
-            self._unchecked = False
-            if self.pruner.finish_if_reached(progress):
+        self._metrics[:] = [entry for entry in self._metrics if not isinstance(entry, _Name)]
+        if self._updates() != self._checked:
+            self._checked = self._updates()
+            if self.pruner.finish_if_reached():
                 self._report()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Shows an update that has happened in this step, or in this execution of steps."""
-        if self._due_to_report():
+        if self._updates() != self._shown:
             self._report()
-            self._unchecked = True
-
-    def _due_to_report(self) -> bool:
-        return int(host(self.pruner.conductor.updates_made)) != self._seen
-
-    def on_test_begin(self, logs: dict | None = None) -> None:
-        """Evaluation does not show pruning."""
-        self._show(False)
-
-    def on_test_end(self, logs: dict | None = None) -> None:
-        """Back to training."""
-        self._show(True)
+        if logs is not None:
+            logs.update(self._logs)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Zeroes what is pruned, as tfmot does before models are saved."""
-        for wrapper in self.pruner.wrappers:
-            wrapper.pruning_obj.weight_mask_op()
+        self._zero_pruned()
+        if logs is not None:
+            logs.update(self._logs)
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Says loudly when the target was not met."""
-        self._show(False)
+        self._zero_pruned()  # an optimizer with use_ema has just put averages in their place
+        self.pruner.finish_if_reached()
         progress = self._report()
-        if self.pruner.finish_if_reached(progress):
-            progress = self._report()
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -158,19 +125,31 @@ class SPPCallback(keras.callbacks.Callback):
         message = (
             f"{progress.pruned} of {progress.goal} groups are pruned (MACs speedup "
             f"{progress.macs_speedup:.2f}) after {progress.step} steps and {progress.updates} "
-            f"updates; about {'too many to say' if needed is None else needed} more updates are "
-            f"needed. Train on, or choose a smaller frequency or a larger A."
+            f"updates; {'an unknown number of' if needed is None else f'about {needed}'} more "
+            f"updates are needed. Train on, or choose a smaller frequency or a larger A."
         )
         if progress.updates == 0:
             raise RuntimeError(f"SPP pruned nothing: {message}")
         warnings.warn(f"SPP has not met its target: {message}", stacklevel=2)
 
+    @property
+    def _metrics(self) -> list[Any]:
+        return self.pruner.conductor._metrics
+
+    def _updates(self) -> int:
+        return int(host(self.pruner.conductor.updates_made))
+
+    def _zero_pruned(self) -> None:
+        for wrapper in self.pruner.wrappers:
+            wrapper.pruning_obj.weight_mask_op()
+
     def _report(self) -> Progress:
         progress = self.pruner.progress()
-        self._seen = progress.updates
-        values = [progress.macs_speedup, progress.decided]
-        for gauge, value in zip(self._gauges, values, strict=True):
-            gauge.update_state(value)
+        self._shown = progress.updates
+        self._logs = {
+            "macs_speedup": progress.macs_speedup,
+            "groups_decided": progress.decided,
+        }
         if self._writer is not None:
             self._write(progress)
         return progress
@@ -179,9 +158,22 @@ class SPPCallback(keras.callbacks.Callback):
         p = self.pruner.probabilities().numpy()
         sets = np.split(p, np.cumsum(np.bincount(self.pruner.sets.of_group))[:-1])
         with self._writer.as_default(step=progress.step):
-            tf.summary.scalar("spp/macs_speedup", progress.macs_speedup)
-            tf.summary.scalar("spp/groups_decided", progress.decided)
-            tf.summary.scalar("spp/mean_p", p.mean())
+            for name, number in {**self._logs, "mean_p": p.mean()}.items():
+                _write_summary(f"spp/{name}", "scalars", number)
             for name, values in zip(self.pruner.names, sets, strict=True):
-                tf.summary.histogram(f"spp/p/{name}", values)
+                counts, edges = np.histogram(values, bins=20, range=(0, 1))
+                bars = np.stack([edges[:-1], edges[1:], counts], axis=-1)
+                _write_summary(f"spp/p/{name}", "histograms", bars)
         self._writer.flush()
+
+
+def _write_summary(tag: str, plugin: str, value: Any) -> None:
+    # What tf.summary.scalar and tf.summary.histogram write; they need TensorBoard installed.
+    metadata = tf.compat.v1.SummaryMetadata(
+        plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name=plugin)
+    )
+    tf.summary.write(
+        tag,
+        tf.constant(value, tf.float32 if np.ndim(value) == 0 else tf.float64),
+        metadata=metadata,
+    )

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))
+LIMIT = 1000  # updates after which a simulation gives up
 
 
 class Sets(NamedTuple):
@@ -77,14 +78,14 @@ def rank(scores: tf.Tensor, of_group: tf.Tensor, pruned: tf.Tensor) -> tf.Tensor
     Ties keep the order of the groups, so that every device ranks alike.
 
     Args:
-        scores: Importance, shape (groups,), float.
+        scores: Importance, shape (groups,), float32.
         of_group: Set of each group, ascending, shape (groups,), int.
         pruned: Groups that are not ranked any more, shape (groups,), bool.
 
     Returns:
         Permutation of shape (groups,), int32: position i holds the group that stands there.
     """
-    scores = tf.where(pruned, scores.dtype.max, scores)
+    scores = tf.where(pruned, tf.float32.max, scores)
     by_score = tf.argsort(scores, stable=True)
     return tf.gather(by_score, tf.argsort(tf.gather(of_group, by_score), stable=True))
 
@@ -139,6 +140,9 @@ def update(
 def keep(p: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
     """Draws a mask: a pure function of seed, step and p, the same wherever it is computed.
 
+    It is ``tf.random.stateless_uniform(tf.shape(p), seed=[seed, step]) >= p`` as that is outside
+    of XLA.
+
     Args:
         p: Pruning probabilities, shape (groups,), float32.
         seed: The set's seed, in [0, 2**31).
@@ -152,11 +156,16 @@ def keep(p: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
         True
     """
     seed = tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)])
-    return tf.random.stateless_uniform(tf.shape(p), seed=seed) >= p
+    # tf.random.stateless_uniform draws the same bits everywhere but makes other floats of them
+    # under XLA (from the high bits, not the low ones): so they are made here, as it does without.
+    bits = tf.random.stateless_uniform(tf.shape(p), seed, None, None, dtype=tf.uint32, alg="philox")
+    mantissa = tf.bitwise.bitwise_and(bits, tf.constant(0x7FFFFF, tf.uint32))
+    one_to_two = tf.bitwise.bitwise_or(mantissa, tf.constant(0x3F800000, tf.uint32))
+    return tf.bitcast(one_to_two, tf.float32) - 1 >= p
 
 
 def updates_needed(
-    p: np.ndarray, sets: Sets, A: float, u: float, noise: float = 0.05, limit: int = 1000
+    p: np.ndarray, sets: Sets, A: float, u: float, noise: float = 0.05, limit: int = LIMIT
 ) -> int | None:
     """Simulates how many updates it takes until every set meets its goal.
 

@@ -59,7 +59,9 @@ class Pruner:
     """Attaches to a pruned model so that its training steps prune.
 
     `SPPCallback` does this for `fit`. For a training loop of your own make one before the first
-    step; nothing has to be called inside the loop.
+    step; nothing has to be called inside the loop. (With granularity="column" a call of
+    `finish_if_reached` between two steps ends pruning at the target speedup, if that is reached
+    before the last layer's goal.)
 
     Args:
         model: What `spp.prune` returned, or such a model loaded from a file.
@@ -93,8 +95,8 @@ class Pruner:
         conductors = [wrapper for wrapper in self.wrappers if wrapper.conductor]
         if len(conductors) != 1:
             raise ValueError(
-                f"model: {model.name!r} is not a model that spp.prune returned (it has "
-                f"{len(self.wrappers)} SPP wrappers); call spp.prune(model, ...) first."
+                f"`model` {model.name!r} is not a model that spp.prune returned (it has "
+                f"{len(self.wrappers)} SPP wrappers): call spp.prune(model, ...) first."
             )
         self.conductor = conductors[0]
         self.schedule = self.conductor.pruning_schedule
@@ -118,24 +120,32 @@ class Pruner:
         everywhere = np.concatenate(self._places)
         # For each group one place among all wrappers' groups at which its p can be read.
         self._owner = np.unique(everywhere, return_index=True)[1].astype(np.int32)
+        self._planned = int(host(self.conductor.frequency)) > 0
+        before = self.conductor.pruner
+        if before is None or not before._planned:
+            # A training step traced before this has failed, and Keras would go on using it.
+            model.train_function = None
         for wrapper in self.wrappers:
             wrapper.pruner = self
+
+    def _find_optimizer(self) -> Any:
+        return self._optimizer or getattr(self.model, "optimizer", None)
 
     # -- inside the training step ------------------------------------------------------------
 
     def clock(self) -> tf.Tensor:
         """The training step: how many updates the optimizer has made, scalar int64."""
-        optimizer = self._optimizer or getattr(self.model, "optimizer", None)
+        optimizer = self._find_optimizer()
         if optimizer is None:
             raise RuntimeError(
-                "Pruner: no optimizer to count training steps with; compile the model or give "
+                "Pruner has no optimizer to count training steps with: compile the model or give "
                 "spp.Pruner(model, optimizer)."
             )
         return tf.cast(tf.convert_to_tensor(optimizer.iterations), tf.int64)
 
     def move(self) -> None:
         """Moves all probabilities if an update is due; called by the first wrapper."""
-        if self.schedule.frequency is None and not self._planned:
+        if not self._planned:
             raise RuntimeError(
                 "SPPSchedule has no frequency and none was chosen: pass "
                 "callbacks=[spp.SPPCallback()] to fit, call Pruner.plan(steps), or give "
@@ -164,79 +174,92 @@ class Pruner:
             kernel = raw(wrapper.kernel)
             factor = wrapper.per_weight(tf.gather(scale, places))
             kernel.assign(kernel * tf.cast(factor, kernel.dtype))
-            wrapper.p.assign(tf.gather(p, places))
-            wrapper.mask.assign(tf.cast(wrapper.p < 1, tf.float32))
+        self.set_probabilities(p)
         self.conductor.updates_made.assign_add(1)
+        # No set ever exceeds its goal, so the sum says whether all have met theirs.
+        pruned = tf.math.count_nonzero(p >= 1)
+        self.conductor.finished.assign(tf.cast(pruned >= int(self.sets.goal.sum()), tf.int64))
         return tf.constant(True)
 
     def probabilities(self) -> tf.Tensor:
         """Pruning probabilities of all groups, shape (groups,), in the order of `names`."""
         return tf.gather(tf.concat([wrapper.p for wrapper in self.wrappers], 0), self._owner)
 
-    # -- around it ---------------------------------------------------------------------------
+    def set_probabilities(self, p: tf.Tensor | np.ndarray) -> None:
+        """Writes probabilities of all groups, shape (groups,), into every layer that reads them.
 
-    @property
-    def _planned(self) -> bool:
-        return getattr(self, "_frequency", 0) > 0
+        A p of 1 fixes the mask, but weights stay as they are: `_update` scales them.
+        """
+        p = tf.cast(p, tf.float32)
+        for wrapper, places in zip(self.wrappers, self._places, strict=True):
+            wrapper.p.assign(tf.gather(p, places))
+            wrapper.mask.assign(tf.cast(wrapper.p < 1, tf.float32))
+
+    # -- around it ---------------------------------------------------------------------------
 
     def plan(self, steps: int | None) -> None:
         """Chooses the frequency if none was given, and says now if the target is out of reach.
+
+        A frequency that was chosen stays until the steps it was chosen for have been made.
 
         Args:
             steps: Training steps to come, at least 1; None if they are not known.
 
         Raises:
-            ValueError: If no frequency was given and `steps` is None, or if no update at all
-                would happen in these steps.
+            ValueError: If no frequency was given and `steps` is None, or if no update has
+                happened yet and none would in these steps.
 
         Warns:
             UserWarning: If the steps do not suffice, with the numbers and the largest
                 frequency that would do.
         """
-        frequency = int(host(self.conductor.frequency))
-        if not frequency and steps is None:
+        chosen = int(host(self.conductor.frequency)) > 0
+        if steps is None and not chosen:
             raise ValueError(
-                "SPPSchedule: no frequency was given and the number of training steps is not "
-                "known; give spp.SPPSchedule(frequency=...) or fit(..., steps_per_epoch=...)."
+                "SPPSchedule has no frequency and the number of training steps is not known: "
+                "give spp.SPPSchedule(frequency=...) or fit(..., steps_per_epoch=...)."
             )
-        needed = self.updates_needed()
+        self._planned = True
+        if steps is None:
+            return
         first = int(self.clock())
-        until = None if steps is None else first + steps
-        wait = max(self.schedule.begin_step - first, 0)
-        available = None if steps is None else max(steps - 1 - wait, 0)
-        if not frequency:
-            share = int(available * PRUNING_SHARE)
-            frequency = max(1, share // max(needed or 1, 1))
-            self.conductor.frequency.assign(frequency)
-        self._frequency = frequency
-        if needed == 0 or until is None:
+        needed = self.updates_needed()
+        # No update happens before begin_step, nor before there was any training.
+        idle = 1 + max(self.schedule.begin_step - first, 0)
+        room = max(steps - idle, 0)
+        over = first >= int(host(self.conductor.planned_until))
+        if self.schedule.frequency is None and over:
+            updates = probability.LIMIT if needed is None else max(needed, 1)
+            self.conductor.frequency.assign(max(int(room * PRUNING_SHARE) // updates, 1))
+            self.conductor.planned_until.assign(first + steps)
+        if needed == 0:
             return
-        made = self.schedule.updates_in(until, frequency) - self.schedule.updates_in(
-            first, frequency
-        )
-        numbers = (
-            f"{steps} steps with frequency={frequency} and begin_step="
-            f"{self.schedule.begin_step} give {made} updates of the pruning probabilities"
-        )
         if needed is None:
-            warnings.warn(
-                f"SPP may not reach its target: {numbers}, and with A={self.schedule.A:g} and "
-                f"overshoot={self.schedule.overshoot:g} groups of fluctuating score overtake "
-                f"each other without end; raise overshoot (0.1 is usual).",
-                stacklevel=2,
+            advice = (
+                f"with overshoot={self.schedule.overshoot:g} groups of fluctuating score overtake "
+                f"each other without end; raise it (0.1 is usual)"
             )
-            return
-        largest = available // needed
-        advice = (
-            f"the largest frequency that would do is {largest}"
-            if largest
-            else f"no frequency would do; raise A or train for {needed + 1 + wait} steps"
+        elif room < needed:
+            advice = f"no frequency would do; raise A or train for {needed + idle} steps"
+        else:
+            advice = f"the largest frequency that would do is {room // needed}"
+        self._check(first, steps, needed, advice)
+
+    def _check(self, first: int, steps: int, needed: int | None, advice: str) -> None:
+        schedule, frequency = self.schedule, int(host(self.conductor.frequency))
+        made = schedule.updates_in(first + steps, frequency) - schedule.updates_in(first, frequency)
+        message = (
+            f"{steps} steps with frequency={frequency} and begin_step={schedule.begin_step} give "
+            f"{made} updates of the pruning probabilities, the target needs "
+            f"{'an unknown number' if needed is None else f'about {needed}'} with "
+            f"A={schedule.A:g}; {advice}."
         )
-        message = f"{numbers}, the target needs about {needed} with A={self.schedule.A:g}; {advice}"
-        if made == 0:
-            raise ValueError(f"SPP would prune nothing: {message}.")
-        if made < needed:
-            warnings.warn(f"SPP will not reach its target: {message}.", stacklevel=2)
+        if made == 0 and int(host(self.conductor.updates_made)) == 0:
+            raise ValueError(f"SPP would prune nothing: {message}")
+        if needed is None:
+            warnings.warn(f"SPP may not reach its target: {message}", stacklevel=3)
+        elif made < needed:
+            warnings.warn(f"SPP will not reach its target: {message}", stacklevel=3)
 
     def updates_needed(self) -> int | None:
         """Simulated number of updates until every goal is met; None if they never would be."""
@@ -276,26 +299,26 @@ class Pruner:
         done = np.bincount(self.sets.of_group[p >= 1], minlength=count)
         wanted = self.sets.goal > 0
         finished = self.missing() == 0
-        sealed = np.where((done >= self.sets.goal) | finished, size, done)[wanted].sum()
+        sealed = np.where(done >= self.sets.goal, size, done)[wanted].sum()
         alive = self.alive()
         macs = model_macs(self.classes, self.classes.dead(alive), alive)
         return Progress(
-            step=int(self.clock()),
+            step=0 if self._find_optimizer() is None else int(self.clock()),
             updates=int(host(self.conductor.updates_made)),
             pruned=int(done.sum()),
             goal=int(self.sets.goal.sum()),
-            decided=float(sealed / max(size[wanted].sum(), 1)),
+            decided=1.0 if finished else float(sealed / size[wanted].sum()),
             macs_speedup=self._dense_macs / macs if macs else 1.0,
             finished=finished,
         )
 
-    def finish_if_reached(self, progress: Progress) -> bool:
+    def finish_if_reached(self) -> bool:
         """Ends pruning if the target speedup is reached before the last layer's goal.
 
         That happens with columns: which producers they free is not foreseen in the goals. The
         survivors of every set are multiplied by their keep probability, and no p moves again.
         """
-        target = self.conductor.target_speedup
+        target, progress = self.conductor.target_speedup, self.progress()
         if progress.finished or target is None or progress.macs_speedup < target:
             return False
         for wrapper in self.wrappers:

@@ -10,10 +10,9 @@ import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 
 
-def _check(name: str, value: Any, kind: type, low: float, high: float, what: str) -> None:
-    good = isinstance(value, kind) and not isinstance(value, bool) and low <= value <= high
-    if not good:
-        raise ValueError(f"SPPSchedule: {name} must be {what}, received {value!r}.")
+def _check(name: str, value: Any, kind: Any, low: float, high: float, what: str) -> None:
+    if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
+        raise ValueError(f"`{name}` must be {what} but is {value!r}.")
 
 
 @keras.saving.register_keras_serializable(package="keras_spp")

@@ -13,15 +13,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 from tensorflow_model_optimization.python.core.keras import utils as tfmot_utils
-from tensorflow_model_optimization.python.core.sparsity.keras import pruning_wrapper
 from tensorflow_model_optimization.python.core.sparsity.keras.prune_registry import PruneRegistry
+from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import (
+    PruneLowMagnitude,
+)
 
 from keras_spp import probability
-
-PruneLowMagnitude = pruning_wrapper.PruneLowMagnitude
-
-# The weight through which a layer reads its input channels, and its constraint's config name.
-CONSTRAINTS = {"kernel": "kernel_constraint", "pointwise_kernel": "pointwise_constraint"}
 
 
 def unwrap(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -34,10 +31,10 @@ def raw(variable: tf.Variable) -> tf.Variable:
     return getattr(variable, "_variable", variable) if hasattr(variable, "true_dtype") else variable
 
 
-class KeepPruned(keras.constraints.Constraint):
-    """Applied by the optimizer after its step: what is pruned stays exactly zero.
+class KeepPruned:
+    """A constraint, applied by the optimizer after its step: what is pruned stays exactly zero.
 
-    Momentum, weight decay and EMA would otherwise move weights that have no gradient.
+    Momentum and weight decay would otherwise move weights that have no gradient.
     """
 
     def __init__(self, wrapper: PruneSPP, inner: Any) -> None:
@@ -121,14 +118,10 @@ class PruneSPP(PruneLowMagnitude):
 
     def build(self, input_shape: Any) -> None:
         """Builds the layer and adds one probability per group, instead of weight-sized masks."""
-        name = CONSTRAINTS.get(self.weight)
-        if name and hasattr(self.layer, name) and not self.layer.built:
-            own = getattr(self.layer, name)
-            setattr(self.layer, name, KeepPruned(self, own))
-            keras.layers.Wrapper.build(self, input_shape)
-            setattr(self.layer, name, own)
-        else:
-            keras.layers.Wrapper.build(self, input_shape)
+        keras.layers.Wrapper.build(self, input_shape)
+        # On the variables and not in the layer's config, which must stay the user's own.
+        for replica in getattr(raw(self.kernel), "values", [raw(self.kernel)]):
+            replica._constraint = KeepPruned(self, replica.constraint)
         groups = sum(entry["size"] for entry in self.sets)
 
         def state(name: str, value: float, shape: list[int], dtype: Any = tf.float32) -> Any:
@@ -146,11 +139,12 @@ class PruneSPP(PruneLowMagnitude):
         self.mask = state("mask", 1, [groups])
         # tfmot plots a threshold beside each mask: a group is pruned when p reaches this.
         threshold = state("threshold", 1, [])
-        self.pruning_step = state("pruning_step", -1, [], tf.int64)
+        self.pruning_step = state("pruning_step", 0, [], tf.int64)
         if self.conductor:
             self.frequency = state("frequency", self.pruning_schedule.frequency or 0, [], tf.int64)
             self.updates_made = state("updates_made", 0, [], tf.int64)
             self.finished = state("finished", 0, [], tf.int64)
+            self.planned_until = state("planned_until", 0, [], tf.int64)
         self.prunable_weights = [self.kernel]
         self.pruning_vars = [(self.kernel, self.mask, threshold)]
         self.pruning_obj = GroupPruning(self)
@@ -215,7 +209,7 @@ class PruneSPP(PruneLowMagnitude):
         # Straight into the instance's dict: Keras' own setattr would untrack the variable and
         # so reorder the layer's weights. Every layer class that reads the attribute in its
         # call is served alike, which no hook of Keras offers.
-        attributes = vars(self.layer)
+        attributes = self.layer.__dict__
         variable = attributes[self.weight]
         attributes[self.weight] = value
         try:

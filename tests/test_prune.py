@@ -134,9 +134,7 @@ def test_an_allocation_of_ones_own_decides_the_ratios():
 def test_a_ratio_outside_its_range_is_refused(ratio):
     with pytest.raises(ValueError, match=r"`pruning_ratio` must be a number in \[0, 1\) but is"):
         spp.prune(small_net(), pruning_ratio=ratio)
-    with pytest.raises(
-        ValueError, match=r"`pruning_ratio\['inner'\]` must be a number"
-    ):
+    with pytest.raises(ValueError, match=r"`pruning_ratio\['inner'\]` must be a number"):
         spp.prune(small_net(), pruning_ratio={"inner": ratio})
 
 

@@ -1,0 +1,105 @@
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_model_optimization as tfmot
+import tf_keras as keras
+
+import keras_spp as spp
+
+sparsity = tfmot.sparsity.keras
+EVERYTHING = {
+    "A": 0.1,
+    "u": 0.3,
+    "frequency": 7,
+    "begin_step": 3,
+    "overshoot": 0.2,
+    "score_decay": 0.5,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "values"),
+    [
+        ("A", "a number in (0, 1]", [0, -0.1, 1.01, np.nan, np.inf, "0.1", None, True]),
+        ("u", "a number in (0, 0.5)", [0, 0.5, -1, np.nan, "0.1", None]),
+        ("frequency", "None or an integer of at least 1", [0, -3, 2.0, 1.5, "2", True]),
+        ("begin_step", "an integer of at least 0", [-1, 1.5, None, "0", False]),
+        ("overshoot", "a number in [0, 1]", [-0.1, 1.5, np.nan, None, "0"]),
+        ("score_decay", "a number in [0, 1)", [-0.1, 1, 1.5, np.nan, None]),
+    ],
+)
+def test_an_argument_out_of_range_is_refused_with_its_name_range_and_value(name, wanted, values):
+    for value in values:
+        message = f"`{name}` must be {wanted} but is {value!r}."
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            spp.SPPSchedule(**{name: value})
+
+
+def test_the_ends_of_the_ranges_and_numpy_numbers_are_accepted():
+    spp.SPPSchedule(A=1, u=0.499, frequency=1, begin_step=0, overshoot=0, score_decay=0)
+    spp.SPPSchedule(A=np.float32(0.5), overshoot=1, score_decay=0.99)
+    schedule = spp.SPPSchedule(frequency=np.int64(7), begin_step=np.int32(2))
+    assert (schedule.frequency, schedule.begin_step) == (7, 2)
+    assert type(schedule.frequency) is int and type(schedule.A) is float  # for JSON
+
+
+def test_the_defaults_are_the_papers_with_an_overshoot_that_lets_pruning_end():
+    schedule = spp.SPPSchedule()
+    assert (schedule.A, schedule.u, schedule.overshoot) == (0.05, 0.25, 0.1)
+    assert (schedule.frequency, schedule.begin_step, schedule.score_decay) == (None, 0, 0)
+
+
+def test_it_is_a_pruning_schedule_of_tfmot():
+    assert isinstance(spp.SPPSchedule(), sparsity.PruningSchedule)
+
+
+def test_updates_are_due_every_frequency_steps_after_begin_step_and_never_before_training():
+    schedule = spp.SPPSchedule(frequency=4, begin_step=3)
+    due = [step for step in range(20) if bool(schedule(tf.constant(step))[0])]
+    assert due == [7, 11, 15, 19]
+    assert not spp.SPPSchedule(frequency=1)(0)[0]
+
+
+@pytest.mark.parametrize(("frequency", "begin"), [(1, 0), (3, 0), (4, 6), (180, 5)])
+def test_updates_in_counts_the_steps_at_which_an_update_is_due(frequency, begin):
+    schedule = spp.SPPSchedule(frequency=frequency, begin_step=begin)
+    due = [bool(schedule.due(step, frequency)) for step in range(400)]
+    for steps in (0, 1, 3, 10, 186, 400):
+        assert schedule.updates_in(steps, frequency) == sum(due[:steps])
+
+
+def test_called_as_tfmot_does_it_expects_the_probability_of_the_least_important_group():
+    schedule = spp.SPPSchedule(A=0.4, frequency=2, begin_step=4)
+    expected = [float(schedule(step)[1]) for step in (0, 4, 6, 8, 10, 100)]
+    np.testing.assert_allclose(expected, [0, 0, 0.4, 0.8, 1, 1])
+
+
+@pytest.mark.parametrize("arguments", [{}, EVERYTHING])
+def test_config_round_trip_under_the_registered_name(arguments):
+    config = spp.SPPSchedule(**arguments).get_config()
+    assert config["class_name"] == "keras_spp>SPPSchedule"
+    assert keras.saving.get_registered_object("keras_spp>SPPSchedule") is spp.SPPSchedule
+    assert spp.SPPSchedule(**config["config"]).get_config() == config
+    restored = keras.utils.deserialize_keras_object(config)
+    assert type(restored) is spp.SPPSchedule
+    assert restored.get_config() == config
+
+
+def test_stock_tfmot_pruning_runs_with_it_and_saves_it_as_a_schedule(tmp_path):
+    layer = keras.layers.Dense(8, input_shape=(4,))
+    schedule = spp.SPPSchedule(A=0.25, frequency=2)
+    model = keras.Sequential([sparsity.prune_low_magnitude(layer, pruning_schedule=schedule)])
+    model.compile("sgd", "mse")
+    x, y = np.ones((24, 4), np.float32), np.ones((24, 8), np.float32)
+    model.fit(x, y, batch_size=2, verbose=0, callbacks=[sparsity.UpdatePruningStep()])
+    # Twelve steps with five updates, and a sparsity of min(1, 0.25 * updates).
+    assert np.mean(model.layers[0].layer.kernel.numpy() == 0) > 0.5
+    for name in ("model.keras", "model.h5"):
+        model.save(tmp_path / name)
+        with sparsity.prune_scope():
+            loaded = keras.models.load_model(tmp_path / name)
+        restored = loaded.layers[0].pruning_schedule
+        assert type(restored) is spp.SPPSchedule, f"{name}: {restored!r}"
+        assert restored.get_config() == schedule.get_config()
