@@ -17,6 +17,7 @@ from tensorflow_model_optimization.python.core.sparsity.keras.prune_registry imp
 from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import (
     PruneLowMagnitude,
 )
+from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
 
 from keras_spp import probability
 
@@ -190,6 +191,10 @@ class PruneSPP(PruneLowMagnitude):
             training = keras.backend.learning_phase()
 
         def in_training() -> tf.Tensor:
+            if in_tf_saved_model_scope():
+                # Saving traces the training branch too, in models that nothing drives. The trace
+                # is for programs that do not know this class and cannot go on pruning.
+                return self.expected()
             if self.pruner is None:
                 raise RuntimeError(
                     f"{self.name} was called with training=True but nothing drives its pruning: "

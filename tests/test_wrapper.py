@@ -455,6 +455,17 @@ def test_an_unfinished_model_survives_as_a_saved_model_except_for_its_optimizer(
     assert spp.Pruner(loaded).progress().finished and pruned_part_is_zero(loaded)
 
 
+def test_a_model_that_nothing_drives_yet_can_be_saved_as_a_saved_model(tmp_path):
+    pruned = prune(frequency=None)
+    pruned.save(tmp_path / "fresh", save_format="tf")
+    pruned.save(tmp_path / "fresh.keras")
+    loaded = keras.models.load_model(tmp_path / "fresh.keras")
+    loaded.save(tmp_path / "again", save_format="tf")
+    x, _ = data(2)
+    for name in ("fresh", "again"):
+        np.testing.assert_array_equal(keras.models.load_model(tmp_path / name)(x), pruned(x))
+
+
 def test_a_loaded_model_says_what_is_missing_when_it_is_trained_without_the_callback(tmp_path):
     pruned = compiled(prune())
     pruned.save(tmp_path / "model.keras")
