@@ -126,8 +126,10 @@ def clone_layer(
         ) from error
     config.update(changes or {})
     activation = getattr(layer, "activation", None)
-    shared = isinstance(activation, keras.layers.Layer) and not activation.weights
-    if shared:  # its class need not be registered with Keras, nor be able to read its own config
+    module = getattr(activation, "__module__", None) or ""
+    foreign = callable(activation) and not module.startswith(("tf_keras.", "tensorflow."))
+    shared = foreign and "activation" in config and not getattr(activation, "weights", None)
+    if shared:  # a lambda, or a layer that is not registered: Keras could not read its config
         config["activation"] = None
     copy = (kind or type(layer)).from_config(config)
     if shared:

@@ -74,6 +74,8 @@ def prune(
     """
     require_tf_keras_model(model)
     _check_arguments(pruning_ratio, target_speedup, granularity, schedule, round_to, seed)
+    _check_methods("policy", policy, "allow_pruning", "ensure_model_supports_pruning")
+    _check_methods("allocation", allocation, "prepare", "ratios")
     schedule = schedule or SPPSchedule()
     allocation = allocation or allocating.Uniform()
     _check_weights(model)
@@ -159,6 +161,11 @@ def _check_arguments(
     for name, value, least in (("round_to", round_to, 1), ("seed", seed, 0)):
         if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
             raise ValueError(f"`{name}` must be an integer of at least {least} but is {value!r}.")
+
+
+def _check_methods(name: str, value: Any, *methods: str) -> None:
+    if value is not None and not all(callable(getattr(value, method, None)) for method in methods):
+        raise TypeError(f"`{name}` must have the methods {' and '.join(methods)} but is {value!r}.")
 
 
 def _check_weights(model: keras.Model) -> None:

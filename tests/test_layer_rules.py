@@ -187,6 +187,11 @@ def test_an_activation_of_ones_own_freezes():
     assert Reason.MIXES in check(lambda y: y, frozen=True, activation=shifted)
 
 
+def test_an_activation_that_keras_cannot_serialise_costs_only_its_own_layers_channels():
+    small = check(lambda y: L.Conv2D(6, 1, activation=lambda v: v * 2, name="second")(y))
+    assert small.get_layer("second").filters == 6
+
+
 def test_a_subclass_with_a_forward_pass_of_its_own_freezes_and_one_without_does_not():
     class Standardised(L.Conv2D):
         def convolution_op(self, inputs, kernel):

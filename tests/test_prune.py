@@ -164,6 +164,12 @@ def test_other_arguments_are_checked(argument, message):
         spp.prune(small_net(), pruning_ratio=0.5, **argument)
 
 
+@pytest.mark.parametrize("argument", ["policy", "allocation"])
+def test_a_policy_and_an_allocation_need_their_methods(argument):
+    with pytest.raises(TypeError, match=f"`{argument}` must have the methods .* but is 'mine'"):
+        spp.prune(small_net(), pruning_ratio=0.5, **{argument: "mine"})
+
+
 def test_a_schedule_of_another_kind_is_refused():
     with pytest.raises(TypeError, match=r"`schedule` must be an spp.SPPSchedule but is"):
         spp.prune(
