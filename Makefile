@@ -33,7 +33,7 @@ demo: $(STAMP) ## Train, prune, shrink, export and time a network [DATASET=... D
 test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest -n 2
 
-test-slow: $(STAMP) ## Run the slow tests, one at a time because some measure time
+test-slow: $(STAMP) ## Run the slow tests: a thousand random graphs, the demo
 	$(BIN)/python -m pytest -m slow
 
 lint: $(STAMP) ## Check style, format and types
