@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -154,19 +154,17 @@ def block(size: int) -> int:
 def _meet(groups: Groups, most: float, allocation: Allocation, steps: list[int]) -> bool:
     """Finds goals that leave at most so many MACs; if there are none, leaves the strongest."""
 
-    def leave(strength: float, rounding: Callable[[float], int]) -> list[float]:
+    def leave(strength: float) -> list[float]:
         ratios = allocation.ratios(groups.sets, strength)
         wanted = [
-            entry.size * (1 - ratio) for entry, ratio in zip(groups.sets, ratios, strict=True)
+            max(entry.size * (1 - ratio), 1.0)
+            for entry, ratio in zip(groups.sets, ratios, strict=True)
         ]
         for entry, survivors, step in zip(groups.sets, wanted, steps, strict=True):
-            _keep(entry, max(rounding(survivors / step), 1) * step)
+            _keep(entry, max(int(survivors / step + 1e-9), 1) * step)
         return wanted
 
-    def down(number: float) -> int:
-        return int(number + 1e-9)
-
-    leave(1.0, down)
+    leave(1.0)
     if groups.macs() > most:
         return False
     # The strength that would do if any number could survive ...
@@ -177,9 +175,9 @@ def _meet(groups: Groups, most: float, allocation: Allocation, steps: list[int])
             entry.goal = goal(entry.size, ratio, 1)
         low, high = (low, middle) if groups.macs() <= most else (middle, high)
     # ... rounded down (all the way where sets of one step cannot follow), ...
-    wanted = leave(high, down)
+    wanted = leave(high)
     if groups.macs() > most:
-        leave(1.0, down)
+        leave(1.0)
     # ... then back up step by step where rounding took most, as far as the target allows. Where
     # it took the same, sets that many layers read come first: a residual stream hurts most.
     readers = [sum(entry in reader.sets for reader in groups.readers) for entry in groups.sets]

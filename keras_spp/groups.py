@@ -15,7 +15,7 @@ from keras_spp.cost import model_macs
 GRANULARITIES = ("channel", "column")
 
 
-@dataclass
+@dataclass(eq=False)
 class GroupSet:
     """Groups that are ranked together.
 
