@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import numbers
 import os
 import time
@@ -14,9 +13,10 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from keras_spp.report import as_text
 
 _Path = str | os.PathLike[str]
 
@@ -97,10 +97,7 @@ class BenchmarkReport(Sequence[BenchmarkRow]):
         return table
 
     def __str__(self) -> str:
-        console = Console(file=io.StringIO(), width=120, color_system=None)
-        with console.capture() as capture:
-            console.print(self)
-        return "\n".join(line.rstrip() for line in capture.get().splitlines())
+        return as_text(self)
 
 
 def benchmark(

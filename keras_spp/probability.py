@@ -108,26 +108,25 @@ def update(
         met its goal (their p becomes 0), otherwise 1.
     """
     count = len(sets.goal)
-    of_group = tf.constant(sets.of_group)
+    of_group = tf.constant(sets.of_group)  # ascending, so it holds in the order of ranks too
     pruned = p >= 1
     done = tf.math.unsorted_segment_sum(tf.cast(pruned, tf.int32), of_group, count)
     left = tf.maximum(sets.goal - done, 0)
     order = rank(scores, of_group, pruned)
     starts = np.concatenate([[0], np.cumsum(np.bincount(sets.of_group, minlength=count))[:-1]])
-    set_in_order = tf.constant(sets.of_group)  # ascending: sorting by set does not change it
-    place = tf.range(len(sets.of_group)) - tf.gather(starts.astype(np.int32), set_in_order)
+    place = tf.range(len(sets.of_group)) - tf.gather(starts.astype(np.int32), of_group)
 
-    to_prune = tf.gather(tf.maximum(sets.aim - done, 1), set_in_order)
+    to_prune = tf.gather(tf.maximum(sets.aim - done, 1), of_group)
     delta = increment(tf.cast(place, tf.float32), to_prune, A, u)
-    active = tf.gather(left > 0, set_in_order) & ~tf.gather(pruned, order)
+    active = tf.gather(left > 0, of_group) & ~tf.gather(pruned, order)
     before = tf.gather(p, order)
     after = tf.where(active, tf.clip_by_value(before + delta, 0, 1), before)
 
     # More may reach 1 than remain to be pruned: only the least important of them die.
     reached = tf.cast(active & (after >= 1), tf.int32)
     seen = tf.cumsum(reached)
-    nth = seen - tf.gather(tf.concat([[0], seen], 0), tf.gather(starts, set_in_order))
-    after = tf.where((reached > 0) & (nth > tf.gather(left, set_in_order)), BELOW_ONE, after)
+    nth = seen - tf.gather(tf.concat([[0], seen], 0), tf.gather(starts, of_group))
+    after = tf.where((reached > 0) & (nth > tf.gather(left, of_group)), BELOW_ONE, after)
     p = tf.scatter_nd(order[:, None], after, tf.shape(p))
 
     pruned = p >= 1
