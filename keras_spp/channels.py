@@ -16,8 +16,9 @@ Rules (`keras_spp.rules`, `keras_spp.ops`) move labels through the layers and re
 
 from __future__ import annotations
 
+import contextlib
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,9 @@ class Reason(enum.StrEnum):
     UNKNOWN = "unknown layer"
     UNREAD = "read by no layer with a kernel"
     SHAPE = "reshaped in a way that cannot be followed"
+    SHARED = "shared with incompatible use"
+    GROUPS = "group mismatch"
+    FEW = "too few channels"
     POLICY = "excluded by policy"
 
 
@@ -66,9 +70,10 @@ class Axis:
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument of a layer's call, by position or by name."""
+    """An argument of a layer's call, by position or by name, or one entry of a sequence there."""
 
     name: int | str
+    entry: int | None = None
 
 
 @dataclass
@@ -103,6 +108,7 @@ class Channels:
         self.refused: set[int] = set()  # ids of layers that a policy excludes
         self.unknown_size = False
         self._count = 0
+        self._times: list[int | None] = []
         self._ties: list[tuple[Labels, Labels]] = []
         self._frozen: list[tuple[Labels, Reason, str]] = []
 
@@ -142,12 +148,13 @@ class Channels:
             if before.shape == now.shape:
                 self.tie(before, now)
             else:
-                self.freeze(before, Reason.SHAPE, layer.name)
-                self.freeze(now, Reason.SHAPE, layer.name)
+                self.freeze(before, Reason.SHARED, layer.name)
+                self.freeze(now, Reason.SHARED, layer.name)
 
     def cost(self, layer: Any, variable: Any, positions: Sequence[int | None]) -> None:
         """Adds the multiply-accumulates of one call: kernel elements times positions."""
         known = self.kernels.get(id(variable))
+        positions = [*positions, *self._times]
         # A free input size has no MACs; counting one position keeps the ratios of layers at
         # one resolution right, and `unknown_size` lets callers refuse a target in MACs.
         self.unknown_size |= None in positions
@@ -156,6 +163,13 @@ class Channels:
             layer, variable, count + (known.positions if known else 0)
         )
 
+    @contextlib.contextmanager
+    def repeated(self, times: int | None) -> Iterator[None]:
+        """What is recorded inside is computed so many times per sample."""
+        self._times.append(times)
+        yield
+        self._times.pop()
+
     def causes(self) -> dict[str, Reason]:
         """Layers that freeze something, by name."""
         return {name: reason for _, reason, name in reversed(self._frozen) if name}
@@ -163,7 +177,7 @@ class Channels:
     # -- label arrays ------------------------------------------------------------------------
 
     def vector(self, tensor: Tensor, axis: int = -1) -> Labels:
-        """Labels along one axis, one per position; differences along other axes are tied away."""
+        """Labels along one axis, one per position; differences along other axes are tied."""
         axis %= len(tensor.shape)
         size = tensor.shape[axis]
         rows = np.moveaxis(tensor.labels, axis, -1).reshape(-1, tensor.labels.shape[axis])
@@ -185,10 +199,14 @@ class Channels:
             free = max(varying, key=lambda axis: (len(np.unique(_line(labels, axis))), axis))
             for axis in varying:
                 if axis != free:
-                    first = labels.take([0], axis)
-                    self.tie(np.broadcast_to(first, labels.shape), labels)
-                    labels = first
+                    labels = self.same_along(labels, axis)
         return labels
+
+    def same_along(self, labels: Labels, axis: int) -> Labels:
+        """Ties what differs along an axis, which gets size 1."""
+        first = labels.take([0], axis)
+        self.tie(np.broadcast_to(first, labels.shape), labels)
+        return first
 
     def solve(self) -> Classes:
         """Closes the record: merges tied labels, collects reasons, finds what may be pruned."""
@@ -234,6 +252,18 @@ class Classes:
         self.prunable[list(self.reasons)] = False
         for index in np.flatnonzero(~read):
             self.reasons.setdefault(int(index), (Reason.UNREAD, ""))
+        self._freeze_the_only_one()
+
+    def _freeze_the_only_one(self) -> None:
+        """A class that fills a whole axis cannot go: nothing would be left of the layer."""
+        for axis in self.channels.axes.values():
+            classes = np.unique(self.of(axis))
+            if len(classes) == 1 and classes[0] not in self.reasons:
+                # Grouped convolutions tie their groups; with others around they may tie them all.
+                mismatch = 1 < getattr(axis.layer, "groups", 1) < len(axis.labels)
+                reason = Reason.GROUPS if mismatch else Reason.FEW
+                self.reasons[int(classes[0])] = (reason, axis.layer.name)
+                self.prunable[classes[0]] = False
 
     @property
     def reads(self) -> list[Axis]:

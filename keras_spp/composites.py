@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+from tf_keras.src.engine.keras_tensor import KerasTensor
 
+from keras_spp.function_layers import as_layer
 from keras_spp.graph import clone_layer, layers, rebuild
 
 # KerasCV's, by name, because KerasCV need not be installed.
@@ -60,6 +63,8 @@ def openable(kind: type) -> type:
 def is_openable(layer: keras.layers.Layer) -> bool:
     """Whether a layer's class is known to be openable."""
     kind = type(layer)
+    if not layer.inbound_nodes:  # inside TimeDistributed: what it is called on is not recorded
+        return False
     return kind in _OPENABLE or (
         kind.__name__ in _KERAS_CV
         if _is_keras_cv(kind)
@@ -72,19 +77,33 @@ def _is_keras_cv(item: Any) -> bool:
 
 
 def opened(model: keras.Model) -> keras.Model:
-    """The model itself, or a copy in which nested models stand for its openable layers."""
-    if not any(map(is_openable, layers(model))):
+    """The model itself, or a copy in which plain layers stand for what hides them.
+
+    Openable layers become nested models, functions that are given a kernel become layers.
+    """
+    functions = {id(layer): found for layer in layers(model) if (found := as_layer(layer))}
+    if not functions and not any(map(is_openable, layers(model))):
         return model
-    copies: list[tuple[Any, Any]] = []
+    copies: list[tuple[Any, list[np.ndarray]]] = []
 
     def make_layer(layer: keras.layers.Layer) -> Any:
+        if id(layer) in functions:
+            copy, kernel = functions[id(layer)]
+            copies.append((copy, [kernel]))
+            return copy
         copy = clone_layer(layer)
-        copies.append((layer, copy))
+        copies.append((copy, layer.get_weights()))
         return _as_model(layer, copy) if is_openable(layer) else copy
 
-    result = rebuild(model, make_layer)
-    for layer, copy in copies:
-        copy.set_weights(layer.get_weights())
+    def edit_call(layer: keras.layers.Layer, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        if id(layer) not in functions:
+            return args, kwargs
+        (x,) = (v for v in (*args, *kwargs.values()) if isinstance(v, KerasTensor))
+        return (x,), {}
+
+    result = rebuild(model, make_layer, edit_call)
+    for copy, weights in copies:
+        copy.set_weights(weights)
     return opened(result)  # what was inside may hide more
 
 

@@ -12,7 +12,9 @@ from tf_keras.src.engine import functional
 
 # Importing these registers their rules.
 import keras_spp.application_rules
-import keras_spp.ops  # noqa: F401
+import keras_spp.moving_ops
+import keras_spp.ops
+import keras_spp.sequence_rules  # noqa: F401
 from keras_spp import rules
 from keras_spp.channels import Channels, Classes, Reason, Tensor
 from keras_spp.compat import is_graph
@@ -27,21 +29,35 @@ def nodes(model: keras.Model) -> Iterator[Any]:
                 yield node
 
 
-def layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Every layer once, nested models opened, in the order of the first call."""
+def layers(model: keras.Model, in_training: bool = False) -> Iterator[keras.layers.Layer]:
+    """Every layer once, nested models opened, in the order of the first call.
+
+    Args:
+        model: A functional or Sequential model.
+        in_training: Leave out calls that are fixed to inference, like `base(x, training=False)`.
+    """
     seen: set[int] = set()
 
-    def walk(part: keras.Model) -> Iterator[keras.layers.Layer]:
-        for node in nodes(part):
-            if id(node.layer) in seen:
-                continue
-            seen.add(id(node.layer))
-            if is_graph(node.layer):
-                yield from walk(node.layer)
-            else:
-                yield node.layer
+    def walk(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+        if id(layer) in seen:
+            return
+        seen.add(id(layer))
+        if is_graph(layer):
+            for node in nodes(layer):
+                if not (in_training and node.call_kwargs.get("training") is False):
+                    yield from walk(node.layer)
+        elif _is_repeated(layer):
+            yield from walk(layer.layer)
+        else:
+            yield layer
 
     return walk(model)
+
+
+def _is_repeated(layer: keras.layers.Layer) -> bool:
+    """Whether a layer applies the layer inside it to every time step."""
+    kind = keras.layers.TimeDistributed
+    return isinstance(layer, kind) and type(layer).call is kind.call
 
 
 def find_wrappers(model: keras.Model) -> list[PruneSPP]:
@@ -78,6 +94,7 @@ def find_channels(model: keras.Model, policy: Any = None) -> Classes:
 
 def trace(model: keras.Model, channels: Channels, inputs: list[Tensor]) -> list[Tensor]:
     """Moves labelled inputs through a model and returns its labelled outputs."""
+    measured = _measured(model, inputs)
     known = {id(tensor): given for tensor, given in zip(model.inputs, inputs, strict=True)}
 
     def lookup(argument: Any) -> Any:
@@ -86,18 +103,67 @@ def trace(model: keras.Model, channels: Channels, inputs: list[Tensor]) -> list[
     for node in nodes(model):
         args, kwargs = tf.nest.map_structure(lookup, (tuple(node.call_args), node.call_kwargs))
         results = tf.nest.flatten(node.outputs)
-        layer = unwrap(node.layer)
-        if is_graph(layer):
-            given = rules.tensors_in(args, kwargs)
-            for tensor, x in zip(layer.inputs, given, strict=True):
-                _label_input(channels, tensor.node.layer, x)
-            outputs = trace(layer, channels, given)
-        else:
-            outputs = rules.apply(
-                channels, layer, args, kwargs, [tuple(result.shape) for result in results]
-            )
+        shapes = [measured.get(id(result), tuple(result.shape)) for result in results]
+        outputs = _trace_layer(node.layer, channels, args, kwargs, shapes)
         known.update(zip(map(id, results), outputs, strict=True))
     return [known[id(tensor)] for tensor in model.outputs]
+
+
+def _measured(model: keras.Model, inputs: list[Tensor]) -> dict[int, tuple[int | None, ...]]:
+    """Shapes that Keras left open though the inputs have fixed sizes, by the tensor's id.
+
+    So it is in a nested model whose own input is open, and behind a reshape to `tf.shape(x)`.
+    One sample sent through the graph, without being computed, tells them.
+    """
+    results = [result for node in nodes(model) for result in tf.nest.flatten(node.outputs)]
+    if all(None not in result.shape[1:] for result in results):
+        return {}
+    if any(None in x.shape[1:] for x in inputs):
+        return {}
+    values = {}
+    with tf.__internal__.FuncGraph("shapes").as_default():
+        for tensor, x in zip(model.inputs, inputs, strict=True):
+            shape = (x.shape[0] or 1, *x.shape[1:])
+            values[id(tensor)] = tf.compat.v1.placeholder(tensor.dtype, shape)
+        for node in nodes(model):
+            args, kwargs = tf.nest.map_structure(
+                lambda argument: values.get(id(argument), argument),
+                (tuple(node.call_args), dict(node.call_kwargs)),
+            )
+            if node.layer._expects_training_arg:
+                kwargs["training"] = False
+            outputs = tf.nest.flatten(node.layer(*args, **kwargs))
+            values.update(zip(map(id, tf.nest.flatten(node.outputs)), outputs, strict=True))
+    return {
+        id(result): (
+            result.shape[0] if values[id(result)].shape[:1] == [1] else values[id(result)].shape[0],
+            *values[id(result)].shape[1:],
+        )
+        for result in results
+        if result.shape.rank
+    }
+
+
+def _trace_layer(
+    layer: keras.layers.Layer, channels: Channels, args: tuple, kwargs: dict, shapes: list[tuple]
+) -> list[Tensor]:
+    layer, given = unwrap(layer), rules.tensors_in(args, kwargs)
+    if is_graph(layer):
+        for tensor, x in zip(layer.inputs, given, strict=True):
+            _label_input(channels, tensor.node.layer, x)
+        return trace(layer, channels, given)
+    if not _is_repeated(layer):
+        return rules.apply(channels, layer, args, kwargs, shapes)
+    # The inside knows nothing of the time axis; channels that differ along it are tied away.
+    (x,) = given
+    first = channels.same_along(x.labels, 1)
+    step = Tensor(first[:, 0], (x.shape[0], *x.shape[2:]))
+    inner_shapes = [(shape[0], *shape[2:]) for shape in shapes]
+    with channels.repeated(x.shape[1]):
+        outputs = _trace_layer(layer.layer, channels, (step,), {}, inner_shapes)
+    return [
+        Tensor(output.labels[:, None], shape) for output, shape in zip(outputs, shapes, strict=True)
+    ]
 
 
 def _label_input(channels: Channels, layer: keras.layers.InputLayer, x: Tensor) -> None:
@@ -128,7 +194,7 @@ def clone_layer(
     activation = getattr(layer, "activation", None)
     module = getattr(activation, "__module__", None) or ""
     foreign = callable(activation) and not module.startswith(("tf_keras.", "tensorflow."))
-    shared = foreign and "activation" in config and not getattr(activation, "weights", None)
+    shared = foreign and "activation" in vars(layer) and not getattr(activation, "weights", None)
     if shared:  # a lambda, or a layer that is not registered: Keras could not read its config
         config["activation"] = None
     copy = (kind or type(layer)).from_config(config)
@@ -157,8 +223,16 @@ def rebuild(
 
     def new_layer(layer: keras.layers.Layer) -> Any:
         if id(layer) not in made:
-            made[id(layer)] = rebuild_model(layer) if is_graph(layer) else make_layer(layer)
+            made[id(layer)] = make(layer)
         return made[id(layer)]
+
+    def make(layer: Any) -> Any:
+        if is_graph(layer):
+            return rebuild_model(layer)
+        if _is_repeated(layer):
+            config = keras.layers.Layer.get_config(layer)
+            return type(layer)(new_layer(layer.layer), **config)
+        return make_layer(layer)
 
     def rebuild_model(part: keras.Model) -> keras.Model:
         copies = [new_layer(tensor.node.layer) for tensor in part.inputs]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from keras_spp.channels import Axis, Classes
 from keras_spp.cost import model_macs
+from keras_spp.wrapper import Masked, weight_path
 
 GRANULARITIES = ("channel", "column")
 
@@ -42,19 +44,17 @@ class GroupSet:
 
 @dataclass
 class Reader:
-    """A layer whose kernel will be masked: the mask's shape, and the group of each position."""
+    """A layer whose weights will be masked.
+
+    Attributes:
+        layer: The layer.
+        sets: The sets of groups that it reads.
+        weights: The weights, and where the sets' groups lie in each.
+    """
 
     layer: Any
-    weight: str
-    group_shape: list[int]
-    sets: list[GroupSet] = field(default_factory=list)
-    index: np.ndarray | None = None
-
-
-def weight_name(layer: Any, variable: Any) -> str | None:
-    """Under which attribute a layer holds a variable; None if we could not swap it there."""
-    names = [name for name, value in vars(layer).items() if value is variable]
-    return names[0] if names else None
+    sets: list[GroupSet]
+    weights: list[Masked]
 
 
 class Groups:
@@ -84,41 +84,48 @@ class Groups:
             entry.seed = zlib.crc32(f"{seed}/{entry.name}".encode()) & 0x7FFFFFFF
 
     def _channel_readers(self) -> None:
-        set_of = {int(c): (entry, i) for entry in self.sets for i, c in enumerate(entry.classes)}
-        for axis in self.classes.reads:
-            positions = [set_of.get(int(c)) for c in self.classes.of(axis)]
-            # In the order of the model's sets, each once.
-            read = {id(found[0]) for found in positions if found}
-            sets = [entry for entry in self.sets if id(entry) in read]
-            if not sets:
-                continue
-            start, groups = {}, 0
-            for entry in sets:
-                start[id(entry)] = groups
-                groups += entry.size
-            index = np.array(
-                [start[id(found[0])] + found[1] if found else groups for found in positions]
-            )
-            identity = len(index) == groups and (index == np.arange(groups)).all()
-            shape = [1] * len(axis.variable.shape)
-            shape[axis.axis] = len(index)
-            name = weight_name(axis.layer, axis.variable)
-            assert name is not None, axis.layer.name
-            self.readers.append(Reader(axis.layer, name, shape, sets, None if identity else index))
+        place_of = {int(c): (entry, i) for entry in self.sets for i, c in enumerate(entry.classes)}
+        for axes in _by_layer(self.classes.reads):
+            masks = []
+            for axis in axes:
+                shape = [1] * len(axis.variable.shape)
+                shape[axis.axis] = len(axis.labels)
+                places = [place_of.get(int(c)) for c in self.classes.of(axis)]
+                masks.append((axis, shape, places))
+            self._add_reader(masks)
 
     def _column_readers(self) -> None:
-        for axis in self.classes.reads:
-            if len(axis.variable.shape) < 3 or id(axis.layer) in self.classes.channels.refused:
-                continue  # the paper prunes convolutions; a policy may refuse one of them
-            writes = _written_axis(self.classes, axis)
-            shape = [1 if i == writes else int(size) for i, size in enumerate(axis.variable.shape)]
-            name = weight_name(axis.layer, axis.variable)
-            size = int(np.prod(shape))
-            entry = GroupSet(axis.layer.name, [axis.layer.name], size, np.empty(0, int))
-            if name is None or size < 2:
-                continue
-            self.sets.append(entry)
-            self.readers.append(Reader(axis.layer, name, shape, [entry]))
+        refused = self.classes.channels.refused
+        for axes in _by_layer(self.classes.reads):
+            masks = []
+            for axis in axes:
+                writes = _written_axis(self.classes, axis)
+                shape = [1 if i == writes else int(n) for i, n in enumerate(axis.variable.shape)]
+                size = int(np.prod(shape))
+                # The paper prunes convolutions; a policy may refuse one of them.
+                if len(shape) < 3 or writes is None or size < 2 or id(axis.layer) in refused:
+                    continue
+                name = axis.layer.name
+                self.sets.append(GroupSet(name, [name], size, np.empty(0, int)))
+                masks.append((axis, shape, [(self.sets[-1], i) for i in range(size)]))
+            self._add_reader(masks)
+
+    def _add_reader(self, masks: list[tuple[Axis, list[int], list[Any]]]) -> None:
+        """Adds a layer: per weight the mask's shape, and of each position (set, number) or None."""
+        # Identities, because sets are compared by them; a dict keeps the order of first use.
+        sets = list({id(p[0]): p[0] for *_, places in masks for p in places if p}.values())
+        if not sets:
+            return
+        *starts, total = np.cumsum([0, *(entry.size for entry in sets)]).tolist()
+        start = {id(entry): first for entry, first in zip(sets, starts, strict=True)}
+        weights = []
+        for axis, shape, places in masks:
+            index = [start[id(p[0])] + p[1] if p else total for p in places]
+            path = weight_path(axis.layer, axis.variable)
+            assert path is not None, axis.layer.name  # or its channels were frozen
+            same = index == list(range(total))
+            weights.append(Masked(axis.layer, path, shape, None if same else index, total))
+        self.readers.append(Reader(masks[0][0].layer, sets, weights))
 
     def macs(self) -> int:
         """MACs that the sets' goals would leave; producers that columns free are not foreseen."""
@@ -129,19 +136,27 @@ class Groups:
             return model_macs(self.classes, dead)
         alive = {}
         for reader in self.readers:
-            (entry,) = reader.sets
-            mask = (np.arange(entry.size) >= entry.goal).reshape(reader.group_shape)
-            alive[id(getattr(reader.layer, reader.weight))] = mask
+            kept = np.concatenate([np.arange(entry.size) >= entry.goal for entry in reader.sets])
+            for masked in reader.weights:
+                alive[id(masked.weight)] = masked.spread(tf.constant(kept)).numpy()
         return model_macs(self.classes, alive=alive)
 
 
-def _written_axis(classes: Classes, axis: Axis) -> int:
-    """The axis of a kernel that makes channels."""
-    return next(
-        other.axis
-        for other in classes.channels.axes.values()
-        if other.variable is axis.variable and other.role == "writes"
-    )
+def _by_layer(axes: list[Axis]) -> list[list[Axis]]:
+    """Axes of one layer together, in the order of the first."""
+    found: dict[int, list[Axis]] = defaultdict(list)
+    for axis in axes:
+        found[id(axis.layer)].append(axis)
+    return list(found.values())
+
+
+def _written_axis(classes: Classes, axis: Axis) -> int | None:
+    """The axis of a kernel that makes channels; None if it makes none."""
+    for number in range(len(axis.variable.shape)):
+        other = classes.channels.axes.get((id(axis.variable), number))
+        if other is not None and other.role == "writes":
+            return number
+    return None
 
 
 def _channel_sets(classes: Classes) -> list[GroupSet]:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp.channels import Argument, Labels, Reason, Tensor
+from keras_spp.channels import Labels, Reason, Tensor
 from keras_spp.rules import Call, count, find, rule
 
 L = keras.layers
@@ -155,10 +155,29 @@ def activation(call: Call, x: Tensor, **_: Any) -> Labels:
     return activated(call, x.labels)
 
 
-@rule(L.Softmax, L.LayerNormalization, L.GroupNormalization, L.UnitNormalization)
-def mixing(call: Call, x: Tensor, **_: Any) -> list[Labels]:
-    """What a channel becomes depends on its neighbours."""
-    return call.opaque([x], Reason.MIXES)
+def mixes(x: Tensor, axes: Any) -> bool:
+    """Whether computing over these axes meets the batch or the channels."""
+    found = {int(axis) % len(x.shape) for axis in tf.nest.flatten(axes)}
+    return bool(found & {0, *(x.varying or [len(x.shape) - 1])})
+
+
+@rule(L.Softmax, L.LayerNormalization, L.UnitNormalization)
+def normalised(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
+    """Over the channels, what each becomes depends on its neighbours."""
+    return call.opaque([x], Reason.MIXES) if mixes(x, call.layer.axis) else x.labels
+
+
+@rule(L.GroupNormalization)
+def group_normalization(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
+    """Every channel alone if there are as many groups (instance normalisation)."""
+    layer = call.layer
+    labels = call.vector(x, layer.axis)
+    if layer.groups != len(labels):
+        return call.opaque([x], Reason.MIXES)
+    for variable in layer.weights:
+        call.follows(variable, 0, labels)
+    call.resize("groups", [labels], count)
+    return call.place(labels, layer.axis)
 
 
 @rule(L.PReLU)
@@ -221,6 +240,7 @@ def normalization(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     L.MaxPooling1D, L.MaxPooling2D, L.MaxPooling3D, L.AveragePooling1D, L.AveragePooling2D,
     L.AveragePooling3D, L.ZeroPadding1D, L.ZeroPadding2D, L.ZeroPadding3D, L.Cropping1D,
     L.Cropping2D, L.Cropping3D, L.UpSampling1D, L.UpSampling2D, L.UpSampling3D, L.Resizing,
+    L.CenterCrop, L.RandomCrop, L.RandomFlip, L.RandomRotation, L.RandomTranslation, L.RandomZoom,
 )  # fmt: skip
 def in_space(call: Call, x: Tensor, **_: Any) -> Labels:
     """Every channel by itself, in space."""
@@ -241,11 +261,11 @@ def out_of_space(call: Call, x: Tensor, **_: Any) -> Labels:
 # -- moving channels -----------------------------------------------------------------------------
 
 
-def full(x: Tensor) -> Labels | None:
-    """Labels at every position of one sample; None if the size is not known."""
-    sizes = [size for size in x.shape[1:] if size is not None]
-    known = len(sizes) == len(x.shape) - 1
-    return np.broadcast_to(x.labels, (1, *sizes)) if known else None
+def full(x: Tensor, unknown: int | None = None) -> Labels | None:
+    """Labels at every position of one sample; None if a size is not known and none is given."""
+    sizes = [size or unknown for size in x.shape[1:]]
+    known = [size for size in sizes if size is not None]
+    return np.broadcast_to(x.labels, (1, *known)) if len(known) == len(sizes) else None
 
 
 def moved(call: Call, x: Tensor, move: Callable[[Labels], Labels]) -> Labels | list[Labels]:
@@ -254,20 +274,6 @@ def moved(call: Call, x: Tensor, move: Callable[[Labels], Labels]) -> Labels | l
     if labels is None:
         return call.opaque([x], Reason.SHAPE)
     return call.channels.settle(move(labels))
-
-
-def new_shape(
-    call: Call, key: str | Argument, given: Sequence[int], labels: Labels, skipped: int = 0
-) -> None:
-    """Rewrites the channel entry of a target shape whose first `skipped` axes are implied."""
-    for axis in (axis for axis, size in enumerate(labels.shape) if size > 1):
-        entry = axis - skipped
-        if given[entry] != -1:
-            call.resize(
-                key,
-                [call.vector(Tensor(labels, call.shapes[0]), axis)],
-                lambda keep, at=entry: [*given[:at], count(keep), *given[at + 1 :]],
-            )
 
 
 @rule(L.Flatten)
@@ -281,8 +287,16 @@ def flatten(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
 def reshape(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     """`target_shape` leaves the batch out."""
     labels = moved(call, x, lambda values: values.reshape(1, *call.shapes[0][1:]))
-    if not isinstance(labels, list):
-        new_shape(call, "target_shape", call.layer.target_shape, labels, skipped=1)
+    if isinstance(labels, list):
+        return labels
+    given, result = call.layer.target_shape, Tensor(labels, call.shapes[0])
+    for axis in result.varying:  # one at most, after settling
+        if given[axis - 1] != -1:
+            call.resize(
+                "target_shape",
+                [call.vector(result, axis)],
+                lambda keep, at=axis - 1: [*given[:at], count(keep), *given[at + 1 :]],
+            )
     return labels
 
 
@@ -336,6 +350,8 @@ def merged(call: Call, tensors: Sequence[Tensor]) -> Labels | list[Labels]:
             call.freeze(x.labels, Reason.MIXES)  # one channel that meets all of the others
         else:
             joined.append(x.labels)
+    if not joined:  # an outer product
+        return call.opaque(tensors, Reason.MIXES)
     arrays = np.broadcast_arrays(*joined)
     for other in arrays[1:]:
         call.channels.tie(arrays[0], other)

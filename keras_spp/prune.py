@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
@@ -82,7 +83,7 @@ def prune(
     if policy is not None:
         policy.ensure_model_supports_pruning(model)
 
-    model = opened(model)
+    given, model = model, opened(model)
     groups = Groups(find_channels(model, policy), granularity, seed)
     if not any(entry.size > round_to for entry in groups.sets):
         raise ValueError(
@@ -107,14 +108,36 @@ def prune(
     ends_at = target_speedup if granularity == "column" else None
     pruned = _wrap(model, groups, schedule, ends_at)
     Pruner(pruned)
+    _warn_of_lost_methods(given, pruned)
     return pruned
+
+
+def _warn_of_lost_methods(model: keras.Model, pruned: keras.Model) -> None:
+    """A class that builds its own graph cannot be made again from another graph."""
+    own = [
+        name
+        for name in ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")
+        if getattr(type(pruned), name) is not getattr(type(model), name)
+    ]
+    if own:
+        warnings.warn(
+            f"prune: the result is a plain Model without the {', '.join(own)} of "
+            f"{type(model).__name__}: give that class a constructor (inputs, outputs, **kwargs).",
+            stacklevel=3,
+        )
 
 
 def _wrap(
     model: keras.Model, groups: Groups, schedule: SPPSchedule, target_speedup: float | None
 ) -> keras.Model:
     readers = {id(reader.layer): reader for reader in groups.readers}
-    first = next(layer for layer in layers(model) if id(layer) in readers)
+    trained = (layer for layer in layers(model, in_training=True) if id(layer) in readers)
+    first = next(trained, None)
+    if first is None:
+        raise ValueError(
+            f"`model` {model.name!r} calls every layer that could be pruned with training=False, "
+            f"so no training step would reach them: leave the argument out for one of them."
+        )
 
     def make_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
         copy = clone_layer(layer)
@@ -124,10 +147,8 @@ def _wrap(
         return PruneSPP(
             copy,
             SPPSchedule(**schedule.get_config()["config"]),
-            weight=reader.weight,
-            group_shape=reader.group_shape,
             sets=[entry.config() for entry in reader.sets],
-            index=None if reader.index is None else reader.index.tolist(),
+            weights=[masked.config() for masked in reader.weights],
             conductor=layer is first,
             target_speedup=target_speedup if layer is first else None,
         )

@@ -21,7 +21,7 @@ from keras_spp import probability
 from keras_spp.channels import Classes
 from keras_spp.cost import model_macs
 from keras_spp.graph import find_channels, find_wrappers
-from keras_spp.wrapper import host, raw
+from keras_spp.wrapper import host
 
 # Of the steps that are planned when no frequency is given, this share goes to pruning and the
 # rest to fine-tuning.
@@ -171,9 +171,7 @@ class Pruner:
             self.probabilities(), totals, self.sets, self.schedule.A, self.schedule.u
         )
         for wrapper, places in zip(self.wrappers, self._places, strict=True):
-            kernel = raw(wrapper.kernel)
-            factor = wrapper.per_weight(tf.gather(scale, places))
-            kernel.assign(kernel * tf.cast(factor, kernel.dtype))
+            wrapper.multiply(tf.gather(scale, places))
         self.set_probabilities(p)
         self.conductor.updates_made.assign_add(1)
         # No set ever exceeds its goal, so the sum says whether all have met theirs.
@@ -281,8 +279,9 @@ class Pruner:
     def alive(self) -> dict[int, np.ndarray]:
         """Which groups of each masked kernel are not pruned, as `Classes.dead` takes it."""
         return {
-            id(wrapper.kernel): wrapper.per_weight(host(wrapper.mask)).numpy() > 0
+            id(masked.weight): masked.spread(host(wrapper.mask)).numpy() > 0
             for wrapper in self.wrappers
+            for masked in wrapper.masked
         }
 
     def missing(self) -> int:
@@ -322,8 +321,8 @@ class Pruner:
         if progress.finished or target is None or progress.macs_speedup < target:
             return False
         for wrapper in self.wrappers:
-            kernel, p = raw(wrapper.kernel), host(wrapper.p)
-            kernel.assign(kernel * tf.cast(wrapper.expected(), kernel.dtype))
+            p = host(wrapper.p)
+            wrapper.multiply(wrapper.expected())
             wrapper.p.assign(np.where(p < 1, 0, p))
         self.conductor.finished.assign(1)
         return True

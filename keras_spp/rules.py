@@ -28,6 +28,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.channels import Argument, Channels, Labels, Reason, Tensor
+from keras_spp.wrapper import weight_path
 
 L = keras.layers
 Rule = Callable[..., Any]
@@ -66,7 +67,12 @@ class Call:
     shapes: Sequence[tuple[int | None, ...]]  # of the outputs
 
     def vector(self, tensor: Tensor, axis: int = -1) -> Labels:
-        """Labels along one axis of a tensor, one per channel."""
+        """Labels along one axis of a tensor, one per channel.
+
+        Labels that differ along another axis are frozen: what meets all of them mixes them.
+        """
+        if set(tensor.varying) - {axis % len(tensor.shape)}:
+            self.freeze(tensor.labels, Reason.MIXES)
         return self.channels.vector(tensor, axis)
 
     def place(self, vector: Labels, axis: int = -1, output: int = 0) -> Labels:
@@ -76,7 +82,12 @@ class Call:
         return vector.reshape(shape)
 
     def reads(self, variable: Any, axis: int, labels: Labels) -> None:
-        """The axis of this kernel consumes these channels: zeros there drop them."""
+        """The axis of this kernel consumes these channels: zeros there drop them.
+
+        The kernel must be an attribute of the layer, or of a layer that is one.
+        """
+        if weight_path(self.layer, variable) is None:  # then nothing could put a mask on it
+            self.freeze(labels, Reason.UNKNOWN)
         self.channels.label(self.layer, variable, axis, labels, "reads")
 
     def writes(self, variable: Any, axis: int) -> Labels:

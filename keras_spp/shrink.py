@@ -74,17 +74,28 @@ def _without(model: keras.Model, classes: Classes, dead: np.ndarray) -> keras.Mo
         return clone_layer(layer, config, plain_class(layer))
 
     def edit_call(layer: keras.layers.Layer, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        changes = edits.get(id(layer), {})
-        args = tuple(changes.get(Argument(at), value) for at, value in enumerate(args))
-        return args, {at: changes.get(Argument(at), value) for at, value in kwargs.items()}
+        given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
+        for place, value in edits.get(id(layer), {}).items():
+            if not isinstance(place, Argument):
+                continue
+            if place.entry is None:
+                given[place.name] = value
+            else:
+                entries = list(given[place.name])
+                entries[place.entry] = value
+                given[place.name] = entries
+        return tuple(given[at] for at in range(len(args))), {name: given[name] for name in kwargs}
 
-    wrappers = {id(wrapper.kernel): wrapper for wrapper in find_wrappers(model)}
+    kept = {
+        id(masked.weight): masked.spread(wrapper.expected()).numpy()
+        for wrapper in find_wrappers(model)
+        for masked in wrapper.masked
+    }
 
     def value(layer: keras.layers.Layer, variable: tf.Variable) -> np.ndarray:
         array = host(variable)
-        wrapper = wrappers.get(id(variable))
-        if wrapper is not None:
-            array = array * wrapper.expected().numpy().astype(array.dtype)
+        if id(variable) in kept:
+            array = array * kept[id(variable)].astype(array.dtype)
         for axis in range(array.ndim):
             labelled = classes.channels.axes.get((id(variable), axis))
             if labelled is not None:

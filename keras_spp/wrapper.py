@@ -6,6 +6,7 @@ The only file that touches tfmot's private modules; `tests/test_wrapper.py` pins
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,19 +33,96 @@ def raw(variable: tf.Variable) -> tf.Variable:
     return getattr(variable, "_variable", variable) if hasattr(variable, "true_dtype") else variable
 
 
+def weight_path(layer: keras.layers.Layer, variable: Any) -> str | None:
+    """Where a layer holds a variable, like "kernel" or "cell.kernel"; None if not in attributes."""
+    for name, value in vars(layer).items():
+        if value is variable:
+            return name
+        if isinstance(value, keras.layers.Layer) and (inner := weight_path(value, variable)):
+            return f"{name}.{inner}"
+    return None
+
+
+class Masked:
+    """One weight of a wrapped layer, and where its wrapper's groups lie in it.
+
+    Args:
+        layer: The wrapped layer.
+        path: The weight's attribute, as `weight_path` gives it.
+        shape: Shape of the mask; it broadcasts against the weight.
+        index: For each position of the mask in C order its group, one past the last for
+            positions that are never pruned; None if the positions are the groups.
+        groups: Number of the wrapper's groups.
+    """
+
+    def __init__(
+        self, layer: Any, path: str, shape: list[int], index: list[int] | None, groups: int
+    ) -> None:
+        self._layer, self._shape, self._index, self._groups = layer, shape, index, groups
+        self._path = path.split(".")
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that the wrapper's config stores."""
+        return {"path": ".".join(self._path), "shape": self._shape, "index": self._index}
+
+    @property
+    def _owner(self) -> Any:
+        return functools.reduce(getattr, self._path[:-1], self._layer)
+
+    @property
+    def weight(self) -> tf.Variable:
+        """The variable."""
+        return getattr(self._owner, self._path[-1])
+
+    def spread(self, groups: tf.Tensor) -> tf.Tensor:
+        """Spreads one value per group over the mask's shape; 1 where nothing is ever pruned."""
+        if self._index is not None:
+            never = tf.ones([1], groups.dtype)
+            groups = tf.gather(tf.concat([groups, never], 0), tf.constant(self._index))
+        return tf.reshape(groups, self._shape)
+
+    def norms(self) -> tf.Tensor:
+        """L1 norm of every group's part of this weight, shape (groups,)."""
+        others = [axis for axis, size in enumerate(self._shape) if size == 1]
+        values = tf.reduce_sum(tf.abs(tf.cast(raw(self.weight), tf.float32)), others)
+        values = tf.reshape(values, [-1])
+        if self._index is None:
+            return values
+        index = tf.constant(self._index)
+        return tf.math.unsorted_segment_sum(values, index, self._groups + 1)[: self._groups]
+
+    def multiply(self, groups: tf.Tensor) -> tf.Operation:
+        """Multiplies each group's weights with its value, for good."""
+        weight = raw(self.weight)
+        return weight.assign(weight * tf.cast(self.spread(groups), weight.dtype))
+
+    @contextlib.contextmanager
+    def multiplied(self, groups: tf.Tensor, dtype: Any) -> Iterator[None]:
+        """The same for the duration of a call, without changing the variable."""
+        # Straight into the instance's dict: Keras' own setattr would untrack the variable and
+        # so reorder the layer's weights. Every layer class that reads the attribute in its
+        # call is served alike, which no hook of Keras offers.
+        variable, attributes = self.weight, vars(self._owner)
+        attributes[self._path[-1]] = variable * tf.cast(self.spread(groups), dtype)
+        try:
+            yield
+        finally:
+            attributes[self._path[-1]] = variable
+
+
 class KeepPruned:
     """A constraint, applied by the optimizer after its step: what is pruned stays exactly zero.
 
     Momentum and weight decay would otherwise move weights that have no gradient.
     """
 
-    def __init__(self, wrapper: PruneSPP, inner: Any) -> None:
-        self.wrapper, self.inner = wrapper, inner
+    def __init__(self, wrapper: PruneSPP, masked: Masked, inner: Any) -> None:
+        self.wrapper, self.masked, self.inner = wrapper, masked, inner
 
     def __call__(self, weight: tf.Tensor) -> tf.Tensor:
         """The user's own constraint first, then the zeros."""
         weight = self.inner(weight) if self.inner is not None else weight
-        return weight * tf.cast(self.wrapper.per_weight(self.wrapper.mask), weight.dtype)
+        return weight * tf.cast(self.masked.spread(self.wrapper.mask), weight.dtype)
 
 
 class GroupPruning:
@@ -59,9 +137,7 @@ class GroupPruning:
 
     def weight_mask_op(self) -> tf.Operation:
         """Zeroes what is pruned for good. Never what a mask merely dropped in one step."""
-        kernel = raw(self._wrapper.kernel)
-        mask = self._wrapper.per_weight(self._wrapper.mask)
-        return tf.group(kernel.assign(kernel * tf.cast(mask, kernel.dtype)))
+        return tf.group(self._wrapper.multiply(self._wrapper.mask))
 
 
 @keras.saving.register_keras_serializable(package="keras_spp")
@@ -75,12 +151,9 @@ class PruneSPP(PruneLowMagnitude):
     Args:
         layer: The layer to wrap: one whose rule reads channels.
         pruning_schedule: The `SPPSchedule`.
-        weight: Name of the masked weight, "kernel" or "pointwise_kernel".
-        group_shape: Shape of the mask; it broadcasts against the weight.
         sets: The sets of groups that this layer reads: dicts with name, size, goal (groups to
             prune) and seed.
-        index: For each position of the mask in C order its group among all groups of `sets`,
-            one past the last for positions that are never pruned; None if they are the groups.
+        weights: The masked weights: dicts with the path, shape and index of a `Masked`.
         conductor: Whether this is the first wrapper of the model, which moves all
             probabilities at the start of a training step.
         target_speedup: On the conductor, the speedup in MACs at which pruning ends.
@@ -90,10 +163,8 @@ class PruneSPP(PruneLowMagnitude):
         self,
         layer: keras.layers.Layer,
         pruning_schedule: Any,
-        weight: str = "kernel",
-        group_shape: list[int] | None = None,
         sets: list[dict[str, Any]] | tuple = (),
-        index: list[int] | None = None,
+        weights: list[dict[str, Any]] | tuple = (),
         conductor: bool = False,
         target_speedup: float | None = None,
         **kwargs: Any,
@@ -102,27 +173,25 @@ class PruneSPP(PruneLowMagnitude):
         kwargs.setdefault("dtype", layer.dtype_policy if hasattr(layer, "dtype_policy") else None)
         if not hasattr(layer, "get_prunable_weights") and not PruneRegistry.supports(layer):
             # tfmot lists classes; what makes a layer prunable here is a rule that reads channels.
-            layer.get_prunable_weights = lambda: [getattr(layer, weight)]
+            layer.get_prunable_weights = lambda: self.prunable_weights
         super().__init__(layer, pruning_schedule=pruning_schedule, **kwargs)
-        self.weight = weight
-        self.group_shape = list(group_shape or ())
+        self.prunable_weights: list[tf.Variable] = []
         self.sets = [dict(entry) for entry in sets]
-        self.index = None if index is None else list(index)
+        self.supports_masking = layer.supports_masking
+        groups = sum(entry["size"] for entry in self.sets)
+        self.masked = [Masked(layer, **entry, groups=groups) for entry in weights]
         self.conductor = conductor
         self.target_speedup = target_speedup
         self.pruner: Any = None  # set by keras_spp.pruner.Pruner, which knows all wrappers
-
-    @property
-    def kernel(self) -> tf.Variable:
-        """The weight that is masked."""
-        return getattr(self.layer, self.weight)
 
     def build(self, input_shape: Any) -> None:
         """Builds the layer and adds one probability per group, instead of weight-sized masks."""
         keras.layers.Wrapper.build(self, input_shape)
         # On the variables and not in the layer's config, which must stay the user's own.
-        for replica in getattr(raw(self.kernel), "values", [raw(self.kernel)]):
-            replica._constraint = KeepPruned(self, replica.constraint)
+        for entry in self.masked:
+            weight = raw(entry.weight)
+            for replica in getattr(weight, "values", [weight]):
+                replica._constraint = KeepPruned(self, entry, replica.constraint)
         groups = sum(entry["size"] for entry in self.sets)
 
         def state(name: str, value: float, shape: list[int], dtype: Any = tf.float32) -> Any:
@@ -146,44 +215,35 @@ class PruneSPP(PruneLowMagnitude):
             self.updates_made = state("updates_made", 0, [], tf.int64)
             self.finished = state("finished", 0, [], tf.int64)
             self.planned_until = state("planned_until", 0, [], tf.int64)
-        self.prunable_weights = [self.kernel]
-        self.pruning_vars = [(self.kernel, self.mask, threshold)]
+        self.prunable_weights = [entry.weight for entry in self.masked]
+        self.pruning_vars = [(weight, self.mask, threshold) for weight in self.prunable_weights]
         self.pruning_obj = GroupPruning(self)
 
-    def per_weight(self, groups: tf.Tensor) -> tf.Tensor:
-        """Spreads one value per group over the mask's shape; 1 where nothing is ever pruned."""
-        if self.index is not None:
-            never = tf.ones([1], groups.dtype)
-            groups = tf.gather(tf.concat([groups, never], 0), tf.constant(self.index))
-        return tf.reshape(groups, self.group_shape)
-
-    def per_group(self, values: tf.Tensor) -> tf.Tensor:
-        """Sums one value per mask position over each group; the inverse of `per_weight`."""
-        values = tf.reshape(values, [-1])
-        if self.index is None:
-            return values
-        groups = self.p.shape[0]
-        return tf.math.unsorted_segment_sum(values, tf.constant(self.index), groups + 1)[:groups]
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The layer's answer."""
+        return self.layer.compute_mask(inputs, mask)
 
     def norms(self) -> tf.Tensor:
         """L1 norm of every group's weights in this layer, shape (groups,)."""
-        kernel = raw(self.kernel)
-        others = [axis for axis, size in enumerate(self.group_shape) if size == 1]
-        return self.per_group(tf.reduce_sum(tf.abs(tf.cast(kernel, tf.float32)), others))
+        return tf.add_n([entry.norms() for entry in self.masked])
+
+    def multiply(self, groups: tf.Tensor) -> list[tf.Operation]:
+        """Multiplies the weights of each group with its value, for good."""
+        return [entry.multiply(groups) for entry in self.masked]
 
     def sampled(self) -> tf.Tensor:
-        """The mask of the present training step, as 0 and 1."""
+        """The groups' masks in the present training step, 0 and 1, shape (groups,)."""
         step = self.pruner.clock()
         parts = tf.split(self.p, [entry["size"] for entry in self.sets])
         kept = [
             probability.keep(part, entry["seed"], step)
             for part, entry in zip(parts, self.sets, strict=True)
         ]
-        return self.per_weight(tf.cast(tf.concat(kept, 0), tf.float32))
+        return tf.cast(tf.concat(kept, 0), tf.float32)
 
     def expected(self) -> tf.Tensor:
-        """The keep probabilities 1 - p: the expected network's mask."""
-        return self.per_weight(1 - self.p)
+        """The keep probabilities 1 - p: the expected network's mask, shape (groups,)."""
+        return 1 - self.p
 
     def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
         """Calls the layer with the masked weight."""
@@ -205,22 +265,13 @@ class PruneSPP(PruneLowMagnitude):
                 self.pruner.move()
             return self.sampled()
 
+        if not self.layer._expects_mask_arg:  # Keras gives a sequence's mask to every **kwargs
+            kwargs.pop("mask", None)
         mask = tfmot_utils.smart_cond(training, in_training, self.expected)
-        with self._substituted(self.kernel * tf.cast(mask, self.compute_dtype)):
+        with contextlib.ExitStack() as stack:
+            for entry in self.masked:
+                stack.enter_context(entry.multiplied(mask, self.compute_dtype))
             return self.layer(inputs, **kwargs)
-
-    @contextlib.contextmanager
-    def _substituted(self, value: tf.Tensor) -> Iterator[None]:
-        # Straight into the instance's dict: Keras' own setattr would untrack the variable and
-        # so reorder the layer's weights. Every layer class that reads the attribute in its
-        # call is served alike, which no hook of Keras offers.
-        attributes = self.layer.__dict__
-        variable = attributes[self.weight]
-        attributes[self.weight] = value
-        try:
-            yield
-        finally:
-            attributes[self.weight] = variable
 
     def get_config(self) -> dict[str, Any]:
         """Everything that a wrapper needs to go on alone after loading."""
@@ -228,13 +279,15 @@ class PruneSPP(PruneLowMagnitude):
         config["pruning_schedule"] = self.pruning_schedule.get_config()
         return {
             **config,
-            "weight": self.weight,
-            "group_shape": list(self.group_shape),
             "sets": [dict(entry) for entry in self.sets],
-            "index": None if self.index is None else list(self.index),
+            "weights": [entry.config() for entry in self.masked],
             "conductor": self.conductor,
             "target_speedup": self.target_speedup,
         }
+
+
+# tf_keras looks what is inside one of its own wrappers (TimeDistributed) up by the bare class name.
+keras.saving.get_custom_objects()["PruneSPP"] = PruneSPP
 
 
 def host(variable: tf.Variable) -> np.ndarray:

@@ -245,7 +245,7 @@ def test_the_same_fit_goes_on_as_fine_tuning_with_fixed_masks():
         def on_train_batch_end(self, batch, logs=None):
             if spp.Pruner(self.model).progress().finished:
                 losses.append(logs["loss"])
-                zeros.append([w.kernel.numpy() == 0 for w in find_wrappers(self.model)])
+                zeros.append([w.masked[0].weight.numpy() == 0 for w in find_wrappers(self.model)])
 
     x, _ = data(1)
     y = conv_net()(x).numpy()  # within reach of the pruned network too

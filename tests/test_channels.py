@@ -94,7 +94,7 @@ def test_a_shared_layers_config_ties_the_calls_that_share_it():
     channels.edit(layer, "units", [longer], len)
     classes = channels.solve()
     assert (classes.of_label[first] == classes.of_label[second]).all()
-    assert classes.reasons[classes.of_label[longer[0]]] == (Reason.SHAPE, "layer")
+    assert classes.reasons[classes.of_label[longer[0]]] == (Reason.SHARED, "layer")
 
 
 def test_costs_of_several_calls_add_up_and_an_open_size_is_remembered():

@@ -32,8 +32,8 @@ def test_a_residual_stream_that_widens_has_one_set_per_width():
     groups = found(x, L.Dense(4)(y))
     assert sizes(groups) == {"narrow": 8, "wide": 8}
     (reader,) = [r for r in groups.readers if r.layer.name == "dense"]
-    # Positions 4 to 11 of the wide tensor are the narrow one's channels.
-    assert reader.index.tolist() == [8, 9, 10, 11, *range(8), 12, 13, 14, 15]
+    # Positions 4 to 11 of the wide tensor are the narrow one's channels; its own come first.
+    assert reader.weights[0].config()["index"] == [0, 1, 2, 3, *range(8, 16), 4, 5, 6, 7]
 
 
 def test_channels_that_are_split_off_form_their_own_sets():
@@ -47,15 +47,15 @@ def test_positions_behind_a_flatten_share_their_channels_group():
     x = keras.Input((4, 4, 3))
     y = L.Flatten()(L.Conv2D(8, 1, name="a")(x))
     (reader,) = found(x, L.Dense(4)(y)).readers
-    assert reader.group_shape == [128, 1]
-    assert reader.index.tolist() == list(range(8)) * 16
+    assert reader.weights[0].config()["shape"] == [128, 1]
+    assert reader.weights[0].config()["index"] == list(range(8)) * 16
 
 
 def test_frozen_positions_of_a_reader_have_no_group():
     x = keras.Input((4, 4, 3))
     y = L.Concatenate()([x, L.Conv2D(8, 1, name="a")(x)])
     (reader,) = found(x, L.Dense(4)(y)).readers
-    assert reader.index.tolist() == [8, 8, 8, *range(8)]
+    assert reader.weights[0].config()["index"] == [8, 8, 8, *range(8)]
 
 
 def test_columns_are_the_positions_of_a_convolutions_kernel_and_dense_layers_have_none():
@@ -65,7 +65,7 @@ def test_columns_are_the_positions_of_a_convolutions_kernel_and_dense_layers_hav
     y = L.SeparableConv2D(5, 3, name="c")(y)
     groups = found(x, L.Dense(4)(L.Flatten()(y)), "column")
     assert sizes(groups) == {"a": 27, "b": 32, "c": 6}
-    shapes = {reader.layer.name: reader.group_shape for reader in groups.readers}
+    shapes = {reader.layer.name: reader.weights[0].config()["shape"] for reader in groups.readers}
     assert shapes == {"a": [3, 3, 3, 1], "b": [2, 2, 1, 8], "c": [1, 1, 6, 1]}
 
 

@@ -166,8 +166,8 @@ def test_a_gate_of_one_value_per_position_stays_whole():
         (L.BatchNormalization(axis=[1, 3]), Reason.MIXES),
         (L.Lambda(lambda v: v[..., ::-1]), Reason.UNKNOWN),
         (L.Dropout(0.1, noise_shape=(None, 1, 1, 8)), Reason.SHAPE),
-        (L.MultiHeadAttention(2, 4), Reason.UNKNOWN),
-        (L.ConvLSTM1D(3, 3), Reason.UNKNOWN),
+        (L.MultiHeadAttention(2, 4), Reason.MIXES),
+        (L.LocallyConnected2D(3, 3), Reason.UNKNOWN),
     ],
     ids=lambda value: getattr(value, "name", None),
 )

@@ -82,7 +82,9 @@ def first_update(pruned):
 def test_the_score_of_a_column_is_the_l1_norm_of_its_weights():
     pruned = prune(granularity="column")
     pruner, before = first_update(pruned)
-    scores = [np.abs(wrapper.kernel.numpy()).sum(-1).ravel() for wrapper in pruner.wrappers]
+    scores = [
+        np.abs(wrapper.masked[0].weight.numpy()).sum(-1).ravel() for wrapper in pruner.wrappers
+    ]
     for wrapper, score in zip(pruner.wrappers, scores, strict=True):
         np.testing.assert_allclose(wrapper.score, score, rtol=1e-5, err_msg=wrapper.name)
     expected, _ = probability.update(before, np.concatenate(scores), pruner.sets, 0.3, 0.25)
@@ -152,13 +154,13 @@ def test_survivors_are_scaled_by_their_keep_probability_and_the_expected_network
     pruner, (x, y) = spp.Pruner(pruned), data(1)
     while not pruner.progress().finished:
         (wrapper,) = (w for w in pruner.wrappers if w.layer.name == "head")
-        kernel, p = wrapper.kernel.numpy(), wrapper.p.numpy()
+        kernel, p = wrapper.masked[0].weight.numpy(), wrapper.p.numpy()
         scores = np.abs(kernel).sum(-1)
         pruned.train_on_batch(x, y)
         if (wrapper.p.numpy() >= 1).sum() == 4 > (p >= 1).sum():  # the head's set is done
             _, scale = probability.update(p, scores, probability.Sets.of([8], [4], 0.1), 0.3, 0.25)
             assert 0 < np.sort(scale)[4] < 1
-            np.testing.assert_allclose(wrapper.kernel, kernel * scale[:, None], rtol=1e-6)
+            np.testing.assert_allclose(wrapper.masked[0].weight, kernel * scale[:, None], rtol=1e-6)
             assert sorted(wrapper.p.numpy()) == [0] * 4 + [1] * 4
             break
     else:
@@ -368,12 +370,13 @@ def test_the_mask_of_a_step_is_the_formula_in_every_mode(mode):
     pruner = spp.Pruner(pruned, optimizer)
     pruner.set_probabilities(np.random.default_rng(0).uniform(0, 0.9, 36))
     wrapper = pruner.conductor
+    (masked,) = wrapper.masked
     sampled = wrapper.sampled
     if mode != "eager":
         sampled = tf.function(sampled, jit_compile=mode == "xla")
     for step in (0, 1, 10**9):
         optimizer.iterations.assign(step)
-        mask = np.broadcast_to(sampled(), wrapper.kernel.shape) > 0
+        mask = np.broadcast_to(masked.spread(sampled()), masked.weight.shape) > 0
         np.testing.assert_array_equal(mask, predicted_mask(wrapper, step), f"{mode}, step {step}")
 
 

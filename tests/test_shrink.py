@@ -201,7 +201,7 @@ def test_columns_free_their_producers_when_no_reader_is_left():
     model = randomize(keras.Model(x, y))
     pruned = spp.prune(model, {"b": 0.5}, granularity="column", round_to=1)
     (wrapper,) = [w for w in spp.Pruner(pruned).wrappers if w.layer.name == "b"]
-    p = np.zeros(wrapper.group_shape, np.float32)
+    p = np.zeros(wrapper.masked[0].config()["shape"], np.float32)
     p[:, :, :2] = 1  # both columns of two channels at every tap
     wrapper.p.assign(p.reshape(-1))
     wrapper.mask.assign(1 - p.reshape(-1))

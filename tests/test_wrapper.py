@@ -49,8 +49,8 @@ def pruned_part_is_zero(pruned):
     """Whether some groups are pruned and all their weights are 0."""
     values = []
     for wrapper in find_wrappers(pruned):
-        kernel = raw(wrapper.kernel).numpy()
-        mask = np.broadcast_to(wrapper.per_weight(wrapper.mask), kernel.shape)
+        kernel = raw(wrapper.masked[0].weight).numpy()
+        mask = np.broadcast_to(wrapper.masked[0].spread(wrapper.mask), kernel.shape)
         values += kernel[mask == 0].tolist()
     return len(values) > 0 and not np.any(values)
 
@@ -201,11 +201,11 @@ def test_weights_behind_a_sampled_0_are_bit_identical_after_a_plain_sgd_step(gra
     for step, batch in enumerate(range(0, 12, 4)):
         x, y = (array[batch : batch + 4] for array in data(3))
         masks = {w.name: predicted_mask(w, step) for w in find_wrappers(pruned)}
-        before = {w.name: w.kernel.numpy() for w in find_wrappers(pruned)}
+        before = {w.name: w.masked[0].weight.numpy() for w in find_wrappers(pruned)}
         pruned.train_on_batch(x, y)
         for wrapper in find_wrappers(pruned):
             mask, old = masks[wrapper.name], before[wrapper.name]
-            new = wrapper.kernel.numpy()
+            new = wrapper.masked[0].weight.numpy()
             where = f"{wrapper.name}, step {step}, probabilities of seed 1"
             assert 0.1 < mask.mean() < 0.95, where
             np.testing.assert_array_equal(new[~mask], old[~mask], where)
@@ -222,8 +222,10 @@ def test_a_training_step_computes_with_the_masked_weights_and_inference_with_the
             source = found[0].layer if found else pruned.get_layer(layer.name)
             layer.set_weights(source.get_weights())
             for wrapper in found:
-                mask = predicted_mask(wrapper, 0) if training else wrapper.expected().numpy()
-                layer.kernel.assign(wrapper.kernel * tf.cast(mask, tf.float32))
+                (masked,) = wrapper.masked
+                expected = masked.spread(wrapper.expected())
+                mask = predicted_mask(wrapper, 0) if training else expected
+                layer.kernel.assign(masked.weight * tf.cast(mask, tf.float32))
         expected = reference(x, training=training)
         np.testing.assert_allclose(pruned(x, training=training), expected, rtol=1e-5, atol=1e-6)
 
@@ -257,11 +259,11 @@ def test_every_kind_of_layer_that_reads_channels_is_masked_and_stays_zero(kind):
     settled(pruned, seed=5)
     wrapper = find_wrappers(pruned)[0]
     assert wrapper.layer.name == reader.name
-    mask, before = predicted_mask(wrapper, 0), wrapper.kernel.numpy()
+    mask, before = predicted_mask(wrapper, 0), wrapper.masked[0].weight.numpy()
     assert 0 < mask.mean() < 1
     pruned.train_on_batch(x, y)
-    np.testing.assert_array_equal(wrapper.kernel.numpy()[~mask], before[~mask], kind)
-    assert (wrapper.kernel.numpy()[mask] != before[mask]).any()
+    np.testing.assert_array_equal(wrapper.masked[0].weight.numpy()[~mask], before[~mask], kind)
+    assert (wrapper.masked[0].weight.numpy()[mask] != before[mask]).any()
 
     pruned = compiled(prune(model), keras.optimizers.Adam(0.01))
     for _ in range(30):
@@ -320,7 +322,7 @@ def test_the_users_own_constraint_still_applies_and_survives_in_the_config(tmp_p
         assert type(layer.kernel_constraint) is keras.constraints.MaxNorm
         assert layer.kernel_constraint.max_value == 0.05
         assert isinstance(layer.kernel.constraint, KeepPruned)
-    norms = np.sqrt((find_wrappers(pruned)[0].kernel.numpy() ** 2).sum((0, 1, 2)))
+    norms = np.sqrt((find_wrappers(pruned)[0].masked[0].weight.numpy() ** 2).sum((0, 1, 2)))
     assert 0 < norms.max() <= 0.05 * (1 + 1e-5)
     assert pruned_part_is_zero(pruned)
 
@@ -344,7 +346,7 @@ def test_a_layer_of_the_users_own_with_a_rule_is_pruned_and_stays_zero():
     compiled(pruned, keras.optimizers.Adam(0.1))
     fit(pruned, 40)
     (wrapper,) = find_wrappers(pruned)
-    assert (wrapper.layer.name, wrapper.weight) == ("mix", "matrix")
+    assert (wrapper.layer.name, wrapper.masked[0].config()["path"]) == ("mix", "matrix")
     assert spp.Pruner(pruned).progress().finished and pruned_part_is_zero(pruned)
 
 
@@ -383,7 +385,7 @@ def test_mixed_precision_with_a_float32_head_prunes(policy, precision, tmp_path)
     assert pruned_part_is_zero(pruned)
     for wrapper in find_wrappers(pruned):
         assert {v.dtype for v in (wrapper.p, wrapper.mask, wrapper.score)} == {tf.float32}
-        assert np.isfinite(raw(wrapper.kernel).numpy()).all()
+        assert np.isfinite(raw(wrapper.masked[0].weight).numpy()).all()
     pruned.save(tmp_path / "mixed.keras")
     assert_same_state(state(pruned), state(keras.models.load_model(tmp_path / "mixed.keras")))
 
@@ -394,10 +396,10 @@ def test_mixed_precision_leaves_weights_behind_a_sampled_0_alone(policy, precisi
     pruned = compiled(prune(frequency=1000), sgd(0.1))
     settled(pruned, seed=1)
     masks = {w.name: predicted_mask(w, 0) for w in find_wrappers(pruned)}
-    before = {w.name: raw(w.kernel).numpy() for w in find_wrappers(pruned)}
+    before = {w.name: raw(w.masked[0].weight).numpy() for w in find_wrappers(pruned)}
     pruned.train_on_batch(*data(1))
     for wrapper in find_wrappers(pruned):
-        mask, new = masks[wrapper.name], raw(wrapper.kernel).numpy()
+        mask, new = masks[wrapper.name], raw(wrapper.masked[0].weight).numpy()
         np.testing.assert_array_equal(new[~mask], before[wrapper.name][~mask], wrapper.name)
 
 
@@ -405,7 +407,7 @@ def test_a_float64_model_prunes(precision):
     precision("float64")
     pruned = compiled(prune())
     fit(pruned, 40)
-    assert find_wrappers(pruned)[0].kernel.dtype == tf.float64
+    assert find_wrappers(pruned)[0].masked[0].weight.dtype == tf.float64
     assert spp.Pruner(pruned).progress().finished and pruned_part_is_zero(pruned)
 
 

@@ -95,5 +95,5 @@ def predicted_mask(wrapper, step):
         )
         kept.append(tf.cast(uniform >= p, tf.float32))
         start += entry["size"]
-    mask = wrapper.per_weight(tf.concat(kept, 0)).numpy()
-    return np.broadcast_to(mask, wrapper.kernel.shape) > 0
+    mask = wrapper.masked[0].spread(tf.concat(kept, 0)).numpy()
+    return np.broadcast_to(mask, wrapper.masked[0].weight.shape) > 0

@@ -1,0 +1,78 @@
+"""Functions that are given a kernel, like `tf.nn.conv2d(x, kernel)`, become the layers they are.
+
+A kernel that is an argument of a function can be neither masked nor trained. So it is in models
+written with functions, and in those into which a layer of Keras 3 has strayed (KerasCV's VGG16).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tf_keras as keras
+from tf_keras.src.engine.keras_tensor import KerasTensor
+from tf_keras.src.layers.core.tf_op_layer import TFOpLambda
+
+L = keras.layers
+_CONVOLUTIONS = frozenset({
+    "compat.v1.nn.conv1d", "compat.v1.nn.conv2d", "compat.v1.nn.conv3d",
+    "compat.v1.nn.convolution", "nn.conv1d", "nn.conv2d", "nn.conv3d", "nn.convolution",
+})  # fmt: skip
+_DEPTHWISE = frozenset({"compat.v1.nn.depthwise_conv2d", "nn.depthwise_conv2d"})
+_PRODUCTS = frozenset({"linalg.matmul"})
+
+
+def as_layer(layer: keras.layers.Layer) -> tuple[keras.layers.Layer, np.ndarray] | None:
+    """The layer that a function call amounts to, and its kernel; None if there is none.
+
+    The kernel can be trained if it was a variable, and is a constant if it was one.
+    """
+    if type(layer) is not TFOpLambda or len(layer.inbound_nodes) != 1:
+        return None
+    name, node = layer.get_config()["function"], layer.inbound_nodes[0]
+    if name not in _CONVOLUTIONS | _DEPTHWISE | _PRODUCTS:
+        return None
+    given = inspect.signature(layer.function).bind(*node.call_args, **node.call_kwargs).arguments
+    x = given.pop("input", given.pop("value", given.pop("a", None)))
+    weight = next((given.pop(key) for key in ("filters", "filter", "b") if key in given), None)
+    if not isinstance(x, KerasTensor) or weight is None or isinstance(weight, KerasTensor):
+        return None
+    kernel = np.asarray(weight)
+    common = {
+        "name": layer.name,
+        "use_bias": False,
+        "trainable": getattr(weight, "trainable", False),
+        "dtype": layer.dtype_policy,
+    }
+    if name in _PRODUCTS:
+        plain = kernel.ndim == 2 and not any(v for key, v in given.items() if key != "name")
+        return (L.Dense(kernel.shape[1], **common), kernel) if plain else None
+    dimensions = kernel.ndim - 2
+    padding = given.get("padding", "VALID")
+    strides = _spatial(given.get("strides", given.get("stride")), dimensions)
+    dilations = given.get("dilations", given.get("dilation_rate", given.get("rate")))
+    dilations = _spatial(dilations, dimensions)
+    known = isinstance(padding, str) and strides is not None and dilations is not None
+    if not known or str(given.get("data_format") or "N").startswith("NC"):
+        return None
+    common |= {"strides": strides, "dilation_rate": dilations, "padding": padding.lower()}
+    size = kernel.shape[:dimensions]
+    if name in _DEPTHWISE:
+        return L.DepthwiseConv2D(size, depth_multiplier=kernel.shape[-1], **common), kernel
+    kind = {1: L.Conv1D, 2: L.Conv2D, 3: L.Conv3D}[dimensions]
+    groups = x.shape[-1] // kernel.shape[-2]
+    return kind(kernel.shape[-1], size, groups=groups, **common), kernel
+
+
+def _spatial(value: Any, dimensions: int) -> tuple[int, ...] | None:
+    """Strides or dilations in space, from any of the forms that TensorFlow takes."""
+    if value is None:
+        return (1,) * dimensions
+    values = tuple(int(v) for v in value) if isinstance(value, Sequence) else (int(value),)
+    if len(values) == 1:
+        return values * dimensions
+    if len(values) == dimensions + 2 and values[0] == values[-1] == 1:
+        return values[1:-1]
+    return values if len(values) == dimensions else None

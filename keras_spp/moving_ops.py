@@ -1,0 +1,263 @@
+"""Rules for TensorFlow functions that only move values: they are run on the labels themselves.
+
+What remains to be said for each is which of its constant arguments hold a number of channels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_spp.channels import Reason, Tensor
+from keras_spp.layer_rules import concatenated, full, mixes
+from keras_spp.ops import Arguments, function, key
+from keras_spp.rules import Call, count, tensors_in
+
+# Stands for a size that is open; divisible by the usual blocks of pixels.
+OPEN_SIZE = 24
+
+
+def moved_by(call: Call, x: Tensor, arguments: Arguments, name: str) -> list[np.ndarray] | None:
+    """Runs the function itself on the labels of one sample; None if that cannot tell."""
+    labels = full(x, OPEN_SIZE)
+    plain = {key: value for key, value in arguments.items() if key != "#"}
+    try:
+        results = call.layer.function(**{**plain, name: tf.constant(labels, tf.int64)})
+    except (tf.errors.InvalidArgumentError, ValueError):  # it needs the real size, or the batch
+        return None
+    settled = []
+    for result, shape in zip(tf.nest.flatten(results), call.shapes, strict=True):
+        # What takes the batch along with it, or divides it, is not about one sample.
+        if len(result.shape) != len(shape) or result.shape[0] != 1 or shape[0] != x.shape[0]:
+            return None
+        settled.append(call.channels.settle(result.numpy()))
+        if any(shape[axis] is None for axis in Tensor(settled[-1], shape).varying):
+            return None
+    return settled
+
+
+@function("concat")
+def concat(call: Call, arguments: Arguments) -> Any:
+    """Concatenation along a constant axis."""
+    values = arguments["values"]
+    if not all(isinstance(value, Tensor) for value in values):
+        return call.opaque(tensors_in(values), Reason.SHAPE)
+    return concatenated(call, values, int(arguments["axis"]))
+
+
+@function("shape", "compat.v1.shape")
+def shape_of(call: Call, arguments: Arguments) -> Any:
+    """Sizes other than that of the channels stay what they are; who takes those freezes them."""
+    (x,) = tensors_in(arguments)
+    sizes = np.arange(len(x.shape))
+    channels = x.varying or [len(x.shape) - 1]
+    for node in call.layer.outbound_nodes:
+        given = (*node.call_args[1:], *node.call_kwargs.values())
+        name = node.layer.get_config().get("function")
+        taken = sizes[_as_slices(given[0])] if name == "__operators__.getitem" else sizes
+        if np.isin(channels, taken).any():
+            return call.opaque([x], Reason.SHAPE)
+    return call.channels.new(1)
+
+
+@function("reshape")
+def reshape(call: Call, arguments: Arguments) -> Any:
+    """The target shape is rewritten where it holds a number of channels."""
+    x, shape = arguments["tensor"], arguments["shape"]
+    target = call.shapes[0]
+    labels = full(x) if isinstance(x, Tensor) else None
+    sizes = [size for size in target[1:] if size is not None]
+    same_batch = labels is not None and target[0] == x.shape[0] and labels.size == np.prod(sizes)
+    if (
+        labels is None
+        or not same_batch
+        or len(sizes) < len(target) - 1
+        or isinstance(shape, Tensor)
+    ):
+        return call.opaque(tensors_in(x, shape), Reason.SHAPE)
+    given = list(shape if isinstance(shape, list | tuple) else np.asarray(shape).tolist())
+    labels = call.channels.settle(labels.reshape(1, *sizes))
+    result = Tensor(labels, target)
+    for axis in result.varying:
+        if isinstance(given[axis], Tensor):
+            return call.opaque([x, result], Reason.SHAPE)
+        if given[axis] != -1:
+            call.resize(key(arguments, "shape", axis), [call.vector(result, axis)], count)
+    return labels
+
+
+@function("transpose", "compat.v1.transpose")
+def transpose(call: Call, arguments: Arguments) -> Any:
+    """The batch has to stay in front."""
+    (x,) = tensors_in(arguments)
+    name = "a" if "a" in arguments else "x"
+    perm = arguments.get("perm")
+    if perm is None or perm[0] != 0 or arguments.get(name) is not x:
+        return call.opaque([x], Reason.SHAPE)
+    return np.transpose(x.labels, [int(axis) for axis in perm])
+
+
+@function("pad", "compat.v1.pad")
+def pad(call: Call, arguments: Arguments) -> Any:
+    """Constant channels are new channels, made by the padding; in space nothing changes."""
+    x, paddings = arguments["tensor"], arguments["paddings"]
+    mode = str(arguments.get("mode", "CONSTANT")).upper()
+    if tensors_in(paddings):
+        return call.opaque(tensors_in(x, paddings), Reason.SHAPE)
+    amounts = np.asarray(paddings).tolist()
+    labels = x.labels
+    for axis, (before, after) in enumerate(amounts):
+        channelled = labels.shape[axis] > 1 or axis == len(amounts) - 1
+        if not (before or after) or not channelled:
+            continue
+        vector = call.vector(x, axis)
+        if mode != "CONSTANT" or axis == 0 or x.shape[axis] is None:
+            return call.opaque([x], Reason.SHAPE)
+        head, tail = call.channels.new(before), call.channels.new(after)
+        labels = call.place(np.concatenate([head, vector, tail]), axis)
+        call.resize(
+            key(arguments, "paddings"),
+            [head, tail],
+            lambda first, last, at=axis: [
+                [count(first), count(last)] if i == at else pair for i, pair in enumerate(amounts)
+            ],
+        )
+    return labels
+
+
+@function("split")
+def split(call: Call, arguments: Arguments) -> Any:
+    """Equal parts or a list of sizes; the sizes are rewritten."""
+    x, sizes, axis = arguments["value"], arguments["num_or_size_splits"], arguments.get("axis", 0)
+    if tensors_in(sizes, axis) or (moved := moved_by(call, x, arguments, "value")) is None:
+        return call.opaque([x], Reason.SHAPE)
+    axis = int(axis) % len(x.shape)
+    if x.labels.shape[axis] > 1:
+        parts = [
+            call.vector(Tensor(labels, shape), axis)
+            for labels, shape in zip(moved, call.shapes, strict=True)
+        ]
+        call.resize(
+            key(arguments, "num_or_size_splits"), parts, lambda *keeps: [count(k) for k in keeps]
+        )
+    return moved
+
+
+def _as_slices(spec: Any) -> tuple:
+    """What stands between the brackets, as numpy takes it."""
+    items = spec if isinstance(spec, tuple | list) else [spec]
+    return tuple(
+        slice(item["start"], item["stop"], item["step"]) if isinstance(item, dict) else item
+        for item in items
+    )
+
+
+@function("__operators__.getitem")
+def getitem(call: Call, arguments: Arguments) -> Any:
+    """Slices; a contiguous slice of the channels gets new ends, anything else freezes them."""
+    x, spec = arguments["tensor"], arguments["slice_spec"]
+    if len(x.shape) == 1:  # one of the sizes in tf.shape(...)
+        return call.channels.new(1).reshape([1] * len(call.shapes[0]))
+    items = list(spec) if isinstance(spec, tuple | list) else [spec]
+    plain = list(_as_slices(items))
+    known = all(isinstance(i, slice | int | type(...) | None) for i in plain)
+    labels = full(x, OPEN_SIZE)
+    if not known or plain.count(...) > 1 or tensors_in(items) or labels is None:
+        return call.opaque(tensors_in(x, items), Reason.SHAPE)
+    if ... not in plain:
+        plain, items = [*plain, ...], [*items, ...]
+    at = plain.index(...)
+    missing = len(x.shape) - sum(item is not None and item is not ... for item in plain)
+    plain[at : at + 1] = [slice(None)] * missing
+    items[at : at + 1] = [dict(start=None, stop=None, step=None)] * missing
+    if plain[0] != slice(None):
+        return call.opaque([x], Reason.SHAPE)
+    places = [place for place, item in enumerate(plain) if item is not None]
+    for axis in x.varying:
+        place = places[axis]
+        item = plain[place]
+        if item == slice(None):
+            continue
+        if isinstance(item, int) or item.step not in (None, 1):
+            call.freeze(x.labels, Reason.SHAPE)
+            continue
+        vector = call.vector(x, axis)
+        start, stop, _ = item.indices(len(vector))
+
+        def ends(keep: np.ndarray, place: int = place, start: int = start, stop: int = stop) -> Any:
+            first = count(keep[:start])
+            last = first + count(keep[start:stop])
+            new = dict(start=first, stop=last, step=None)
+            return tuple(new if i == place else old for i, old in enumerate(items))
+
+        call.resize(key(arguments, "slice_spec"), [vector], ends)
+    return call.channels.settle(labels[tuple(plain)])
+
+
+@function("gather", "compat.v1.gather", "gather_v2")
+def gather(call: Call, arguments: Arguments) -> Any:
+    """A constant choice of channels, rewritten to where the survivors are."""
+    x, indices = arguments["params"], arguments["indices"]
+    axis = int(arguments.get("axis") or 0) % (len(x.shape) if isinstance(x, Tensor) else 1)
+    plain = not tensors_in(indices) and not arguments.get("batch_dims") and np.ndim(indices) == 1
+    if not plain or axis == 0 or (moved := moved_by(call, x, arguments, "params")) is None:
+        return call.opaque(tensors_in(x, indices), Reason.SHAPE)
+    if axis in x.varying:
+        chosen = np.asarray(indices)
+
+        def places(keep: np.ndarray) -> np.ndarray:
+            return (np.cumsum(keep) - 1)[chosen[keep[chosen]]]
+
+        call.resize(key(arguments, "indices"), [call.vector(x, axis)], places)
+    return moved[0]
+
+
+@function("slice")
+def slice_from(call: Call, arguments: Arguments) -> Any:
+    """A contiguous piece, by its beginning and its size."""
+    x, begin, size = (arguments[name] for name in ("input_", "begin", "size"))
+    known = isinstance(x, Tensor) and not tensors_in(begin, size)
+    if not known or (moved := moved_by(call, x, arguments, "input_")) is None:
+        return call.opaque(tensors_in(x, begin, size), Reason.SHAPE)
+    for axis in x.varying:
+        vector, first = call.vector(x, axis), int(begin[axis])
+        taken = vector[first:] if size[axis] == -1 else vector[first : first + int(size[axis])]
+        call.resize(key(arguments, "begin", axis), [vector[:first]], count)
+        if size[axis] != -1:
+            call.resize(key(arguments, "size", axis), [taken], count)
+    return moved[0]
+
+
+@function("stack")
+def stack(call: Call, arguments: Arguments) -> Any:
+    """A new axis, along which the channels of all tensors become one."""
+    given = [full(x) for x in arguments["values"] if isinstance(x, Tensor)]
+    values = [labels for labels in given if labels is not None]
+    axis = int(arguments.get("axis", 0)) % len(call.shapes[0])
+    if axis == 0 or len(values) < len(arguments["values"]):
+        return call.opaque(tensors_in(arguments), Reason.SHAPE)
+    return call.channels.settle(np.stack(values, axis))
+
+
+@function("unstack", "roll")
+def apart(call: Call, arguments: Arguments) -> Any:
+    """Along an axis other than that of the channels."""
+    (x,) = tensors_in(arguments)
+    name = "value" if "value" in arguments else "input"
+    if mixes(x, arguments.get("axis", 0)) or (moved := moved_by(call, x, arguments, name)) is None:
+        return call.opaque([x], Reason.SHAPE)
+    return moved
+
+
+@function(
+    "expand_dims", "squeeze", "compat.v1.squeeze", "nn.depth_to_space", "nn.space_to_depth",
+    "compat.v1.depth_to_space", "compat.v1.space_to_depth", "repeat", "reverse", "tile",
+)  # fmt: skip
+def movement(call: Call, arguments: Arguments) -> Any:
+    """Values change places, and no argument holds a number of channels."""
+    (x,) = tensors_in(arguments)
+    name = next(name for name, value in arguments.items() if value is x)
+    moved = moved_by(call, x, arguments, name)
+    return call.opaque([x], Reason.SHAPE) if moved is None else moved[0]
