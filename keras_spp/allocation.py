@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -71,7 +72,7 @@ def goal(size: int, ratio: float, round_to: int) -> int:
 def set_goals(groups: Groups, ratios: list[float], round_to: int) -> None:
     """Gives every set its goal."""
     for entry, ratio in zip(groups.sets, ratios, strict=True):
-        entry.goal = goal(entry.size, ratio, round_to)
+        entry.goal = goal(entry.size, ratio, entry.step(round_to))
 
 
 def meet_ratio(groups: Groups, ratio: float, allocation: Allocation, round_to: int) -> None:
@@ -124,8 +125,10 @@ def meet_speedup(groups: Groups, target: float, allocation: Allocation, round_to
         ValueError: If even the strongest pruning does not reach it; says how far one can go.
     """
     dense = model_macs(groups.classes)
-    exact = [round_to] * len(groups.sets)
-    blocks = [int(np.lcm(round_to, block(entry.size))) for entry in groups.sets]
+    exact = [entry.step(round_to) for entry in groups.sets]
+    blocks = [
+        entry.step(math.lcm(round_to, block(entry.size * entry.width))) for entry in groups.sets
+    ]
     if groups.granularity == "column":
         blocks = exact  # columns are no output channels: their number fills no blocks
     for steps in (blocks, exact):

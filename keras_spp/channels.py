@@ -107,8 +107,12 @@ class Channels:
         self.kernels: dict[int, Kernel] = {}
         self.refused: set[int] = set()  # ids of layers that a policy excludes
         self.unknown_size = False
+        self.batch: int | None = None  # the model's own, if it is fixed
         self._count = 0
         self._times: list[int | None] = []
+        self._unmeasured: list[Any] = []
+        self._given: dict[int, str] = {}  # variables given to functions, and by which layer
+        self.measured: dict[int, int] = {}  # MACs of layers without a rule, by id
         self._ties: list[tuple[Labels, Labels]] = []
         self._frozen: list[tuple[Labels, Reason, str]] = []
 
@@ -163,6 +167,29 @@ class Channels:
             layer, variable, count + (known.positions if known else 0)
         )
 
+    def give(self, layer: Any, variable: Any) -> None:
+        """Says that a function was given a variable, perhaps another layer's."""
+        self._given.setdefault(id(variable), layer.name)
+
+    def leave_to_measure(self, layer: Any) -> None:
+        """Says that no rule tells what this layer costs."""
+        self._unmeasured.append(layer)
+
+    def take_unmeasured(self) -> list[Any]:
+        """The layers that `leave_to_measure` named since this was last asked."""
+        found, self._unmeasured = self._unmeasured, []
+        return found
+
+    def cost_measured(self, layer: Any, count: int | None) -> None:
+        """Adds the multiply-accumulates of one call of such a layer; None if a size is open.
+
+        They are those of a whole batch, of one sample if its size is open.
+        """
+        times = [size or 1 for size in self._times]
+        self.unknown_size |= count is None or None in self._times
+        count = (count or 0) * int(np.prod(times, dtype=np.int64)) // (self.batch or 1)
+        self.measured[id(layer)] = self.measured.get(id(layer), 0) + count
+
     @contextlib.contextmanager
     def repeated(self, times: int | None) -> Iterator[None]:
         """What is recorded inside is computed so many times per sample."""
@@ -210,6 +237,9 @@ class Channels:
 
     def solve(self) -> Classes:
         """Closes the record: merges tied labels, collects reasons, finds what may be pruned."""
+        for (variable, _), axis in self.axes.items():
+            if variable in self._given:  # a tied weight cannot change its shape
+                self.freeze(axis.labels, Reason.SHARED, self._given[variable])
         first = np.concatenate([np.empty(0, int), *[pair[0] for pair in self._ties]])
         second = np.concatenate([np.empty(0, int), *[pair[1] for pair in self._ties]])
         edges = coo_array((np.ones(len(first), bool), (first, second)), (self._count, self._count))

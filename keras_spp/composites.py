@@ -81,7 +81,8 @@ def opened(model: keras.Model) -> keras.Model:
 
     Openable layers become nested models, functions that are given a kernel become layers.
     """
-    functions = {id(layer): found for layer in layers(model) if (found := as_layer(layer))}
+    owned = {id(weight) for layer in layers(model) for weight in layer.weights}
+    functions = {id(layer): found for layer in layers(model) if (found := as_layer(layer, owned))}
     if not functions and not any(map(is_openable, layers(model))):
         return model
     copies: list[tuple[Any, list[np.ndarray]]] = []

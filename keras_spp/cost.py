@@ -44,7 +44,7 @@ def model_macs(
     dead: np.ndarray | None = None,
     alive: dict[int, np.ndarray] | None = None,
 ) -> int:
-    """MACs per sample of all convolutions and dense layers; biases and normalisation not."""
-    return sum(
-        kernel_macs(classes, kernel, dead, alive) for kernel in classes.channels.kernels.values()
-    )
+    """MACs per sample of all kernels and products; biases and normalisation not."""
+    record = classes.channels
+    kernels = sum(kernel_macs(classes, kernel, dead, alive) for kernel in record.kernels.values())
+    return kernels + sum(record.measured.values())

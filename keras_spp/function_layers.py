@@ -7,7 +7,7 @@ written with functions, and in those into which a layer of Keras 3 has strayed (
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,13 @@ _DEPTHWISE = frozenset({"compat.v1.nn.depthwise_conv2d", "nn.depthwise_conv2d"})
 _PRODUCTS = frozenset({"linalg.matmul"})
 
 
-def as_layer(layer: keras.layers.Layer) -> tuple[keras.layers.Layer, np.ndarray] | None:
+def as_layer(
+    layer: keras.layers.Layer, owned: Container[int] = ()
+) -> tuple[keras.layers.Layer, np.ndarray] | None:
     """The layer that a function call amounts to, and its kernel; None if there is none.
 
-    The kernel can be trained if it was a variable, and is a constant if it was one.
+    The kernel can be trained if it was a variable, and is a constant if it was one. If it is
+    the weight of a layer, one of the ids in `owned`, it stays that.
     """
     if type(layer) is not TFOpLambda or len(layer.inbound_nodes) != 1:
         return None
@@ -38,6 +41,8 @@ def as_layer(layer: keras.layers.Layer) -> tuple[keras.layers.Layer, np.ndarray]
     x = given.pop("input", given.pop("value", given.pop("a", None)))
     weight = next((given.pop(key) for key in ("filters", "filter", "b") if key in given), None)
     if not isinstance(x, KerasTensor) or weight is None or isinstance(weight, KerasTensor):
+        return None
+    if id(weight) in owned:
         return None
     kernel = np.asarray(weight)
     common = {

@@ -12,10 +12,11 @@ from tf_keras.src.engine import functional
 
 # Importing these registers their rules.
 import keras_spp.application_rules
+import keras_spp.kernel_rules
 import keras_spp.moving_ops
 import keras_spp.ops
 import keras_spp.sequence_rules  # noqa: F401
-from keras_spp import rules
+from keras_spp import measure, rules
 from keras_spp.channels import Channels, Classes, Reason, Tensor
 from keras_spp.compat import is_graph
 from keras_spp.wrapper import PruneSPP, unwrap
@@ -81,6 +82,7 @@ def find_channels(model: keras.Model, policy: Any = None) -> Classes:
         shape = tuple(tensor.shape)
         labels = channels.new(shape[-1] or 1) if len(shape) > 1 else channels.new(1)
         channels.freeze(labels, Reason.INPUT, tensor.node.layer.name)
+        channels.batch = shape[0]
         inputs.append(Tensor(labels.reshape([1] * (len(shape) - 1) + [-1]), shape))
     for tensor in trace(model, channels, inputs):
         channels.freeze(tensor.labels, Reason.OUTPUT)
@@ -94,54 +96,23 @@ def find_channels(model: keras.Model, policy: Any = None) -> Classes:
 
 def trace(model: keras.Model, channels: Channels, inputs: list[Tensor]) -> list[Tensor]:
     """Moves labelled inputs through a model and returns its labelled outputs."""
-    measured = _measured(model, inputs)
-    known = {id(tensor): given for tensor, given in zip(model.inputs, inputs, strict=True)}
+    calls = list(nodes(model))
+    pairs = list(zip(model.inputs, inputs, strict=True))
+    sizes = measure.shapes(calls, [(tensor, x.shape) for tensor, x in pairs])
+    known = {id(tensor): x for tensor, x in pairs}
 
     def lookup(argument: Any) -> Any:
         return known.get(id(argument), argument)
 
-    for node in nodes(model):
+    for node in calls:
         args, kwargs = tf.nest.map_structure(lookup, (tuple(node.call_args), node.call_kwargs))
         results = tf.nest.flatten(node.outputs)
-        shapes = [measured.get(id(result), tuple(result.shape)) for result in results]
+        shapes = [sizes.get(id(result), tuple(result.shape)) for result in results]
         outputs = _trace_layer(node.layer, channels, args, kwargs, shapes)
         known.update(zip(map(id, results), outputs, strict=True))
+        for part in channels.take_unmeasured():
+            channels.cost_measured(part, measure.macs(node, lambda tensor: lookup(tensor).shape))
     return [known[id(tensor)] for tensor in model.outputs]
-
-
-def _measured(model: keras.Model, inputs: list[Tensor]) -> dict[int, tuple[int | None, ...]]:
-    """Shapes that Keras left open though the inputs have fixed sizes, by the tensor's id.
-
-    So it is in a nested model whose own input is open, and behind a reshape to `tf.shape(x)`.
-    One sample sent through the graph, without being computed, tells them.
-    """
-    results = [result for node in nodes(model) for result in tf.nest.flatten(node.outputs)]
-    if all(None not in result.shape[1:] for result in results):
-        return {}
-    if any(None in x.shape[1:] for x in inputs):
-        return {}
-    values = {}
-    with tf.__internal__.FuncGraph("shapes").as_default():
-        for tensor, x in zip(model.inputs, inputs, strict=True):
-            shape = (x.shape[0] or 1, *x.shape[1:])
-            values[id(tensor)] = tf.compat.v1.placeholder(tensor.dtype, shape)
-        for node in nodes(model):
-            args, kwargs = tf.nest.map_structure(
-                lambda argument: values.get(id(argument), argument),
-                (tuple(node.call_args), dict(node.call_kwargs)),
-            )
-            if node.layer._expects_training_arg:
-                kwargs["training"] = False
-            outputs = tf.nest.flatten(node.layer(*args, **kwargs))
-            values.update(zip(map(id, tf.nest.flatten(node.outputs)), outputs, strict=True))
-    return {
-        id(result): (
-            result.shape[0] if values[id(result)].shape[:1] == [1] else values[id(result)].shape[0],
-            *values[id(result)].shape[1:],
-        )
-        for result in results
-        if result.shape.rank
-    }
 
 
 def _trace_layer(
@@ -149,18 +120,22 @@ def _trace_layer(
 ) -> list[Tensor]:
     layer, given = unwrap(layer), rules.tensors_in(args, kwargs)
     if is_graph(layer):
+        if args:  # a dict may have more entries than the model has inputs
+            given = rules.tensors_in(layer._flatten_to_reference_inputs(args[0]))
         for tensor, x in zip(layer.inputs, given, strict=True):
             _label_input(channels, tensor.node.layer, x)
         return trace(layer, channels, given)
     if not _is_repeated(layer):
         return rules.apply(channels, layer, args, kwargs, shapes)
     # The inside knows nothing of the time axis; channels that differ along it are tied away.
-    (x,) = given
-    first = channels.same_along(x.labels, 1)
-    step = Tensor(first[:, 0], (x.shape[0], *x.shape[2:]))
+    steps = [
+        Tensor(channels.same_along(x.labels, 1)[:, 0], (x.shape[0], *x.shape[2:])) for x in given
+    ]
     inner_shapes = [(shape[0], *shape[2:]) for shape in shapes]
-    with channels.repeated(x.shape[1]):
-        outputs = _trace_layer(layer.layer, channels, (step,), {}, inner_shapes)
+    with channels.repeated(given[0].shape[1]):
+        outputs = _trace_layer(
+            layer.layer, channels, (tf.nest.pack_sequence_as(args[0], steps),), {}, inner_shapes
+        )
     return [
         Tensor(output.labels[:, None], shape) for output, shape in zip(outputs, shapes, strict=True)
     ]
@@ -183,24 +158,49 @@ def clone_layer(
     layer: keras.layers.Layer, changes: dict[str, Any] | None = None, kind: Any = None
 ) -> Any:
     """A new, unbuilt layer with the same config except for `changes`, of another class if given."""
+    if type(layer) is keras.layers.Lambda:
+        return _clone_lambda(layer)
+    # Set aside while the config is made and read: neither need be possible for them.
+    shared = {key: value for key, value in vars(layer).items() if _is_foreign(key, value)}
+    plain = {key: keras.activations.linear if "activation" in key else None for key in shared}
+    vars(layer).update(plain)
     try:
-        config = layer.get_config()
-    except NotImplementedError as error:
+        copy = (kind or type(layer)).from_config({**layer.get_config(), **(changes or {})})
+    except Exception as error:  # whatever a user's class raises
+        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
         raise ValueError(
             f"`model` has a layer {layer.name!r} ({type(layer).__name__}) that cannot be copied "
-            f"because its class has no get_config(): define one."
+            f"({reason[0][:200]}): give its class a get_config() from which it can be made again, "
+            f"and register classes of your own with keras.saving.register_keras_serializable()."
         ) from error
-    config.update(changes or {})
-    activation = getattr(layer, "activation", None)
-    module = getattr(activation, "__module__", None) or ""
-    foreign = callable(activation) and not module.startswith(("tf_keras.", "tensorflow."))
-    shared = foreign and "activation" in vars(layer) and not getattr(activation, "weights", None)
-    if shared:  # a lambda, or a layer that is not registered: Keras could not read its config
-        config["activation"] = None
-    copy = (kind or type(layer)).from_config(config)
-    if shared:
-        copy.activation = activation
+    finally:
+        vars(layer).update(shared)
+    for key, value in shared.items():
+        setattr(copy, key, value)
     return copy
+
+
+def _is_foreign(name: str, value: Any) -> bool:
+    """Whether an attribute is an activation, a regularizer... that Keras may not read back.
+
+    The copy shares it, except for layers with weights, which have to be made again.
+    """
+    named = name.endswith(("activation", "regularizer", "constraint", "initializer"))
+    if not named or not callable(value) or getattr(value, "weights", None):
+        return False
+    module = getattr(value, "__module__", None) or type(value).__module__
+    return not module.startswith(("tf_keras.", "tensorflow."))
+
+
+def _clone_lambda(layer: keras.layers.Lambda) -> keras.layers.Lambda:
+    """Around the same function: marshalling it would lose what it closes over."""
+    return type(layer)(
+        layer.function,
+        output_shape=layer._output_shape,
+        mask=layer.mask,
+        arguments=layer.arguments,
+        **keras.layers.Layer.get_config(layer),
+    )
 
 
 def rebuild(
@@ -220,6 +220,7 @@ def rebuild(
         A new model of the same class where that class has a functional constructor.
     """
     made: dict[int, Any] = {}
+    variables: dict[int, Any] = {}  # old id -> new, of layers called already
 
     def new_layer(layer: keras.layers.Layer) -> Any:
         if id(layer) not in made:
@@ -240,7 +241,11 @@ def rebuild(
             return keras.Sequential([*copies, *map(new_layer, part.layers)], name=part.name)
         known = {id(old): copy.output for old, copy in zip(part.inputs, copies, strict=True)}
 
+        calls = []
+
         def lookup(argument: Any) -> Any:
+            if isinstance(argument, tf.Variable):  # tied weights stay tied, to the copy
+                return variables.get(id(argument), argument)
             return known.get(id(argument), argument)
 
         for node in nodes(part):
@@ -249,26 +254,27 @@ def rebuild(
             )
             if edit_call is not None:
                 args, kwargs = edit_call(node.layer, args, kwargs)
-            outputs = new_layer(node.layer)(*args, **kwargs)
+            layer = new_layer(node.layer)
+            outputs = layer(*args, **kwargs)
+            calls.append(layer.inbound_nodes[-1])
+            pairs = zip(unwrap(node.layer).weights, unwrap(layer).weights, strict=False)
+            variables.update((id(old), new) for old, new in pairs)
             known.update(
                 zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(outputs), strict=True)
             )
         kind = type(part) if functional.has_functional_like_constructor(type(part)) else keras.Model
-        return kind(
+        result = kind(
             tf.nest.map_structure(lookup, part._nested_inputs),
             tf.nest.map_structure(lookup, part._nested_outputs),
             name=part.name,
         )
+        reached = set(map(id, nodes(result)))
+        if beside := [call for call in calls if id(call) not in reached]:  # of add_loss
+            result._insert_layers([call.layer for call in beside], beside)
+        result._trainable = part._trainable  # the setter would overrule the layers inside
+        return result
 
-    rebuilt = rebuild_model(model)
-    present = set(map(id, rebuilt._flatten_layers()))
-    lost = [layer.name for layer in layers(model) if id(made.get(id(layer))) not in present]
-    if lost:
-        raise ValueError(
-            f"`model` has layers that its outputs do not depend on, {lost}: build it without "
-            f"them (a loss given to add_loss can be given to compile instead)."
-        )
-    return rebuilt
+    return rebuild_model(model)
 
 
 def copy_weights(

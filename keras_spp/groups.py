@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ class GroupSet:
         layers: Names of all layers that make these channels, or of the one with the kernel.
         size: Number of groups.
         classes: For channel groups the class of each, shape (size,); empty for columns.
+        width: Channels that the layer makes for each group; more than one where they are tied,
+            as in a grouped convolution.
         goal: Groups to prune.
     """
 
@@ -36,6 +39,11 @@ class GroupSet:
     classes: np.ndarray
     goal: int = 0
     seed: int = 0
+    width: int = 1
+
+    def step(self, round_to: int) -> int:
+        """Groups whose channels are a multiple of `round_to`."""
+        return round_to // math.gcd(round_to, self.width)
 
     def config(self) -> dict[str, Any]:
         """What a wrapper's config stores."""
@@ -167,19 +175,20 @@ def _channel_sets(classes: Classes) -> list[GroupSet]:
     shortcuts) falls into one set per width.
     """
     signature: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    makers: dict[int, list[str]] = defaultdict(list)
+    makers: dict[int, list[tuple[str, int]]] = defaultdict(list)
     for number, axis in enumerate(classes.channels.axes.values()):
         found, times = np.unique(classes.of(axis), return_counts=True)
         for index, count in zip(found.tolist(), times.tolist(), strict=True):
             if classes.prunable[index]:
                 signature[index].append((number, count))
                 if axis.role == "writes":
-                    makers[index].append(axis.layer.name)
+                    makers[index].append((axis.layer.name, count))
     members: dict[tuple, list[int]] = defaultdict(list)
     for index in sorted(signature):
         members[tuple(signature[index])].append(index)
     sets = []
     for indices in members.values():
-        layers = makers[indices[0]] or ["padding"]
-        sets.append(GroupSet(layers[0], layers, len(indices), np.array(indices)))
+        made = makers[indices[0]] or [("padding", 1)]
+        layers, width = [name for name, _ in made], made[0][1]
+        sets.append(GroupSet(layers[0], layers, len(indices), np.array(indices), width=width))
     return sets

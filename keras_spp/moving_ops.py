@@ -25,7 +25,7 @@ def moved_by(call: Call, x: Tensor, arguments: Arguments, name: str) -> list[np.
     plain = {key: value for key, value in arguments.items() if key != "#"}
     try:
         results = call.layer.function(**{**plain, name: tf.constant(labels, tf.int64)})
-    except (tf.errors.InvalidArgumentError, ValueError):  # it needs the real size, or the batch
+    except (tf.errors.OpError, ValueError):  # it needs the real size, the batch, or a GPU
         return None
     settled = []
     for result, shape in zip(tf.nest.flatten(results), call.shapes, strict=True):
@@ -193,6 +193,9 @@ def getitem(call: Call, arguments: Arguments) -> Any:
             return tuple(new if i == place else old for i, old in enumerate(items))
 
         call.resize(key(arguments, "slice_spec"), [vector], ends)
+    for axis, size in enumerate(x.shape):
+        if size is None and isinstance(plain[places[axis]], slice):
+            plain[places[axis]] = slice(None)  # what is left of it is open too
     return call.channels.settle(labels[tuple(plain)])
 
 

@@ -58,6 +58,9 @@ def op(call: Call, *args: Any, **kwargs: Any) -> Any:
     """Looks the function up by its name; an unknown one freezes what it touches."""
     name = call.layer.get_config()["function"]
     given = tensors_in(args, kwargs)
+    for value in tf.nest.flatten((args, kwargs)):
+        if isinstance(value, tf.Variable):
+            call.channels.give(call.layer, value)
     constants = [v for v in (*args[1:], *kwargs.values()) if isinstance(v, list) or np.ndim(v)]
     if name in UNARY and not constants and list(args[:1]) == given:
         return given[0].labels
@@ -66,6 +69,7 @@ def op(call: Call, *args: Any, **kwargs: Any) -> Any:
         return positionwise(call, dict(zip(names, [*args, *kwargs.values()], strict=True)))
     body = _FUNCTIONS.get(name)
     if body is None:
+        call.channels.leave_to_measure(call.layer)
         return call.opaque(given, Reason.MIXES if name in MIXING else Reason.UNKNOWN)
     # Keyed as `rebuild` will have to find them: by position or by name, as they were given.
     bound = inspect.signature(call.layer.function).bind(*args, **kwargs).arguments
@@ -121,9 +125,9 @@ def normalised(call: Call, arguments: Arguments) -> Any:
     """The same for what keeps the shape."""
     (x,) = tensors_in(arguments)
     axis = arguments.get("axis")
-    if mixes(x, -1 if axis is None else axis):
-        return call.opaque([x], Reason.MIXES)
-    return x.labels
+    if axis is None:  # the last one for a softmax, and all of them for a norm
+        axis = -1 if "softmax" in call.layer.get_config()["function"] else range(len(x.shape))
+    return call.opaque([x], Reason.MIXES) if mixes(x, list(np.ravel(axis))) else x.labels
 
 
 @function("math.add_n")
@@ -138,8 +142,10 @@ def add_n(call: Call, arguments: Arguments) -> Any:
     "compat.v1.nn.avg_pool", "image.resize", "compat.v1.image.resize",
 )  # fmt: skip
 def in_space(call: Call, arguments: Arguments) -> Any:
-    """Every channel by itself; windows over channels do not exist on any device."""
+    """Every channel by itself, unless the window reaches over channels too."""
     x, *_ = tensors_in(arguments)  # a size in pixels may be a tensor too
-    if str(arguments.get("data_format") or "N").startswith("NC"):
+    windows = [np.ravel(arguments.get(name, 1)) for name in ("ksize", "strides")]
+    deep = any(len(window) == len(x.shape) and window[-1] > 1 for window in windows)
+    if deep or str(arguments.get("data_format") or "N").startswith("NC"):
         return call.opaque([x], Reason.SHAPE)
     return call.place(call.vector(x))

@@ -163,6 +163,7 @@ def _row(classes: Classes, layer: Any, params: int, stopped: Reason | None) -> A
     own = own or next((axis for axis in axes if axis.role == "follows"), None)
     kernels = [kernel for kernel in record.kernels.values() if kernel.layer is layer]
     macs = sum(kernel_macs(classes, kernel) for kernel in kernels)
+    macs += record.measured.get(id(layer), 0)
     if own is None:
         reason = str(stopped) if stopped else str(Reason.UNREAD)
         return AnalysisRow(layer.name, type(layer).__name__, None, 0, macs, params, False, reason)

@@ -103,7 +103,9 @@ class Call:
 
     def costs(self, variable: Any, positions: Iterable[int | None]) -> None:
         """Each element of this kernel is multiplied at the positions of these dimensions."""
-        self.channels.cost(self.layer, variable, tuple(positions))
+        batch, of_sample = self.shapes[0][0], self.channels.batch
+        spread = (batch or 1) // (of_sample or 1)  # over how many a sample was spread before
+        self.channels.cost(self.layer, variable, (*positions, spread))
 
     def resize(self, key: str | Argument, labels: Sequence[Labels], value: Rule) -> None:
         """The config entry or call `Argument` `key` becomes `value(*keep_vectors)`."""
@@ -137,6 +139,7 @@ def apply(
     call = Call(channels, layer, shapes)
     found = find(type(layer))
     if found is None:
+        channels.leave_to_measure(layer)
         labels = call.opaque(tensors_in(args, kwargs), Reason.UNKNOWN)
     else:
         labels = found(call, *args, **kwargs)
@@ -144,17 +147,23 @@ def apply(
     return [Tensor(*pair) for pair in zip(labels, shapes, strict=True)]
 
 
+# What a subclass may define and still be followed like its ancestor.
+_HARMLESS = frozenset({
+    "__abstractmethods__", "__dict__", "__doc__", "__init__", "__module__", "__weakref__",
+    "_abc_impl", "_keras_api_names", "_keras_api_names_v1", "compute_output_shape", "from_config",
+    "get_config", "get_prunable_weights",
+})  # fmt: skip
+
+
 def find(kind: type) -> Rule | None:
     """The rule for a class: its own or the nearest ancestor's whose forward pass it keeps."""
-    for ancestor in kind.__mro__:
+    for number, ancestor in enumerate(kind.__mro__):
         if ancestor in _REGISTRY:
-            # A subclass with another forward pass (weight standardisation, say) may use its
-            # kernel in ways that the ancestor's rule knows nothing of.
-            same = all(
-                getattr(kind, name, None) is getattr(ancestor, name, None)
-                for name in ("call", "convolution_op")
-            )
-            return _REGISTRY[ancestor] if same else None
+            # A subclass that replaces any part (weight standardisation in convolution_op, another
+            # weight in build) may do what the ancestor's rule knows nothing of.
+            replaced = {name for part in kind.__mro__[:number] for name in vars(part)}
+            changed = any(hasattr(ancestor, name) for name in replaced - _HARMLESS)
+            return None if changed else _REGISTRY[ancestor]
     return None
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import tf_keras as keras
 
 from keras_spp.channels import Labels, Reason, Tensor
-from keras_spp.layer_rules import channel_axis, fold, is_elementwise
+from keras_spp.kernel_rules import fold
+from keras_spp.layer_rules import channel_axis, is_elementwise
 from keras_spp.rules import Call, count, find, rule, tensors_in
 
 L = keras.layers
@@ -94,20 +95,8 @@ def embedding(call: Call, x: Tensor, **_: Any) -> Labels:
     return call.place(out)
 
 
-@rule(L.MultiHeadAttention)
-def multi_head_attention(
-    call: Call, query: Tensor, value: Tensor, *more: Any, **options: Any
-) -> Any:
-    """Every position looks at all channels of the others; only the MACs can be told."""
-    layer = call.layer
-    key = next(iter(tensors_in(more, options.get("key"))), value)
-    parts = [(query, layer._query_dense), (key, layer._key_dense), (value, layer._value_dense)]
-    for x, part in [*parts, (query, layer._output_dense)]:
-        call.costs(part.kernel, x.shape[1:-1])
-    return call.opaque(tensors_in(query, value, more, options), Reason.MIXES)
-
-
-@rule(L.Attention, L.AdditiveAttention, L.Dot)
+@rule(L.MultiHeadAttention, L.Attention, L.AdditiveAttention, L.Dot)
 def attention(call: Call, *inputs: Any, **options: Any) -> list[Labels]:
-    """Scalar products over the channels."""
+    """Every position looks at all channels of the others."""
+    call.channels.leave_to_measure(call.layer)
     return call.opaque(tensors_in(inputs, options), Reason.MIXES)

@@ -175,9 +175,11 @@ class PruneSPP(PruneLowMagnitude):
             # tfmot lists classes; what makes a layer prunable here is a rule that reads channels.
             layer.get_prunable_weights = lambda: self.prunable_weights
         super().__init__(layer, pruning_schedule=pruning_schedule, **kwargs)
+        # Not tfmot's prefixed name: losses, metrics and targets may be given by an output's name.
+        self._name = layer.name
         self.prunable_weights: list[tf.Variable] = []
         self.sets = [dict(entry) for entry in sets]
-        self.supports_masking = layer.supports_masking
+        self.supports_masking, self.stateful = layer.supports_masking, layer.stateful
         groups = sum(entry["size"] for entry in self.sets)
         self.masked = [Masked(layer, **entry, groups=groups) for entry in weights]
         self.conductor = conductor
@@ -218,6 +220,10 @@ class PruneSPP(PruneLowMagnitude):
         self.prunable_weights = [entry.weight for entry in self.masked]
         self.pruning_vars = [(weight, self.mask, threshold) for weight in self.prunable_weights]
         self.pruning_obj = GroupPruning(self)
+
+    def reset_states(self) -> None:
+        """What `model.reset_states()` calls on a stateful recurrent layer."""
+        self.layer.reset_states()
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The layer's answer."""

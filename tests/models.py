@@ -218,6 +218,35 @@ class Builder:
         y = L.Reshape((h * w, c))(x)
         return L.Reshape((h, w, c))(L.ReLU()(y))
 
+    def gathered(self, x):
+        return tf.gather(x, self.random.permutation(int(x.shape[-1]))[:6], axis=-1)
+
+    def leaky(self, x):
+        return tf.where(x > 0, x, 0.1 * x)
+
+    def instance_normalised(self, x):
+        return L.GroupNormalization(groups=-1)(x)
+
+    def stacked(self, x):
+        return tf.reduce_max(tf.stack([x, self.conv(x, int(x.shape[-1]))], axis=-1), -1)
+
+    def dynamically_reshaped(self, x):
+        _, h, w, c = x.shape
+        return tf.reshape(tf.reshape(x, [tf.shape(x)[0], -1, c]), [-1, h, w, c])
+
+    def function(self, x):
+        kernel = self.random.normal(size=(3, 3, x.shape[-1], 6)).astype("float32") / 5
+        return tf.nn.conv2d(x, tf.Variable(kernel), 1, "SAME")
+
+    def squeezed(self, x):
+        y = L.Dense(int(x.shape[-1]), "sigmoid")(tf.reduce_mean(x, [1, 2]))
+        return x * y[:, tf.newaxis, tf.newaxis]
+
+    def row_by_row(self, x):
+        inner = keras.Input(x.shape[2:])
+        y = L.Conv1D(6, 3, padding="same", activation="relu")(inner)
+        return L.TimeDistributed(keras.Model(inner, L.Conv1D(5, 1)(y)))(x)
+
     def body(self, x, steps):
         names = [
             name
@@ -230,7 +259,7 @@ class Builder:
         return x
 
     def head(self, x):
-        kind = self.choose("gap", "flatten", "map", "both", "sequence")
+        kind = self.choose("gap", "flatten", "map", "both", "sequence", "recurrent")
         if kind == "gap":
             return L.Dense(5)(L.GlobalAveragePooling2D()(x))
         if kind == "flatten":
@@ -240,6 +269,10 @@ class Builder:
         if kind == "sequence":
             _, h, w, c = x.shape
             return L.Dense(4)(L.Conv1D(6, 3, padding="same")(L.Reshape((h, w * c))(x)))
+        if kind == "recurrent":
+            _, h, w, c = x.shape
+            layer = self.choose(L.LSTM(6), L.Bidirectional(L.GRU(5)))
+            return L.Dense(4)(layer(L.Reshape((h, w * c))(x)))
         return [L.Dense(5)(L.GlobalMaxPooling2D()(x)), x]
 
     def build(self, steps=6):

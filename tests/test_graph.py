@@ -1,5 +1,8 @@
+import functools
+
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras as keras
 from models import L, random_model, random_probabilities, randomize, relative_error
 
@@ -124,13 +127,123 @@ def test_rebuilding_with_plain_copies_gives_the_same_model():
     assert [layer.name for layer in copy.layers] == [layer.name for layer in model.layers]
 
 
-def test_a_loss_that_hangs_beside_the_outputs_is_not_lost_silently():
+def test_a_loss_beside_the_outputs_stays_and_keeps_its_channels():
     x = keras.Input((8, 8, 3))
-    y = L.Conv2D(16, 3)(L.Conv2D(16, 3)(x))
-    model = keras.Model(x, L.Dense(4)(y))
+    y = L.Conv2D(16, 3, name="seen")(L.Conv2D(16, 3, name="unseen")(x))
+    model = randomize(keras.Model(x, L.Dense(4)(y)))
     model.add_loss(keras.backend.mean(y))
-    with pytest.raises(ValueError, match="outputs do not depend on"):
-        spp.prune(model, pruning_ratio=0.5)
+    pruned = spp.prune(model, pruning_ratio=0.5)
+    random_probabilities(pruned)
+    small = spp.shrink(pruned)
+    assert (small.get_layer("unseen").filters, small.get_layer("seen").filters) == (8, 16)
+    assert relative_error(pruned, small) <= 2e-5
+    np.testing.assert_allclose(pruned.losses, small.losses, rtol=1e-5)
+    small.compile("sgd", "mse")
+    assert small.train_on_batch(np.ones((2, 8, 8, 3)), np.ones((2, 4, 4, 4))) > 0
+
+
+def activated(layer):
+    """A layer with a Python object that has no config, between two convolutions."""
+    x = keras.Input((8, 8, 3))
+    y = layer(L.Conv2D(8, 3, name="first")(L.Conv2D(12, 3, name="before")(x)))
+    return randomize(keras.Model(x, L.Conv2D(3, 1)(L.Conv2D(8, 1)(y))))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: L.Conv2D(8, 3, kernel_regularizer=lambda w: tf.reduce_sum(w * w)),
+        lambda: L.Conv2D(8, 3, bias_constraint=lambda w: tf.nn.relu(w)),
+        lambda: L.Conv2D(8, 3, activation=functools.partial(tf.nn.leaky_relu, alpha=0.3)),
+        lambda: L.Activation(functools.partial(tf.nn.leaky_relu, alpha=0.3)),
+        lambda: L.Lambda(functools.partial(tf.nn.leaky_relu, alpha=0.3)),
+        lambda: L.Conv2D(8, 3, kernel_initializer=lambda shape, dtype: tf.ones(shape)),
+    ],
+)
+def test_a_copy_shares_python_objects_that_have_no_config(layer):
+    model = activated(layer())
+    pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)
+    assert len(pruned.losses) == len(model.losses)
+    assert relative_error(model, pruned) <= 1e-6
+    random_probabilities(pruned)
+    assert relative_error(pruned, spp.shrink(pruned)) <= 2e-5
+    assert callable(getattr(model.layers[3], "activation", callable))  # the original is untouched
+
+
+def test_a_layer_that_cannot_be_made_again_is_named():
+    class Strange(L.Layer):
+        def __init__(self, size, **kwargs):
+            super().__init__(**kwargs)
+
+        def get_config(self):
+            return {}
+
+    with pytest.raises(
+        ValueError, match=r"`model` has a layer .*Strange.* cannot be copied .*get_config"
+    ):
+        spp.prune(activated(Strange(3)), pruning_ratio=0.5, round_to=1)
+
+
+def test_trainable_flags_of_nested_models_are_those_of_the_original():
+    inner = keras.Input((8, 8, 3))
+    base = keras.Model(inner, L.Conv2D(8, 3)(L.Conv2D(8, 3)(inner)))
+    base.trainable = False
+    base.layers[-1].trainable = True
+    x = keras.Input((8, 8, 3))
+    model = keras.Model(x, L.Dense(3)(base(x)))
+    pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)
+    assert len(pruned.trainable_weights) == len(model.trainable_weights) == 2
+
+
+def test_a_nested_model_called_with_more_entries_than_inputs():
+    inner = {"a": keras.Input((8, 8, 3), name="a"), "c": keras.Input((8, 8, 3), name="c")}
+    y = L.Add()([L.Conv2D(8, 3)(inner["a"]), L.Conv2D(8, 3, name="inside")(inner["c"])])
+    base = keras.Model(inner, L.Conv2D(4, 1)(y))
+    x = keras.Input((8, 8, 3))
+    wide = L.Conv2D(3, 1, name="wide")(x)
+    with pytest.warns(UserWarning, match="did not match any"):
+        model = randomize(keras.Model(x, base({"a": x, "b": L.Conv2D(5, 1)(x), "c": wide})))
+        pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)
+        random_probabilities(pruned)
+        small = spp.shrink(pruned)
+        assert relative_error(pruned, small) <= 2e-5
+    assert small.get_layer("wide").filters == 1
+
+
+def test_a_weight_that_a_function_is_given_stays_tied_and_whole():
+    x = keras.Input((8, 8, 3))
+    table = L.Dense(16, name="table")
+    y = table(L.Dense(12)(L.Conv2D(16, 3)(x)))
+    y = L.Dense(16)(L.Dense(24, name="between")(y))
+    y = tf.matmul(y, table.kernel, transpose_b=True)
+    model = randomize(keras.Model(x, L.Dense(3)(y)))
+    pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)
+    assert not set(map(id, pruned.variables)) & set(map(id, model.variables))
+    random_probabilities(pruned)
+    small = spp.shrink(pruned)
+    assert relative_error(pruned, small) <= 2e-5
+    assert small.get_layer("between").units == 12
+    kernel = small.get_layer("table").kernel
+    assert kernel.shape == (12, 16)
+    kernel.assign(kernel * 2)
+    assert relative_error(pruned, small) > 0.1  # both uses have changed
+
+
+def test_calls_fixed_to_inference_leave_the_training_step_to_other_layers():
+    inner = keras.Input((8, 8, 3))
+    base = keras.Model(inner, L.Conv2D(16, 3)(L.BatchNormalization()(L.Conv2D(16, 3)(inner))))
+    x = keras.Input((8, 8, 3))
+    y = L.GlobalAveragePooling2D()(base(x, training=False))
+    model = randomize(keras.Model(x, L.Dense(4)(y)))
+    schedule = spp.SPPSchedule(A=0.5, frequency=1)
+    pruned = spp.prune(model, pruning_ratio=0.5, round_to=1, schedule=schedule)
+    pruned.compile(keras.optimizers.SGD(1e-4), "mse")
+    data = np.ones((32, 8, 8, 3)), np.ones((32, 4))
+    pruned.fit(*data, batch_size=2, epochs=2, verbose=0, callbacks=[spp.SPPCallback()])
+    assert spp.Pruner(pruned).progress().finished
+    assert relative_error(pruned, spp.shrink(pruned)) <= 2e-5
+    with pytest.raises(ValueError, match=r"calls every layer .* with training=False"):
+        spp.prune(keras.Model(x, y), pruning_ratio=0.5)
 
 
 def test_labels_of_a_policys_refused_layers_are_remembered():

@@ -4,7 +4,8 @@ import tensorflow as tf
 import tf_keras as keras
 from models import L
 
-from keras_spp.graph import find_channels
+import keras_spp as spp
+from keras_spp.graph import find_channels, find_wrappers
 from keras_spp.groups import Groups
 
 
@@ -91,3 +92,15 @@ def test_seeds_differ_between_sets_and_between_runs():
     assert len(set(seeds)) == len(seeds) == 4
     assert all(0 <= seed < 2**31 for seed in seeds)
     assert isinstance(seeds[0], int) and np.isfinite(seeds).all()
+
+
+def test_round_to_counts_channels_where_a_group_has_several():
+    x = keras.Input((8, 8, 3))
+    y = L.Conv2D(32, 3, groups=4, name="grouped")(L.Conv2D(32, 1, name="before")(x))
+    groups = found(x, L.Dense(4)(L.ReLU()(L.Conv2D(16, 1)(y))))
+    (grouped,) = [entry for entry in groups.sets if entry.name == "grouped"]
+    assert (grouped.size, grouped.width) == (8, 4)
+    assert [grouped.step(n) for n in (1, 2, 8, 16)] == [1, 1, 2, 4]
+    pruned = spp.prune(keras.Model(x, L.Dense(4)(y)), pruning_ratio=0.5, round_to=8)
+    goals = {e["name"]: e["goal"] for w in find_wrappers(pruned) for e in w.sets}
+    assert goals["grouped"] == 4

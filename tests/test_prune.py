@@ -262,7 +262,9 @@ def test_a_layer_without_a_config_is_named():
 
     x = keras.Input((8, 8, 3))
     y = NoConfig(np.ones(3))(L.Conv2D(4, 1)(L.Conv2D(32, 3)(x)))
-    with pytest.raises(ValueError, match=r"\(NoConfig\) that cannot be copied .*: define one"):
+    with pytest.raises(
+        ValueError, match=r"\(NoConfig\) that cannot be copied .*: give its class a get_config"
+    ):
         spp.prune(keras.Model(x, y), pruning_ratio=0.5)
 
 
@@ -282,3 +284,31 @@ def test_sequential_models_stay_sequential_and_subclasses_keep_their_train_step(
 def test_random_models_keep_their_outputs_when_they_are_wrapped(seed):
     model = random_model(seed)
     assert relative_error(model, spp.prune(model, pruning_ratio=0.5, round_to=1)) < 1e-6
+
+
+def test_losses_metrics_and_targets_by_the_outputs_names_fit_the_pruned_model(tmp_path):
+    x = keras.Input((8, 8, 3))
+    y = L.GlobalAveragePooling2D()(L.Conv2D(16, 3)(L.Conv2D(16, 3)(x)))
+    model = keras.Model(x, [L.Dense(4, name="box")(y), L.Dense(2, name="label")(y)])
+    pruned = spp.prune(model, pruning_ratio=0.5, schedule=spp.SPPSchedule(A=0.5, frequency=1))
+    pruned.compile("sgd", loss={"box": "mse", "label": "mae"}, metrics={"label": "mse"})
+    targets = {"box": np.ones((8, 4)), "label": np.ones((8, 2))}
+    callback = spp.SPPCallback()
+    pruned.fit(np.ones((8, 8, 8, 3)), targets, 2, epochs=3, verbose=0, callbacks=[callback])
+    pruned.save(tmp_path / "pruned.keras")
+    loaded = keras.models.load_model(tmp_path / "pruned.keras")
+    names = [candidate.output_names for candidate in (model, pruned, loaded, spp.shrink(loaded))]
+    assert names == [["box", "label"]] * 4
+
+
+def test_a_lost_train_step_is_said():
+    class Own(keras.Model):
+        def __init__(self):
+            x = keras.Input((8, 8, 3))
+            super().__init__(x, L.Dense(3)(L.Conv2D(16, 3)(x)))
+
+        def train_step(self, data):
+            return super().train_step(data)
+
+    with pytest.warns(UserWarning, match="without the train_step of Own: give that class"):
+        spp.prune(Own(), pruning_ratio=0.5)

@@ -109,12 +109,12 @@ def test_a_mask_reaches_the_layers_of_the_pruned_model():
     np.testing.assert_allclose(pruned(words), small(words), rtol=1e-4, atol=1e-5)
 
 
-def test_attention_keeps_its_channels_and_has_its_projections_counted():
+def test_attention_keeps_its_channels_and_has_its_products_counted():
     x = keras.Input((10, 8))
     y = L.Dense(12, name="before")(x)
     y = L.MultiHeadAttention(2, 4, name="attention")(y, y)
     rows = {row.layer: row for row in spp.analyze(keras.Model(x, L.Dense(3)(y)))}
-    assert rows["attention"].macs == 4 * 10 * 12 * 2 * 4
+    assert rows["attention"].macs == 4 * 10 * 12 * 2 * 4 + 2 * 10 * 10 * 2 * 4
     assert rows["before"].reason == "mixes channels (attention)"
 
 
@@ -155,3 +155,23 @@ def test_a_pruned_layer_in_a_time_distributed_one_trains_saves_and_loads(tmp_pat
     loaded = keras.models.load_model(tmp_path / "pruned.keras")
     assert relative_error(pruned, loaded) == 0
     assert relative_error(pruned, spp.shrink(loaded)) <= 2e-5
+
+
+def test_a_time_distributed_model_with_several_inputs():
+    inner = [keras.Input((8, 8, 3)), keras.Input((8, 8, 2))]
+    y = L.Add()([L.Conv2D(8, 3, name="inside")(inner[0]), L.Conv2D(8, 3)(inner[1])])
+    model = keras.Model(inner, L.GlobalMaxPooling2D()(L.Conv2D(8, 1)(y)))
+    x = [keras.Input((4, 8, 8, 3)), keras.Input((4, 8, 8, 2))]
+    y = L.Dense(3)(L.TimeDistributed(model)(x))
+    check(keras.Model(x, y))
+
+
+def test_a_stateful_layer_is_reset_with_the_pruned_model():
+    x = keras.Input(batch_shape=(2, 5, 3))
+    model = randomize(keras.Model(x, L.Dense(3)(L.LSTM(8, stateful=True)(L.Dense(12)(x)))))
+    pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)
+    data = np.ones((2, 5, 3), "float32")
+    first, second = pruned(data), pruned(data)
+    assert np.abs(first - second).max() > 1e-3
+    pruned.reset_states()
+    np.testing.assert_array_equal(first, pruned(data))

@@ -130,9 +130,9 @@ def test_tfmot_finds_every_wrapper():
     pruned = prune()
     found = pruning_wrapper.collect_prunable_layers(pruned)
     assert [layer.name for layer in found] == [
-        "prune_spp_inner",
-        "prune_spp_last",
-        "prune_spp_head",
+        "inner",
+        "last",
+        "head",
     ]
     assert found == find_wrappers(pruned)
     assert [unwrap(layer).name for layer in found] == ["inner", "last", "head"]
@@ -180,8 +180,8 @@ def test_pruning_summaries_log_the_share_of_pruned_groups(tmp_path, monkeypatch)
     pruned = compiled(prune(goal=0.25))
     fit(pruned, 40, [spp.SPPCallback(), sparsity.PruningSummaries(str(tmp_path))], epochs=2)
     for name in ("inner", "last", "head"):
-        assert logged[f"prune_spp_{name}/mask:0/sparsity"] == [0, 0.25]
-        assert logged[f"prune_spp_{name}/threshold:0/threshold"] == [1, 1]
+        assert logged[f"{name}/mask:0/sparsity"] == [0, 0.25]
+        assert logged[f"{name}/threshold:0/threshold"] == [1, 1]
 
 
 def test_stock_wrappers_and_ours_do_not_mix_silently():

@@ -1,0 +1,138 @@
+"""What only a run can tell: sizes that Keras left open, and the MACs of layers without a rule.
+
+Nothing is computed: one sample of the right shape is sent through the layers symbolically.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tf_keras.src.layers.core.tf_op_layer import TFOpLambda
+
+Shape = tuple[int | None, ...]
+
+
+@contextlib.contextmanager
+def _dry_run(inputs: Iterable[tuple[Any, Shape]]) -> Iterator[tuple[tf.Graph, dict[int, Any]]]:
+    """A graph of its own, with placeholders by the id of the tensors that they stand for."""
+    graph = tf.__internal__.FuncGraph("dry_run")
+    with graph.as_default():
+        yield (
+            graph,
+            {
+                id(tensor): tf.compat.v1.placeholder(tensor.dtype, (shape[0] or 1, *shape[1:]))
+                for tensor, shape in inputs
+            },
+        )
+
+
+def _call(node: Any, values: dict[int, Any]) -> list[Any]:
+    """Calls a node's layer as the model calls it, without leaving a trace in its losses."""
+    args, kwargs = tf.nest.map_structure(
+        lambda argument: values.get(id(argument), argument),
+        (tuple(node.call_args), dict(node.call_kwargs)),
+    )
+    if node.layer._expects_training_arg:
+        kwargs["training"] = False
+    parts = list(node.layer._flatten_layers())
+    losses = [(list(part._losses), list(part._eager_losses)) for part in parts]
+    outputs = tf.nest.flatten(node.layer(*args, **kwargs))
+    for part, (symbolic, eager) in zip(parts, losses, strict=True):
+        part._losses, part._eager_losses = symbolic, eager
+    return outputs
+
+
+def shapes(nodes: list[Any], inputs: list[tuple[Any, Shape]]) -> dict[int, Shape]:
+    """Shapes that Keras does not tell though the inputs have fixed sizes, by the tensor's id.
+
+    Open sizes occur in a nested model whose own input is open, and behind a reshape to
+    `tf.shape(x)`. A batch of another size than the input's is one that a sample was spread over.
+
+    Args:
+        nodes: The calls of a model in order.
+        inputs: Its input tensors and the shapes that they have.
+    """
+    results = [result for node in nodes for result in tf.nest.flatten(node.outputs)]
+    told = all(None not in result.shape[1:] for result in results)
+    told &= all(tensor.shape[:1] == list(shape[:1]) for tensor, shape in inputs)
+    if told and not any(map(_may_spread, nodes)):
+        return {}
+    if any(None in shape[1:] for _, shape in inputs):
+        return {}
+    with _dry_run(inputs) as (_, values):
+        for node in nodes:
+            outputs = _call(node, values)
+            values.update(zip(map(id, tf.nest.flatten(node.outputs)), outputs, strict=True))
+    found = {}
+    for result in results:
+        if result.shape.rank:
+            batch, *sizes = values[id(result)].shape
+            found[id(result)] = (result.shape[0] if batch == 1 else batch, *sizes)
+    return found
+
+
+def _may_spread(node: Any) -> bool:
+    """Whether a call can make more samples of one."""
+    names = ("reshape", "concat", "tile", "repeat", "space_to_batch", "batch_to_space")
+    called = (
+        str(node.layer.get_config().get("function", ""))
+        if isinstance(node.layer, TFOpLambda)
+        else ""
+    )
+    return any(name in called for name in names)
+
+
+def macs(node: Any, shape_of: Callable[[Any], Shape]) -> int | None:
+    """Multiply-accumulates of one call of a layer: its convolutions and products.
+
+    What it computes inside of loops is not seen.
+
+    Args:
+        node: The call.
+        shape_of: Gives the shape of each of its input tensors.
+
+    Returns:
+        The count; None if a size is open.
+    """
+    inputs = [(tensor, shape_of(tensor)) for tensor in tf.nest.flatten(node.keras_inputs)]
+    if any(None in shape[1:] for _, shape in inputs):
+        return None
+    with _dry_run(inputs) as (graph, values):
+        _call(node, values)
+    return sum(map(_operation_macs, graph.get_operations()))
+
+
+def _operation_macs(operation: tf.Operation) -> int:
+    """Elements of the result times the products that each is the sum of."""
+    if operation.type == "Einsum":
+        return _einsum_macs(operation)
+    if operation.type in ("Conv2D", "Conv3D"):
+        summed = operation.inputs[1].shape[:-1]
+    elif operation.type == "DepthwiseConv2dNative":
+        summed = operation.inputs[1].shape[:2]
+    elif operation.type == "MatMul":
+        summed = [operation.inputs[0].shape[0 if operation.get_attr("transpose_a") else 1]]
+    elif operation.type.startswith("BatchMatMul"):
+        summed = [operation.inputs[0].shape[-2 if operation.get_attr("adj_x") else -1]]
+    else:
+        return 0
+    sizes = [*operation.outputs[0].shape, *summed]
+    return int(np.prod([size or 1 for size in sizes], dtype=np.int64))
+
+
+def _einsum_macs(operation: tf.Operation) -> int:
+    """Every combination of its indices is one product."""
+    terms = operation.get_attr("equation").decode().split("->")[0].split(",")
+    sizes: dict[str, int] = {}
+    for term, tensor in zip(terms, operation.inputs, strict=True):
+        before, dots, after = term.partition("...")
+        shape = tensor.shape.as_list()
+        hidden = len(shape) - len(before) - len(after)
+        names = [*before, *(f"...{i}" for i in range(hidden if dots else 0)), *after]
+        for name, size in zip(names, shape, strict=True):
+            sizes[name] = max(sizes.get(name, 1), size or 1)
+    return int(np.prod(list(sizes.values()), dtype=np.int64))
