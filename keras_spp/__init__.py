@@ -12,11 +12,13 @@ from keras_spp import compat
 compat.check_stack()
 
 from keras_spp.allocation import Allocation, Uniform  # noqa: E402
+from keras_spp.batch_norm import reestimate_batch_norm  # noqa: E402
 from keras_spp.benchmark import benchmark  # noqa: E402
 from keras_spp.callback import SPPCallback  # noqa: E402
 from keras_spp.composites import openable  # noqa: E402
 from keras_spp.export import export_tflite  # noqa: E402
 from keras_spp.layers import PrunableConv2D  # noqa: E402
+from keras_spp.pca import PCA  # noqa: E402
 from keras_spp.prune import prune  # noqa: E402
 from keras_spp.pruner import Progress, Pruner  # noqa: E402
 from keras_spp.report import Analysis, analyze  # noqa: E402
@@ -26,6 +28,7 @@ from keras_spp.shrink import shrink  # noqa: E402
 from keras_spp.version import __version__  # noqa: E402
 
 __all__ = [
+    "PCA",
     "Allocation",
     "Analysis",
     "Progress",
@@ -40,6 +43,7 @@ __all__ = [
     "export_tflite",
     "openable",
     "prune",
+    "reestimate_batch_norm",
     "rule",
     "shrink",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
+import tf_keras as keras
 
 from keras_spp.channels import Reason
 from keras_spp.cost import model_macs
@@ -26,8 +27,8 @@ class Allocation(Protocol):
     when it rises.
     """
 
-    def prepare(self, groups: Groups, representative_data: Any) -> None:
-        """Called once before `ratios`, with what the user gave as representative data."""
+    def prepare(self, model: keras.Model, groups: Groups, representative_data: Any) -> None:
+        """Called once before `ratios`, with the dense model and the user's representative data."""
 
     def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:
         """Pruning ratio in [0, 1] for each set at a strength in [0, 1]."""
@@ -41,7 +42,7 @@ class Uniform:
         [0.5, 0.5]
     """
 
-    def prepare(self, groups: Groups, representative_data: Any) -> None:
+    def prepare(self, model: keras.Model, groups: Groups, representative_data: Any) -> None:
         """Nothing to prepare: a uniform ratio looks at no data."""
 
     def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:

@@ -7,6 +7,7 @@ that graph takes its place, and the small model does not need the composite's cl
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ import tensorflow as tf
 import tf_keras as keras
 from tf_keras.src.engine.keras_tensor import KerasTensor
 
-from keras_spp.function_layers import as_layer
-from keras_spp.graph import clone_layer, layers, rebuild
+from keras_spp.copying import clone_layer
+from keras_spp.function_layers import as_layer, weights_given
+from keras_spp.graph import layers, rebuild
 
 # KerasCV's, by name, because KerasCV need not be installed.
 _KERAS_CV = frozenset({
@@ -81,7 +83,9 @@ def opened(model: keras.Model) -> keras.Model:
 
     Openable layers become nested models, functions that are given a kernel become layers.
     """
+    given = Counter(id(weight) for layer in layers(model) for weight in weights_given(layer))
     owned = {id(weight) for layer in layers(model) for weight in layer.weights}
+    owned |= {weight for weight, times in given.items() if times > 1}  # shared by functions
     functions = {id(layer): found for layer in layers(model) if (found := as_layer(layer, owned))}
     if not functions and not any(map(is_openable, layers(model))):
         return model

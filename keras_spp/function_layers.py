@@ -11,6 +11,7 @@ from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras as keras
 from tf_keras.src.engine.keras_tensor import KerasTensor
 from tf_keras.src.layers.core.tf_op_layer import TFOpLambda
@@ -22,6 +23,14 @@ _CONVOLUTIONS = frozenset({
 })  # fmt: skip
 _DEPTHWISE = frozenset({"compat.v1.nn.depthwise_conv2d", "nn.depthwise_conv2d"})
 _PRODUCTS = frozenset({"linalg.matmul"})
+
+
+def weights_given(layer: keras.layers.Layer) -> list[tf.Variable]:
+    """The variables that a function is called with."""
+    if not isinstance(layer, TFOpLambda):
+        return []
+    calls = [(node.call_args, node.call_kwargs) for node in layer.inbound_nodes]
+    return [value for value in tf.nest.flatten(calls) if isinstance(value, tf.Variable)]
 
 
 def as_layer(

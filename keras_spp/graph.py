@@ -154,55 +154,6 @@ def _label_input(channels: Channels, layer: keras.layers.InputLayer, x: Tensor) 
             )
 
 
-def clone_layer(
-    layer: keras.layers.Layer, changes: dict[str, Any] | None = None, kind: Any = None
-) -> Any:
-    """A new, unbuilt layer with the same config except for `changes`, of another class if given."""
-    if type(layer) is keras.layers.Lambda:
-        return _clone_lambda(layer)
-    # Set aside while the config is made and read: neither need be possible for them.
-    shared = {key: value for key, value in vars(layer).items() if _is_foreign(key, value)}
-    plain = {key: keras.activations.linear if "activation" in key else None for key in shared}
-    vars(layer).update(plain)
-    try:
-        copy = (kind or type(layer)).from_config({**layer.get_config(), **(changes or {})})
-    except Exception as error:  # whatever a user's class raises
-        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise ValueError(
-            f"`model` has a layer {layer.name!r} ({type(layer).__name__}) that cannot be copied "
-            f"({reason[0][:200]}): give its class a get_config() from which it can be made again, "
-            f"and register classes of your own with keras.saving.register_keras_serializable()."
-        ) from error
-    finally:
-        vars(layer).update(shared)
-    for key, value in shared.items():
-        setattr(copy, key, value)
-    return copy
-
-
-def _is_foreign(name: str, value: Any) -> bool:
-    """Whether an attribute is an activation, a regularizer... that Keras may not read back.
-
-    The copy shares it, except for layers with weights, which have to be made again.
-    """
-    named = name.endswith(("activation", "regularizer", "constraint", "initializer"))
-    if not named or not callable(value) or getattr(value, "weights", None):
-        return False
-    module = getattr(value, "__module__", None) or type(value).__module__
-    return not module.startswith(("tf_keras.", "tensorflow."))
-
-
-def _clone_lambda(layer: keras.layers.Lambda) -> keras.layers.Lambda:
-    """Around the same function: marshalling it would lose what it closes over."""
-    return type(layer)(
-        layer.function,
-        output_shape=layer._output_shape,
-        mask=layer.mask,
-        arguments=layer.arguments,
-        **keras.layers.Layer.get_config(layer),
-    )
-
-
 def rebuild(
     model: keras.Model,
     make_layer: Callable[[keras.layers.Layer], keras.layers.Layer],

@@ -119,7 +119,7 @@ def prelu(call: Call, x: Tensor, **_: Any) -> Labels:
 def batch_normalization(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     """Scale, offset and statistics per channel."""
     axes = tf.nest.flatten(call.layer.axis)
-    if len(axes) > 1:
+    if len(axes) > 1 or call.layer.virtual_batch_size is not None:
         return call.opaque([x], Reason.MIXES)
     labels = call.vector(x, axes[0])
     for variable in call.layer.weights:

@@ -63,10 +63,13 @@ def shapes(nodes: list[Any], inputs: list[tuple[Any, Shape]]) -> dict[int, Shape
         return {}
     if any(None in shape[1:] for _, shape in inputs):
         return {}
-    with _dry_run(inputs) as (_, values):
-        for node in nodes:
-            outputs = _call(node, values)
-            values.update(zip(map(id, tf.nest.flatten(node.outputs)), outputs, strict=True))
+    try:
+        with _dry_run(inputs) as (_, values):
+            for node in nodes:
+                outputs = _call(node, values)
+                values.update(zip(map(id, tf.nest.flatten(node.outputs)), outputs, strict=True))
+    except Exception:  # a layer that wants several samples, say: then Keras' own shapes have to do
+        return {}
     found = {}
     for result in results:
         if result.shape.rank:
@@ -96,13 +99,16 @@ def macs(node: Any, shape_of: Callable[[Any], Shape]) -> int | None:
         shape_of: Gives the shape of each of its input tensors.
 
     Returns:
-        The count; None if a size is open.
+        The count; None if a size is open or one sample cannot be sent through.
     """
     inputs = [(tensor, shape_of(tensor)) for tensor in tf.nest.flatten(node.keras_inputs)]
     if any(None in shape[1:] for _, shape in inputs):
         return None
-    with _dry_run(inputs) as (graph, values):
-        _call(node, values)
+    try:
+        with _dry_run(inputs) as (graph, values):
+            _call(node, values)
+    except Exception:  # as above
+        return None
     return sum(map(_operation_macs, graph.get_operations()))
 
 

@@ -62,11 +62,24 @@ def shape_of(call: Call, arguments: Arguments) -> Any:
     return call.channels.new(1)
 
 
+def regroups(x: Tensor, target: tuple[int | None, ...]) -> bool:
+    """Whether a reshape moves only batch and space, however it mixes the two."""
+    last = len(x.shape) - 1
+    return last > 0 and len(target) > 1 and x.varying == [last] and target[-1] == x.shape[-1]
+
+
 @function("reshape")
 def reshape(call: Call, arguments: Arguments) -> Any:
     """The target shape is rewritten where it holds a number of channels."""
     x, shape = arguments["tensor"], arguments["shape"]
     target = call.shapes[0]
+    if isinstance(x, Tensor) and not isinstance(shape, Tensor) and regroups(x, target):
+        given, vector = list(shape), call.vector(x)
+        if isinstance(given[-1], Tensor):
+            return call.opaque(tensors_in(x, shape), Reason.SHAPE)
+        if given[-1] != -1:
+            call.resize(key(arguments, "shape", len(given) - 1), [vector], count)
+        return call.place(vector)
     labels = full(x) if isinstance(x, Tensor) else None
     sizes = [size for size in target[1:] if size is not None]
     same_batch = labels is not None and target[0] == x.shape[0] and labels.size == np.prod(sizes)

@@ -13,7 +13,8 @@ import tf_keras as keras
 from keras_spp import allocation as allocating
 from keras_spp.compat import require_tf_keras_model
 from keras_spp.composites import opened
-from keras_spp.graph import clone_layer, copy_weights, find_channels, layers, rebuild
+from keras_spp.copying import clone_layer
+from keras_spp.graph import copy_weights, find_channels, layers, rebuild
 from keras_spp.groups import GRANULARITIES, Groups
 from keras_spp.pruner import Pruner
 from keras_spp.schedule import SPPSchedule
@@ -91,7 +92,7 @@ def prune(
             f"`model` {model.name!r} has nothing to prune with granularity={granularity!r} and "
             f"round_to={round_to}: spp.analyze(model) says why for each layer."
         )
-    allocation.prepare(groups, representative_data)
+    allocation.prepare(model, groups, representative_data)
     if target_speedup is not None:
         if groups.classes.channels.unknown_size:
             raise ValueError(

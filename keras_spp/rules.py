@@ -28,6 +28,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.channels import Argument, Channels, Labels, Reason, Tensor
+from keras_spp.copying import read_config
 from keras_spp.wrapper import weight_path
 
 L = keras.layers
@@ -109,7 +110,18 @@ class Call:
 
     def resize(self, key: str | Argument, labels: Sequence[Labels], value: Rule) -> None:
         """The config entry or call `Argument` `key` becomes `value(*keep_vectors)`."""
+        if isinstance(key, str) and not self._has_config(key):
+            for vector in labels:  # a subclass that fixes the size, or calls it otherwise
+                self.freeze(vector, Reason.UNKNOWN)
         self.channels.edit(self.layer, key, labels, value)
+
+    def _has_config(self, key: str) -> bool:
+        if type(self.layer).__module__.startswith("tf_keras."):
+            return True
+        try:
+            return key in read_config(self.layer)[0]
+        except Exception:  # whatever a user's class raises; prune will say so
+            return False
 
     def freeze(self, labels: Labels, reason: Reason) -> None:
         """These channels must all stay."""
@@ -149,8 +161,9 @@ def apply(
 
 # What a subclass may define and still be followed like its ancestor.
 _HARMLESS = frozenset({
-    "__abstractmethods__", "__dict__", "__doc__", "__init__", "__module__", "__weakref__",
-    "_abc_impl", "_keras_api_names", "_keras_api_names_v1", "compute_output_shape", "from_config",
+    "__abstractmethods__", "__annotations__", "__dict__", "__doc__", "__init__", "__module__",
+    "__orig_bases__", "__parameters__", "__slots__", "__weakref__", "_abc_impl",
+    "_keras_api_names", "_keras_api_names_v1", "compute_output_shape", "from_config",
     "get_config", "get_prunable_weights",
 })  # fmt: skip
 

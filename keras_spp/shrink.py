@@ -11,7 +11,8 @@ import tf_keras as keras
 
 from keras_spp.channels import Argument, Classes
 from keras_spp.compat import require_tf_keras_model
-from keras_spp.graph import clone_layer, copy_weights, find_wrappers, rebuild
+from keras_spp.copying import clone_layer
+from keras_spp.graph import copy_weights, find_wrappers, rebuild
 from keras_spp.layers import plain_class
 from keras_spp.pruner import Pruner
 from keras_spp.wrapper import host, unwrap

@@ -4,41 +4,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-import keras_spp as spp
+from benchmarks.random_weights import random_probabilities, randomize  # noqa: F401
 
 L = keras.layers
-
-
-def randomize(model, seed=0):
-    """Random weights that keep the signal alive, with normalisation far from the identity."""
-    random = np.random.default_rng(seed)
-    for variable in model.weights:
-        shape = tuple(variable.shape)
-        if "variance" in variable.name:
-            value = random.uniform(0.1, 1.0, shape)
-        elif "gamma" in variable.name:
-            value = random.uniform(0.7, 1.7, shape)
-        elif len(shape) > 1:
-            inputs = shape[:-2] if "depthwise" in variable.name else shape[:-1]
-            value = random.normal(size=shape) * np.sqrt(2 / np.prod(inputs))
-        else:
-            value = random.normal(scale=0.3, size=shape)
-        variable.assign(value)
-    return model
-
-
-def random_probabilities(pruned, seed=0, settled=False):
-    """Gives every set as many pruned groups as its goal, and random p to the others."""
-    random = np.random.default_rng(seed)
-    pruner = spp.Pruner(pruned)
-    p = np.zeros(len(pruner.sets.of_group), np.float32)
-    for number, goal in enumerate(pruner.sets.goal):
-        members = np.flatnonzero(pruner.sets.of_group == number)
-        if not settled:
-            p[members] = random.uniform(0, 0.9, len(members)) * random.integers(0, 2, len(members))
-        p[random.permutation(members)[:goal]] = 1
-    pruner.set_probabilities(p)
-    return pruner
 
 
 def inputs_for(model, seed=1, batch=3):

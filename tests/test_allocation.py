@@ -65,5 +65,5 @@ def test_survivors_fill_whole_blocks_when_that_meets_the_target_closely():
 
 def test_the_uniform_allocation_needs_no_data():
     allocator = spp.Uniform()
-    allocator.prepare(some_groups(), None)
+    allocator.prepare(None, some_groups(), None)
     assert allocator.ratios([None] * 3, 0.25) == [0.25] * 3

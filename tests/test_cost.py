@@ -1,37 +1,13 @@
 import numpy as np
 import pytest
-import tensorflow as tf
 import tf_keras as keras
+from dozen import DOZEN, network
 from models import L, random_model, random_probabilities
-from tensorflow.python.profiler.model_analyzer import profile
-from tensorflow.python.profiler.option_builder import ProfileOptionBuilder
 
 import keras_spp as spp
+from benchmarks.profiler import counts
 from keras_spp.cost import model_macs
 from keras_spp.graph import find_channels
-
-
-def profiled(model):
-    """MACs as TensorFlow's own profiler counts them: convolutions and matrix products only."""
-    specs = [tf.TensorSpec((1, *x.shape[1:]), x.dtype) for x in model.inputs]
-    function = tf.function(lambda *x: model(x if len(x) > 1 else x[0], training=False))
-    graph = function.get_concrete_function(*specs).graph
-    options = (
-        ProfileOptionBuilder(ProfileOptionBuilder.float_operation()).with_empty_output().build()
-    )
-    wanted = ("Conv2D", "DepthwiseConv2dNative", "MatMul", "Conv3D")
-    options["account_type_regexes"] = list(wanted)
-    options["show_name_regexes"] = [".*"]
-    options["select"] = ["float_ops"]
-    options["output"] = "none"
-    flops = profile(graph, cmd="op", options=options)
-    return sum(child.float_ops for child in _all(flops) if child.name in wanted) / 2
-
-
-def _all(node):
-    yield node
-    for child in node.children:
-        yield from _all(child)
 
 
 def test_macs_of_each_kind_of_layer():
@@ -55,10 +31,11 @@ def test_macs_of_each_kind_of_layer():
     }
 
 
-@pytest.mark.parametrize("name", ["MobileNetV2", "ResNet50"])
-def test_macs_agree_with_tensorflows_profiler(name):
-    model = getattr(keras.applications, name)(weights=None, input_shape=(64, 64, 3))
-    assert spp.analyze(model).macs == pytest.approx(profiled(model), rel=5e-3)
+@pytest.mark.parametrize("name", DOZEN)
+def test_macs_and_parameters_agree_with_tensorflows_profiler(name):
+    model = network(name)
+    report = spp.analyze(model)
+    assert (report.macs, report.params) == pytest.approx(counts(model), rel=5e-3)
 
 
 def test_a_shared_layer_costs_every_call_but_has_its_parameters_once():

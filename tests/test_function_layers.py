@@ -64,6 +64,19 @@ def test_what_is_no_layer_is_left_alone(function):
         assert as_layer(layer) is None
 
 
+def test_a_kernel_that_two_functions_share_stays_shared():
+    x = keras.Input((8, 8, 3))
+    shared = tf.Variable(kernel(3, 3, 8, 8) / 8)
+    y = L.Conv2D(8, 1)(L.Conv2D(12, 3, name="first")(x))
+    y = tf.nn.conv2d(tf.nn.conv2d(y, shared, 1, "SAME"), shared, 1, "SAME")
+    model = keras.Model(x, L.Dense(3)(y))
+    pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)
+    random_probabilities(pruned)
+    small = spp.shrink(pruned)
+    assert small.get_layer("first").filters == 6
+    assert relative_error(pruned, small) <= 2e-5
+
+
 def test_keras_cvs_vgg16_whose_layers_come_from_another_keras():
     keras_cv = pytest.importorskip("keras_cv")
     backbone = keras_cv.models.VGG16Backbone(

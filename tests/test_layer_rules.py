@@ -192,7 +192,7 @@ def test_a_subclass_with_a_forward_pass_of_its_own_freezes_and_one_without_does_
             return super().convolution_op(inputs, kernel - tf.reduce_mean(kernel, 2, keepdims=True))
 
     class Tagged(L.Conv2D):
-        tag = "mine"
+        tag: str = "mine"
 
     class Weighted(L.Conv2D):
         def build(self, shape):

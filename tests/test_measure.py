@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
@@ -80,3 +81,20 @@ def test_looking_does_not_touch_the_models_losses():
     before = [str(loss) for loss in model.losses]
     spp.analyze(model)
     assert [str(loss) for loss in model.losses] == before
+
+
+def test_what_one_sample_cannot_pass_is_left_alone_and_shrinks_exactly():
+    def shifted(y):
+        y = tf.reshape(y, [-1, 4, 8, 8, 8])  # four frames of a film are the batch
+        y = tf.concat([y[:, 1:], y[:, :1]], 1)
+        return tf.reshape(y, [-1, 8, 8, 8])
+
+    x = keras.Input((8, 8, 3))
+    y = shifted(L.Conv2D(8, 3, padding="same", name="first")(x))
+    model = randomize(keras.Model(x, L.Dense(3)(L.Conv2D(8, 3)(y))))
+    pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)
+    random_probabilities(pruned)
+    small = spp.shrink(pruned)
+    data = np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype("float32")
+    np.testing.assert_allclose(pruned(data), small(data), rtol=1e-5, atol=1e-5)
+    assert spp.analyze(model).macs > spp.analyze(small).macs

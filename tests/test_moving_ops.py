@@ -35,6 +35,7 @@ from keras_spp.channels import Reason
         lambda y: tf.reshape(y, [tf.shape(y)[0], 4, 16, 8]),
         lambda y: tf.reshape(y, [tf.shape(y)[0], -1, 8]),
         lambda y: tf.reshape(y, [tf.shape(y)[0], tf.shape(y)[1] * tf.shape(y)[2], 2, 4]),
+        lambda y: tf.reshape(tf.reshape(y, [-1, 4, 4, 8]), [-1, 8, 8, 8]),
         lambda y: tf.transpose(y, [0, 2, 1, 3]),
         lambda y: tf.expand_dims(y, 1),
         lambda y: tf.squeeze(tf.reduce_sum(y, [1, 2], keepdims=True), [1, 2]),
@@ -71,7 +72,7 @@ def test_depth_to_space_ties_the_channels_that_become_one():
         lambda y: y[:1],
         lambda y: tf.pad(y, [[0, 0], [0, 0], [0, 0], [2, 2]], mode="SYMMETRIC"),
         lambda y: tf.reshape(y, [4, -1]),
-        lambda y: tf.reshape(y, [-1, 8, 8]),  # more samples
+        lambda y: tf.reshape(y, [-1, 8, 4]),  # more samples
         lambda y: tf.reshape(y, [-1, 8, 8, tf.shape(y)[3]]),
         lambda y: tf.roll(y, 1, axis=-1),
         lambda y: tf.tile(y, [2, 1, 1, 1]),

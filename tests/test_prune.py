@@ -116,7 +116,7 @@ def test_the_seed_decides_the_masks():
 
 def test_an_allocation_of_ones_own_decides_the_ratios():
     class OnlyLast:
-        def prepare(self, groups, representative_data):
+        def prepare(self, model, groups, representative_data):
             self.data = representative_data
 
         def ratios(self, sets, strength):

@@ -104,3 +104,24 @@ def test_rules_are_found_along_the_mro_nearest_first(registry):
 def test_only_layer_classes_can_have_rules():
     with pytest.raises(TypeError, match=r"rule: expected tf_keras layer classes, received 'Scale'"):
         spp.rule("Scale")
+
+
+class Pointwise(L.Conv2D):
+    """A convolution with a constructor of its own."""
+
+    def __init__(self, channels, **kwargs):
+        super().__init__(channels, 1, **kwargs)
+
+    def get_config(self):
+        return {"name": self.name, "channels": self.filters}
+
+
+def test_a_size_that_a_subclass_does_not_have_in_its_config_stays(registry):
+    model = net(Pointwise(12, name="point"))
+    rows = {row.layer: row for row in spp.analyze(model)}
+    assert not rows["point"].prunable and rows["point"].reason == "unknown layer"
+    pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)
+    random_probabilities(pruned)
+    small = spp.shrink(pruned)
+    assert small.get_layer("first").filters == 4 and small.get_layer("point").filters == 12
+    assert relative_error(pruned, small) <= 2e-5

@@ -7,6 +7,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
+from ai_edge_litert.interpreter import Interpreter
+from dozen import DOZEN, network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import (
@@ -19,6 +21,7 @@ from models import (
 )
 
 import keras_spp as spp
+from benchmarks.random_weights import calibrate
 
 EXACT = 2e-5
 
@@ -66,42 +69,41 @@ def test_a_thousand_larger_random_graphs_shrink_exactly(seed):
     check_random_model(seed, steps=9)
 
 
-APPLICATIONS = {
-    "VGG16": 32,
-    "ResNet50": 32,
-    "MobileNetV2": 32,
-    "DenseNet121": 32,
-    "InceptionV3": 75,
-    "MobileNetV3Small": 32,
-    "EfficientNetB0": 32,
-    "RegNetX002": 32,
-}
+def tflite(model, path, x):
+    """What the TFLite file of a model answers."""
+    spp.export_tflite(model, path)
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
-def application(name):
-    """A network of keras.applications, as small as its input may be, with random weights."""
-    size = APPLICATIONS[name]
-    make = getattr(keras.applications, name)
-    return randomize(
-        make(weights=None, input_shape=(size, size, 3), classes=10, classifier_activation=None)
-    )
-
-
-@pytest.mark.parametrize("name", APPLICATIONS)
-def test_well_known_networks_shrink_exactly_and_lose_half_of_their_channels(name):
-    model = application(name)
-    pruned, small = shrunk(model)
-    assert relative_error(pruned, small) <= EXACT
-    # Random weights let the signal fade in some networks: make sure that it is what is compared.
-    x = 50 * inputs_for(pruned)[0]
+@pytest.mark.parametrize("name", DOZEN)
+def test_published_networks_shrink_exactly_and_so_do_their_tflite_files(name, tmp_path):
+    model = network(name)
+    pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)
+    random_probabilities(pruned)
+    x = 50 * inputs_for(pruned, batch=64)[0]  # pixels: half of the networks rescale them
+    calibrate(pruned, x)
+    small = spp.shrink(pruned)
+    x = x[:3]
     expected = pruned(x).numpy()
-    assert np.abs(expected - small(x)).max() < 1e-3 * np.ptp(expected, axis=0).max()
-    assert spp.analyze(model).macs / spp.analyze(small).macs > 3
+    scale = np.abs(expected).max()
+    assert np.abs(expected - small(x)).max() <= EXACT * scale
+    assert np.ptp(expected, axis=0).max() > 0.1 * scale  # the signal is what is compared
+
+    expected = tflite(pruned, tmp_path / "pruned.tflite", x[:1])
+    difference = expected - tflite(small, tmp_path / "small.tflite", x[:1])
+    assert np.abs(difference).max() <= 1e-4 * np.abs(expected).max()
+    assert (tmp_path / "small.tflite").stat().st_size < (tmp_path / "pruned.tflite").stat().st_size
+    fewer = spp.analyze(model).macs / spp.analyze(small).macs
+    assert fewer > (1.8 if name == "ConvNeXtTiny" else 3)  # layer normalisation keeps its streams
 
 
 @pytest.mark.parametrize("name", ["ResNet50", "MobileNetV2"])
 def test_well_known_networks_with_pruned_columns_shrink_exactly(name):
-    pruned, small = shrunk(application(name), granularity="column", pruning_ratio=0.7)
+    pruned, small = shrunk(network(name), granularity="column", pruning_ratio=0.7)
     assert relative_error(pruned, small) <= EXACT
 
 
@@ -230,22 +232,3 @@ def test_shrinking_leaves_the_pruned_model_as_it_was():
     before = [w.numpy() for w in pruned.weights]
     spp.shrink(pruned)
     assert all((a == b.numpy()).all() for a, b in zip(before, pruned.weights, strict=True))
-
-
-@pytest.mark.parametrize("name", ["MobileNetV2", "ResNet50"])
-def test_tflite_files_of_pruned_and_shrunk_model_agree(name, tmp_path):
-    from ai_edge_litert.interpreter import Interpreter
-
-    pruned, small = shrunk(application(name))
-    outputs = []
-    x = inputs_for(small, batch=1)[0]
-    for model, file in ((pruned, "pruned.tflite"), (small, "small.tflite")):
-        spp.export_tflite(model, tmp_path / file)
-        interpreter = Interpreter(str(tmp_path / file))
-        interpreter.allocate_tensors()
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
-        interpreter.invoke()
-        outputs.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
-    scale = np.abs(outputs[0]).max()
-    assert np.abs(outputs[0] - outputs[1]).max() <= 1e-4 * scale
-    assert (tmp_path / "small.tflite").stat().st_size < (tmp_path / "pruned.tflite").stat().st_size

@@ -1,0 +1,47 @@
+"""What users give as data, as batches of model inputs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+BATCH = 32
+
+
+def batches(data: Any, most: int | None = None, argument: str = "representative_data") -> Iterator:
+    """Batches of inputs.
+
+    Args:
+        data: A `tf.data.Dataset` or another iterable of batches, each of them inputs or, as for
+            `fit`, (inputs, targets) or (inputs, targets, weights); or one array of samples.
+        most: Stop after so many batches.
+        argument: The name of the argument, for messages.
+
+    Yields:
+        Inputs, as the model takes them.
+
+    Raises:
+        TypeError: If there is no data, or it is no such thing.
+        ValueError: If it is empty.
+
+    Example:
+        >>> [batch.shape for batch in batches(np.zeros((40, 3)))]
+        [(32, 3), (8, 3)]
+    """
+    if isinstance(data, np.ndarray | tf.Tensor):
+        data = [data[start : start + BATCH] for start in range(0, len(data), BATCH)]
+    if not isinstance(data, Iterable) or isinstance(data, str | bytes | dict):
+        raise TypeError(
+            f"`{argument}` must be a tf.data.Dataset of batches, another iterable of batches or an "
+            f"array of samples but is {data!r}."
+        )
+    empty = True
+    for batch in itertools.islice(data, most):
+        empty = False
+        yield batch[0] if isinstance(batch, tuple) else batch
+    if empty:
+        raise ValueError(f"`{argument}` must hold at least one batch but is empty.")
