@@ -23,7 +23,7 @@ from keras_spp.prune import prune  # noqa: E402
 from keras_spp.pruner import Progress, Pruner  # noqa: E402
 from keras_spp.report import Analysis, analyze  # noqa: E402
 from keras_spp.rules import rule  # noqa: E402
-from keras_spp.schedule import SPPSchedule  # noqa: E402
+from keras_spp.schedule import GradualSchedule, OneShotSchedule, SPPSchedule  # noqa: E402
 from keras_spp.shrink import shrink  # noqa: E402
 from keras_spp.version import __version__  # noqa: E402
 
@@ -31,6 +31,8 @@ __all__ = [
     "PCA",
     "Allocation",
     "Analysis",
+    "GradualSchedule",
+    "OneShotSchedule",
     "Progress",
     "PrunableConv2D",
     "Pruner",

@@ -126,7 +126,8 @@ class SPPCallback(keras.callbacks.Callback):
             f"{progress.pruned} of {progress.goal} groups are pruned (MACs speedup "
             f"{progress.macs_speedup:.2f}) after {progress.step} steps and {progress.updates} "
             f"updates; {'an unknown number of' if needed is None else f'about {needed}'} more "
-            f"updates are needed. Train on, or choose a smaller frequency or a larger A."
+            f"updates are needed. Train on, choose a smaller frequency, or "
+            f"{self.pruner.schedule.advice}."
         )
         if progress.updates == 0:
             raise RuntimeError(f"SPP pruned nothing: {message}")

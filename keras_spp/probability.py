@@ -113,8 +113,8 @@ def update(
     done = tf.math.unsorted_segment_sum(tf.cast(pruned, tf.int32), of_group, count)
     left = tf.maximum(sets.goal - done, 0)
     order = rank(scores, of_group, pruned)
-    starts = np.concatenate([[0], np.cumsum(np.bincount(sets.of_group, minlength=count))[:-1]])
-    place = tf.range(len(sets.of_group)) - tf.gather(starts.astype(np.int32), of_group)
+    place = _place(sets)
+    starts = np.flatnonzero(place == 0)
 
     to_prune = tf.gather(tf.maximum(sets.aim - done, 1), of_group)
     delta = increment(tf.cast(place, tf.float32), to_prune, A, u)
@@ -134,6 +134,31 @@ def update(
     settled = tf.gather((left > 0) & (done_now >= sets.goal), of_group) & ~pruned
     scale = tf.where(pruned, 0.0, tf.where(settled, 1 - p, 1.0))
     return tf.where(settled, 0.0, p), scale
+
+
+def lowest(scores: tf.Tensor, sets: Sets, pruned: tf.Tensor, due: tf.Tensor) -> tf.Tensor:
+    """The groups that are pruned when of each set so many are to be: the least important.
+
+    Args:
+        scores: Importance, shape (groups,), float32.
+        sets: Which groups are ranked together.
+        pruned: Groups that are pruned already and stay so, shape (groups,), bool.
+        due: Groups that each set is to have pruned, shape (sets,), int32.
+
+    Returns:
+        Booleans of shape (groups,).
+    """
+    of_group = tf.constant(sets.of_group)
+    done = tf.math.unsorted_segment_sum(tf.cast(pruned, tf.int32), of_group, len(sets.goal))
+    order = rank(scores, of_group, pruned)
+    chosen = _place(sets) < tf.gather(tf.maximum(due - done, 0), of_group)
+    return pruned | tf.scatter_nd(order[:, None], chosen, tf.shape(chosen))
+
+
+def _place(sets: Sets) -> np.ndarray:
+    """For each position in the order of `rank` the rank within its set."""
+    starts = np.cumsum([0, *np.bincount(sets.of_group, minlength=len(sets.goal))[:-1]])
+    return (np.arange(len(sets.of_group)) - starts[sets.of_group]).astype(np.int32)
 
 
 def keep(p: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:

@@ -17,7 +17,7 @@ from keras_spp.copying import clone_layer
 from keras_spp.graph import copy_weights, find_channels, layers, rebuild
 from keras_spp.groups import GRANULARITIES, Groups
 from keras_spp.pruner import Pruner
-from keras_spp.schedule import SPPSchedule
+from keras_spp.schedule import Schedule, SPPSchedule
 from keras_spp.wrapper import PruneLowMagnitude, PruneSPP, host
 
 
@@ -27,7 +27,7 @@ def prune(
     *,
     target_speedup: float | None = None,
     granularity: str = "channel",
-    schedule: SPPSchedule | None = None,
+    schedule: Schedule | None = None,
     policy: Any = None,
     allocation: allocating.Allocation | None = None,
     round_to: int = 8,
@@ -50,7 +50,7 @@ def prune(
             becomes physically smaller) or "column" (one kernel position of one input channel,
             the paper's own; convolutions only).
         schedule: An `SPPSchedule`; None takes the default one, whose frequency is chosen from
-            the steps that `fit` will run.
+            the steps that `fit` will run. To compare with: `GradualSchedule`, `OneShotSchedule`.
         policy: A tfmot `PruningPolicy`: layers whose kernel it refuses keep it whole.
         allocation: How a target is spread over layers; None for `spp.Uniform()`.
         round_to: The channels (columns) that survive in a layer are rounded up to a multiple of
@@ -130,7 +130,7 @@ def _warn_of_lost_methods(model: keras.Model, pruned: keras.Model) -> None:
 
 
 def _wrap(
-    model: keras.Model, groups: Groups, schedule: SPPSchedule, target_speedup: float | None
+    model: keras.Model, groups: Groups, schedule: Schedule, target_speedup: float | None
 ) -> keras.Model:
     readers = {id(reader.layer): reader for reader in groups.readers}
     trained = (layer for layer in layers(model, in_training=True) if id(layer) in readers)
@@ -148,7 +148,7 @@ def _wrap(
             return copy
         return PruneSPP(
             copy,
-            SPPSchedule(**schedule.get_config()["config"]),
+            type(schedule)(**schedule.get_config()["config"]),
             sets=[entry.config() for entry in reader.sets],
             weights=[masked.config() for masked in reader.weights],
             conductor=layer is first,
@@ -179,8 +179,11 @@ def _check_arguments(
     if granularity not in GRANULARITIES:
         choices = " or ".join(map(repr, GRANULARITIES))
         raise ValueError(f"`granularity` must be {choices} but is {granularity!r}.")
-    if schedule is not None and not isinstance(schedule, SPPSchedule):
-        raise TypeError(f"`schedule` must be an spp.SPPSchedule but is {schedule!r}.")
+    if schedule is not None and not isinstance(schedule, Schedule):
+        raise TypeError(
+            f"`schedule` must be an spp.SPPSchedule, GradualSchedule or OneShotSchedule but is "
+            f"{schedule!r}."
+        )
     for name, value, least in (("round_to", round_to, 1), ("seed", seed, 0)):
         if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
             raise ValueError(f"`{name}` must be an integer of at least {least} but is {value!r}.")

@@ -167,8 +167,8 @@ class Pruner:
             mean = tf.reduce_sum(wrapper.score) / tf.maximum(tf.reduce_sum(wrapper.mask), 1.0)
             share = tf.math.divide_no_nan(tf.convert_to_tensor(wrapper.score), mean)
             totals = tf.tensor_scatter_nd_add(totals, places[:, None], share)
-        p, scale = probability.update(
-            self.probabilities(), totals, self.sets, self.schedule.A, self.schedule.u
+        p, scale = self.schedule.move(
+            self.probabilities(), totals, self.sets, self.conductor.updates_made
         )
         for wrapper, places in zip(self.wrappers, self._places, strict=True):
             wrapper.multiply(tf.gather(scale, places))
@@ -238,7 +238,8 @@ class Pruner:
                 f"each other without end; raise it (0.1 is usual)"
             )
         elif room < needed:
-            advice = f"no frequency would do; raise A or train for {needed + idle} steps"
+            hint = self.schedule.advice
+            advice = f"no frequency would do; {hint} or train for {needed + idle} steps"
         else:
             advice = f"the largest frequency that would do is {room // needed}"
         self._check(first, steps, needed, advice)
@@ -249,8 +250,7 @@ class Pruner:
         message = (
             f"{steps} steps with frequency={frequency} and begin_step={schedule.begin_step} give "
             f"{made} updates of the pruning probabilities, the target needs "
-            f"{'an unknown number' if needed is None else f'about {needed}'} with "
-            f"A={schedule.A:g}; {advice}."
+            f"{'an unknown number' if needed is None else f'about {needed}'}; {advice}."
         )
         if made == 0 and int(host(self.conductor.updates_made)) == 0:
             raise ValueError(f"SPP would prune nothing: {message}")
@@ -263,9 +263,7 @@ class Pruner:
         """Simulated number of updates until every goal is met; None if they never would be."""
         if self.missing() == 0:
             return 0
-        return probability.updates_needed(
-            self.probabilities().numpy(), self.sets, self.schedule.A, self.schedule.u
-        )
+        return self.schedule.updates_needed(self.probabilities().numpy(), self.sets)
 
     @cached_property
     def classes(self) -> Classes:

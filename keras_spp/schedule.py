@@ -1,13 +1,18 @@
-"""When the pruning probabilities move, and by how much."""
+"""When groups are pruned, and how: SPP, and what to compare it with."""
 
 from __future__ import annotations
 
+import inspect
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
+
+from keras_spp import probability
+from keras_spp.probability import Sets
 
 
 def _check(name: str, value: Any, kind: Any, low: float, high: float, what: str) -> None:
@@ -15,8 +20,79 @@ def _check(name: str, value: Any, kind: Any, low: float, high: float, what: str)
         raise ValueError(f"`{name}` must be {what} but is {value!r}.")
 
 
+class Schedule(tfmot.sparsity.keras.PruningSchedule):
+    """When groups are pruned, and how: what `SPPSchedule` and its alternatives have in common.
+
+    Args:
+        frequency: Training steps between updates, at least 1, or None.
+        begin_step: Training step (updates of the optimizer) before which nothing is pruned.
+        score_decay: d in ``score <- d * score + L1``, in [0, 1).
+    """
+
+    advice: str  # what brings the target nearer, for messages
+    overshoot = 0.0
+
+    def __init__(
+        self, frequency: int | None = None, begin_step: int = 0, score_decay: float = 0.0
+    ) -> None:
+        if frequency is not None:
+            _check("frequency", frequency, Integral, 1, 2**62, "None or an integer of at least 1")
+        _check("begin_step", begin_step, Integral, 0, 2**62, "an integer of at least 0")
+        _check("score_decay", score_decay, Real, 0, 1 - 1e-9, "a number in [0, 1)")
+        self.frequency = None if frequency is None else int(frequency)
+        self.begin_step = int(begin_step)
+        self.score_decay = float(score_decay)
+
+    def due(self, step: tf.Tensor, frequency: tf.Tensor | int) -> tf.Tensor:
+        """Whether there is an update at a step (scalar bool); never before any training."""
+        since = tf.cast(step, tf.int64) - self.begin_step
+        return (since > 0) & (since % tf.cast(frequency, tf.int64) == 0)
+
+    def updates_in(self, steps: int, frequency: int) -> int:
+        """Number of updates that happen before `steps` training steps have been made."""
+        return max(0, (steps - 1 - self.begin_step) // frequency)
+
+    def move(
+        self, p: tf.Tensor, scores: tf.Tensor, sets: Sets, made: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """One update: new pruning probabilities and factors for the weights.
+
+        Args:
+            p: Pruning probabilities, shape (groups,), float32.
+            scores: Importance of the groups, shape (groups,), float32.
+            sets: Which groups are ranked together, and their goals.
+            made: Updates made before, scalar integer.
+        """
+        raise NotImplementedError
+
+    def updates_needed(self, p: np.ndarray, sets: Sets) -> int | None:
+        """How many updates it takes from these probabilities to the goals; None: unknown."""
+        raise NotImplementedError
+
+    def share(self, updates: tf.Tensor) -> tf.Tensor:
+        """The largest share of a layer that can be pruned after so many updates, in [0, 1]."""
+        raise NotImplementedError
+
+    def __call__(self, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Tfmot's protocol: (whether to update now, the sparsity to expect at most).
+
+        A schedule does not know a layer's target ratio, so this is a share of the target.
+        """
+        frequency = self.frequency or 180
+        updates = tf.maximum(tf.cast(step, tf.int64) - self.begin_step, 0) // frequency
+        return self.due(step, frequency), self.share(tf.cast(updates, tf.float32))
+
+    def get_config(self) -> dict[str, Any]:
+        """Serialised under the registered name: otherwise tfmot gets it back as a str."""
+        names = list(inspect.signature(type(self)).parameters)
+        return {
+            "class_name": f"keras_spp>{type(self).__name__}",
+            "config": {name: getattr(self, name) for name in names},
+        }
+
+
 @keras.saving.register_keras_serializable(package="keras_spp")
-class SPPSchedule(tfmot.sparsity.keras.PruningSchedule):
+class SPPSchedule(Schedule):
     """The schedule of Structured Probabilistic Pruning (Wang et al., BMVC 2018, section 3.2).
 
     Every `frequency` training steps the groups of each layer are ranked and their pruning
@@ -44,6 +120,8 @@ class SPPSchedule(tfmot.sparsity.keras.PruningSchedule):
         [False, True, False]
     """
 
+    advice = "raise A"
+
     def __init__(
         self,
         A: float = 0.05,
@@ -53,44 +131,108 @@ class SPPSchedule(tfmot.sparsity.keras.PruningSchedule):
         overshoot: float = 0.1,
         score_decay: float = 0.0,
     ) -> None:
-        tiny, below_one = 1e-9, 1 - 1e-9
+        super().__init__(frequency, begin_step, score_decay)
+        tiny = 1e-9
         _check("A", A, Real, tiny, 1, "a number in (0, 1]")
         _check("u", u, Real, tiny, 0.5 - tiny, "a number in (0, 0.5)")
-        if frequency is not None:
-            _check("frequency", frequency, Integral, 1, 2**62, "None or an integer of at least 1")
-        _check("begin_step", begin_step, Integral, 0, 2**62, "an integer of at least 0")
         _check("overshoot", overshoot, Real, 0, 1, "a number in [0, 1]")
-        _check("score_decay", score_decay, Real, 0, below_one, "a number in [0, 1)")
         self.A = float(A)
         self.u = float(u)
-        self.frequency = None if frequency is None else int(frequency)
-        self.begin_step = int(begin_step)
         self.overshoot = float(overshoot)
-        self.score_decay = float(score_decay)
 
-    def due(self, step: tf.Tensor, frequency: tf.Tensor | int) -> tf.Tensor:
-        """Whether the probabilities move at a step (scalar bool); never before any training."""
-        since = tf.cast(step, tf.int64) - self.begin_step
-        return (since > 0) & (since % tf.cast(frequency, tf.int64) == 0)
+    def move(
+        self, p: tf.Tensor, scores: tf.Tensor, sets: Sets, made: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Probabilities move by increments that depend on the rank, wherever they stand."""
+        return probability.update(p, scores, sets, self.A, self.u)
 
-    def updates_in(self, steps: int, frequency: int) -> int:
-        """Number of updates that happen before `steps` training steps have been made."""
-        return max(0, (steps - 1 - self.begin_step) // frequency)
+    def updates_needed(self, p: np.ndarray, sets: Sets) -> int | None:
+        """Simulated with scores that fluctuate."""
+        return probability.updates_needed(p, sets, self.A, self.u)
 
-    def __call__(self, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Tfmot's protocol: (whether to update now, the sparsity to expect).
+    def share(self, updates: tf.Tensor) -> tf.Tensor:
+        """The probability that the least important group has reached by then."""
+        return tf.minimum(1.0, self.A * updates)
 
-        A schedule does not know a layer's target ratio; the second value is the probability
-        that the least important group has reached by then, ``min(1, A * updates)``.
-        """
-        frequency = self.frequency or 180
-        updates = tf.maximum(tf.cast(step, tf.int64) - self.begin_step, 0) // frequency
-        return self.due(step, frequency), tf.minimum(1.0, self.A * tf.cast(updates, tf.float32))
 
-    def get_config(self) -> dict[str, Any]:
-        """Serialised under the registered name: otherwise tfmot gets it back as a str."""
-        names = ("A", "u", "frequency", "begin_step", "overshoot", "score_decay")
-        return {
-            "class_name": "keras_spp>SPPSchedule",
-            "config": {name: getattr(self, name) for name in names},
-        }
+@keras.saving.register_keras_serializable(package="keras_spp")
+class GradualSchedule(Schedule):
+    """Structured magnitude pruning step by step, to compare with: no probabilities.
+
+    At update t of n the least important groups are pruned for good until a share
+    ``1 - (1 - t / n) ** power`` of each layer's goal is met (Zhu and Gupta, "To prune, or not to
+    prune", 2017, section 3). Groups, scores, allocation and `spp.shrink` are those of SPP.
+
+    Args:
+        updates: n, at least 1.
+        power: Exponent, greater than 0; 3 in the source.
+        frequency: Training steps between updates. None: chosen by `SPPCallback` so that pruning
+            takes the first half of training.
+        begin_step: Training step before which nothing is pruned.
+        score_decay: d in ``score <- d * score + L1``, in [0, 1).
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> import keras_spp as spp, tf_keras as keras
+        >>> model = keras.Sequential([
+        ...     keras.Input((4,)), keras.layers.Dense(32), keras.layers.Dense(2)])
+        >>> pruned = spp.prune(model, pruning_ratio=0.5, schedule=GradualSchedule(updates=10))
+    """
+
+    advice = "plan fewer updates"
+
+    def __init__(
+        self,
+        updates: int = 30,
+        power: float = 3.0,
+        frequency: int | None = None,
+        begin_step: int = 0,
+        score_decay: float = 0.0,
+    ) -> None:
+        super().__init__(frequency, begin_step, score_decay)
+        _check("updates", updates, Integral, 1, 2**31, "an integer of at least 1")
+        _check("power", power, Real, 1e-9, 1e9, "a number greater than 0")
+        self.updates = int(updates)
+        self.power = float(power)
+
+    def move(
+        self, p: tf.Tensor, scores: tf.Tensor, sets: Sets, made: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Prunes as many as are due; nobody else's p changes."""
+        share = self.share(tf.cast(made, tf.float32) + 1)
+        due = tf.cast(tf.math.ceil(share * sets.goal - 1e-4), tf.int32)
+        pruned = probability.lowest(scores, sets, p >= 1, due)
+        return tf.cast(pruned, tf.float32), tf.cast(~pruned, tf.float32)
+
+    def updates_needed(self, p: np.ndarray, sets: Sets) -> int | None:
+        """All that are planned, as far as they are not made yet."""
+        done = np.bincount(sets.of_group[np.asarray(p) >= 1], minlength=len(sets.goal))
+        shares = [float(self.share(tf.constant(float(n)))) for n in range(self.updates + 1)]
+        # The first update after which every set would be further than it is.
+        ahead = [n for n, s in enumerate(shares) if (np.ceil(s * sets.goal - 1e-4) > done).any()]
+        return self.updates + 1 - ahead[0] if ahead else 0
+
+    def share(self, updates: tf.Tensor) -> tf.Tensor:
+        """The polynomial."""
+        return 1 - (1 - tf.minimum(1.0, updates / self.updates)) ** self.power
+
+
+@keras.saving.register_keras_serializable(package="keras_spp")
+class OneShotSchedule(GradualSchedule):
+    """Prunes everything at once, at the first training step after `begin_step`: to compare with.
+
+    With the default score this is filter pruning by L1 norm (Li et al., "Pruning filters for
+    efficient ConvNets", 2016), except that a channel is scored by the weights that read it.
+
+    Args:
+        begin_step: Training step before which nothing is pruned.
+
+    Example:
+        >>> OneShotSchedule(begin_step=10).updates
+        1
+    """
+
+    def __init__(self, begin_step: int = 0) -> None:
+        super().__init__(updates=1, frequency=1, begin_step=begin_step)

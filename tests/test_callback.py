@@ -152,7 +152,7 @@ def test_too_few_steps_are_announced_at_the_start_and_the_miss_at_the_end():
         f"SPP has not met its target: {progress.pruned} of 18 groups are pruned (MACs speedup "
         f"{progress.macs_speedup:.2f}) after 80 steps and 7 updates; about "
     )
-    assert end.endswith("Train on, or choose a smaller frequency or a larger A.")
+    assert end.endswith("Train on, choose a smaller frequency, or raise A.")
     again = compiled(prune(frequency=largest))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

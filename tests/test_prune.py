@@ -171,7 +171,7 @@ def test_a_policy_and_an_allocation_need_their_methods(argument):
 
 
 def test_a_schedule_of_another_kind_is_refused():
-    with pytest.raises(TypeError, match=r"`schedule` must be an spp.SPPSchedule but is"):
+    with pytest.raises(TypeError, match=r"`schedule` must be an spp.SPPSchedule, "):
         spp.prune(
             small_net(),
             pruning_ratio=0.5,

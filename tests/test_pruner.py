@@ -244,7 +244,7 @@ def test_too_few_steps_are_announced_with_the_numbers_and_the_advice_suffices(be
     message = plan(prune(frequency=10, begin_step=begin), 100 + begin)
     match = re.fullmatch(
         r"SPP will not reach its target: (\d+) steps with frequency=10 and begin_step=(\d+) give "
-        r"(\d+) updates of the pruning probabilities, the target needs about (\d+) with A=0.3; "
+        r"(\d+) updates of the pruning probabilities, the target needs about (\d+); "
         r"the largest frequency that would do is (\d+)\.",
         message,
     )

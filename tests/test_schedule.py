@@ -5,8 +5,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
+from models import L, randomize, relative_error
 
 import keras_spp as spp
+from keras_spp.probability import Sets
 
 sparsity = tfmot.sparsity.keras
 EVERYTHING = {
@@ -103,3 +105,73 @@ def test_stock_tfmot_pruning_runs_with_it_and_saves_it_as_a_schedule(tmp_path):
         restored = loaded.layers[0].pruning_schedule
         assert type(restored) is spp.SPPSchedule, f"{name}: {restored!r}"
         assert restored.get_config() == schedule.get_config()
+
+
+def pruned_by(schedule, steps):
+    """A network, one fit later, with how many groups were pruned at each step."""
+    counts = []
+
+    class Count(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            counts.append(spp.Pruner(self.model).progress().pruned)
+
+    x = keras.Input((8, 8, 3))
+    y = L.Conv2D(32, 3, name="second")(L.Conv2D(16, 3, name="first")(x))
+    model = randomize(keras.Model(x, L.Dense(4)(y)), 1)
+    pruned = spp.prune(model, pruning_ratio=0.5, round_to=1, schedule=schedule)
+    pruned.compile(keras.optimizers.SGD(1e-4), "mse")
+    data = np.ones((steps, 8, 8, 3)), np.ones((steps, 4, 4, 4))
+    pruned.fit(*data, 1, verbose=0, callbacks=[spp.SPPCallback(), Count()], shuffle=False)
+    return model, pruned, counts
+
+
+def test_one_shot_prunes_the_lowest_norms_at_once_and_for_good():
+    model, pruned, counts = pruned_by(spp.OneShotSchedule(begin_step=3), 8)
+    assert counts == [0, 0, 0, 0, 24, 24, 24, 24]  # the update precedes the step's own counting
+    for wrapper in spp.Pruner(pruned).wrappers:
+        kernel = model.get_layer(wrapper.layer.name).kernel.numpy()
+        norms = np.abs(kernel).sum(
+            axis=tuple(i for i in range(kernel.ndim) if i != kernel.ndim - 2)
+        )
+        lowest = np.argsort(norms)[: len(norms) // 2]
+        assert set(np.flatnonzero(wrapper.p.numpy() == 1)) == set(lowest), wrapper.layer.name
+    assert relative_error(pruned, spp.shrink(pruned)) <= 2e-5
+
+
+def test_gradual_pruning_follows_the_polynomial():
+    schedule = spp.GradualSchedule(updates=4, power=3, frequency=2)
+    _, pruned, counts = pruned_by(schedule, 12)
+    shares = [1 - (1 - t / 4) ** 3 for t in range(5)]
+    expected = [int(np.ceil(8 * s - 1e-4) + np.ceil(16 * s - 1e-4)) for s in shares]
+    assert counts == [0, 0, *np.repeat(expected[1:], 2), 24, 24]
+    assert set(spp.Pruner(pruned).probabilities().numpy()) == {0.0, 1.0}
+
+
+def test_a_gradual_schedule_gets_a_frequency_for_the_first_half_of_training():
+    *_, counts = pruned_by(spp.GradualSchedule(updates=5, power=1), 41)
+    assert counts[3] == 0 < counts[4] and counts[19] < 24 == counts[20]
+
+
+def test_the_alternatives_survive_saving(tmp_path):
+    for schedule in (spp.GradualSchedule(updates=3, power=2.0), spp.OneShotSchedule(begin_step=2)):
+        _, pruned, _ = pruned_by(schedule, 12)
+        pruned.save(tmp_path / "model.keras")
+        loaded = spp.Pruner(keras.models.load_model(tmp_path / "model.keras")).schedule
+        assert type(loaded) is type(schedule) and vars(loaded) == vars(schedule)
+
+
+def test_how_many_updates_a_gradual_schedule_still_needs():
+    sets = Sets.of([16, 8], [8, 4], 0)
+    schedule = spp.GradualSchedule(updates=4, power=1)
+    p = np.zeros(24, np.float32)
+    assert schedule.updates_needed(p, sets) == 4
+    p[:4], p[16:18] = 1, 1
+    assert schedule.updates_needed(p, sets) == 2
+    p[:8], p[16:20] = 1, 1
+    assert schedule.updates_needed(p, sets) == 0
+
+
+@pytest.mark.parametrize(("name", "value"), [("updates", 0), ("power", 0), ("updates", 2.5)])
+def test_gradual_arguments_outside_their_range_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        spp.GradualSchedule(**{name: value})
