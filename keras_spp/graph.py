@@ -19,6 +19,7 @@ import keras_spp.sequence_rules  # noqa: F401
 from keras_spp import measure, rules
 from keras_spp.channels import Channels, Classes, Reason, Tensor
 from keras_spp.compat import is_graph
+from keras_spp.function_layers import weights_given
 from keras_spp.wrapper import PruneSPP, unwrap
 
 
@@ -171,7 +172,8 @@ def rebuild(
         A new model of the same class where that class has a functional constructor.
     """
     made: dict[int, Any] = {}
-    variables: dict[int, Any] = {}  # old id -> new, of layers called already
+    tied = {id(variable) for layer in layers(model) for variable in weights_given(layer)}
+    variables: dict[int, Any] = {}  # the new ones of those, as far as layers are built
 
     def new_layer(layer: keras.layers.Layer) -> Any:
         if id(layer) not in made:
@@ -186,18 +188,24 @@ def rebuild(
             return type(layer)(new_layer(layer.layer), **config)
         return make_layer(layer)
 
+    def remember_tied(layer: Any) -> None:
+        if tied and not is_graph(layer) and not is_graph(made[id(layer)]):
+            pairs = zip(unwrap(layer).weights, unwrap(made[id(layer)]).weights, strict=False)
+            variables.update((id(old), new) for old, new in pairs if id(old) in tied)
+
     def rebuild_model(part: keras.Model) -> keras.Model:
         copies = [new_layer(tensor.node.layer) for tensor in part.inputs]
         if isinstance(part, keras.Sequential):
-            return keras.Sequential([*copies, *map(new_layer, part.layers)], name=part.name)
+            result = keras.Sequential([*copies, *map(new_layer, part.layers)], name=part.name)
+            for layer in part.layers:
+                remember_tied(layer)
+            result._trainable = part._trainable
+            return result
         known = {id(old): copy.output for old, copy in zip(part.inputs, copies, strict=True)}
-
         calls = []
 
         def lookup(argument: Any) -> Any:
-            if isinstance(argument, tf.Variable):  # tied weights stay tied, to the copy
-                return variables.get(id(argument), argument)
-            return known.get(id(argument), argument)
+            return known.get(id(argument), variables.get(id(argument), argument))
 
         for node in nodes(part):
             args, kwargs = tf.nest.map_structure(
@@ -208,8 +216,7 @@ def rebuild(
             layer = new_layer(node.layer)
             outputs = layer(*args, **kwargs)
             calls.append(layer.inbound_nodes[-1])
-            pairs = zip(unwrap(node.layer).weights, unwrap(layer).weights, strict=False)
-            variables.update((id(old), new) for old, new in pairs)
+            remember_tied(node.layer)
             known.update(
                 zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(outputs), strict=True)
             )

@@ -209,10 +209,21 @@ def flatten(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     return moved(call, x, lambda v: (np.moveaxis(v, 1, -1) if first else v).reshape(1, -1))
 
 
+def regroups(x: Tensor, target: tuple[int | None, ...]) -> bool:
+    """Whether a reshape moves only batch and space, however it mixes the two."""
+    last = len(x.shape) - 1
+    return last > 0 and len(target) > 1 and x.varying == [last] and target[-1] == x.shape[-1]
+
+
 @rule(L.Reshape)
 def reshape(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     """`target_shape` leaves the batch out."""
-    labels = moved(call, x, lambda values: values.reshape(1, *call.shapes[0][1:]))
+    same = regroups(x, call.shapes[0])
+    labels: Labels | list[Labels] = (
+        call.place(call.vector(x))
+        if same
+        else moved(call, x, lambda values: values.reshape(1, *call.shapes[0][1:]))
+    )
     if isinstance(labels, list):
         return labels
     given, result = call.layer.target_shape, Tensor(labels, call.shapes[0])

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_spp.channels import Reason, Tensor
-from keras_spp.layer_rules import concatenated, full, mixes
+from keras_spp.layer_rules import concatenated, full, mixes, regroups
 from keras_spp.ops import Arguments, function, key
 from keras_spp.rules import Call, count, tensors_in
 
@@ -55,17 +55,13 @@ def shape_of(call: Call, arguments: Arguments) -> Any:
     channels = x.varying or [len(x.shape) - 1]
     for node in call.layer.outbound_nodes:
         given = (*node.call_args[1:], *node.call_kwargs.values())
-        name = node.layer.get_config().get("function")
-        taken = sizes[_as_slices(given[0])] if name == "__operators__.getitem" else sizes
+        sliced = node.layer.get_config().get("function") == "__operators__.getitem"
+        plain = _as_slices(given[0]) if sliced else ()
+        known = sliced and all(isinstance(item, int | slice) for item in plain)
+        taken = sizes[plain] if known else sizes
         if np.isin(channels, taken).any():
             return call.opaque([x], Reason.SHAPE)
     return call.channels.new(1)
-
-
-def regroups(x: Tensor, target: tuple[int | None, ...]) -> bool:
-    """Whether a reshape moves only batch and space, however it mixes the two."""
-    last = len(x.shape) - 1
-    return last > 0 and len(target) > 1 and x.varying == [last] and target[-1] == x.shape[-1]
 
 
 @function("reshape")

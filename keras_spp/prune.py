@@ -97,7 +97,8 @@ def prune(
         if groups.classes.channels.unknown_size:
             raise ValueError(
                 "`target_speedup` counts MACs, which are unknown because the model's input size "
-                "is not fixed: give pruning_ratio instead, or a model with a fixed input shape."
+                "is not fixed (or a layer without a rule cannot be called on one sample): give "
+                "pruning_ratio instead, or a model with a fixed input shape."
             )
         allocating.meet_speedup(groups, float(target_speedup), allocation, round_to)
     elif isinstance(pruning_ratio, Mapping):

@@ -229,6 +229,24 @@ def test_a_weight_that_a_function_is_given_stays_tied_and_whole():
     assert relative_error(pruned, small) > 0.1  # both uses have changed
 
 
+def test_a_tied_weight_of_a_nested_sequential_is_the_copys():
+    inside = L.Dense(8, name="inside")
+    base = keras.Sequential([keras.Input((8, 8, 3)), L.BatchNormalization(), inside], name="base")
+    base.trainable = False
+    x = keras.Input((8, 8, 3))
+    y = L.Dense(8)(L.Conv2D(16, 3, padding="same")(base(x)))
+    model = randomize(keras.Model(x, tf.matmul(y, inside.kernel, transpose_b=True)))
+    pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)
+    assert len(pruned.trainable_weights) == len(model.trainable_weights) == 4
+    random_probabilities(pruned)
+    small = spp.shrink(pruned)
+    before = small(np.ones((1, 8, 8, 3))).numpy()
+    kernel = small.get_layer("base").get_layer("inside").kernel
+    kernel.assign(kernel * 0)
+    assert np.abs(before).max() > 0 == np.abs(small(np.ones((1, 8, 8, 3)))).max()
+    assert np.abs(inside.kernel).max() > 0
+
+
 def test_calls_fixed_to_inference_leave_the_training_step_to_other_layers():
     inner = keras.Input((8, 8, 3))
     base = keras.Model(inner, L.Conv2D(16, 3)(L.BatchNormalization()(L.Conv2D(16, 3)(inner))))

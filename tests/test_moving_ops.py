@@ -108,6 +108,7 @@ def test_sliced_off_channels_are_read_by_nobody_and_stay(cut):
         lambda y: tf.nn.depth_to_space(y, 2),
         lambda y: tf.nn.space_to_depth(y, 2),
         lambda y: tf.image.resize(y, tf.shape(y)[1:3] // 2),
+        lambda y: L.Reshape((-1, 8))(y)[:, None],
     ],
 )
 def test_an_open_image_size_does_not_stop_what_moves_in_space(function):
