@@ -246,6 +246,13 @@ def copy_weights(
         if not old.weights:
             continue
         values = [value(old, variable) for variable in old.weights]
-        new.set_weights(values)
+        try:
+            new.set_weights(values)
+        except ValueError as error:
+            raise ValueError(
+                f"`model` has a layer {old.name!r} ({type(old).__name__}) whose copy has weights "
+                f"of other shapes than it should ({error}): its rule must resize every entry of "
+                f"the config that depends on its channels."
+            ) from error
         if hasattr(new, "finalize_state"):  # preprocessing layers derive tensors from weights
             new.finalize_state()

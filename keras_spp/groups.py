@@ -113,6 +113,8 @@ class Groups:
                 # The paper prunes convolutions; a policy may refuse one of them.
                 if len(shape) < 3 or writes is None or size < 2 or id(axis.layer) in refused:
                     continue
+                if weight_path(axis.layer, axis.variable) is None:  # nothing can mask it
+                    continue
                 name = axis.layer.name
                 self.sets.append(GroupSet(name, [name], size, np.empty(0, int)))
                 masks.append((axis, shape, [(self.sets[-1], i) for i in range(size)]))

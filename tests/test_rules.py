@@ -1,9 +1,11 @@
 import pytest
+import tensorflow as tf
 import tf_keras as keras
 from models import L, random_probabilities, randomize, relative_error
 
 import keras_spp as spp
 from keras_spp import rules
+from keras_spp.channels import Reason
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -125,3 +127,44 @@ def test_a_size_that_a_subclass_does_not_have_in_its_config_stays(registry):
     small = spp.shrink(pruned)
     assert small.get_layer("first").filters == 4 and small.get_layer("point").filters == 12
     assert relative_error(pruned, small) <= 2e-5
+
+
+class Listed(L.Layer):
+    """Keeps its kernel where no mask can be put on it."""
+
+    def build(self, shape):
+        self.kernels = [self.add_weight(name="kernel", shape=(1, 1, shape[-1], 6))]
+
+    def call(self, x):
+        return tf.nn.conv2d(x, self.kernels[0], 1, "VALID")
+
+
+@pytest.mark.parametrize("granularity", ["channel", "column"])
+def test_a_kernel_out_of_reach_freezes_what_it_reads(registry, granularity):
+    @spp.rule(Listed)
+    def listed(call, x):
+        call.reads(call.layer.kernels[0], 2, call.vector(x))
+        out = call.writes(call.layer.kernels[0], 3)
+        call.freeze(out, Reason.UNKNOWN)
+        return call.place(out)
+
+    x = keras.Input((8, 8, 3))
+    y = Listed(name="listed")(L.Conv2D(8, 3, name="second")(L.Conv2D(8, 3, name="first")(x)))
+    model = randomize(keras.Model(x, L.Dense(3)(y)))
+    rows = {row.layer: row for row in spp.analyze(model)}
+    assert rows["first"].prunable and rows["second"].reason == "unknown layer (listed)"
+    pruned = spp.prune(model, pruning_ratio=0.5, round_to=1, granularity=granularity)
+    random_probabilities(pruned)
+    assert relative_error(pruned, spp.shrink(pruned)) <= 2e-5
+
+
+def test_a_rule_that_forgets_a_size_is_told(registry):
+    @spp.rule(Mixer)
+    def mixer(call, x):
+        call.reads(call.layer.matrix, 1, call.vector(x))
+        return call.place(call.writes(call.layer.matrix, 0))
+
+    pruned = spp.prune(net(Mixer(12, name="mixer")), pruning_ratio=0.5, round_to=1)
+    random_probabilities(pruned)
+    with pytest.raises(ValueError, match=r"layer 'mixer' \(Mixer\) .*: its rule must resize"):
+        spp.shrink(pruned)
