@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow lint format clean
+.PHONY: help venv demo test test-slow test-models lint format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 IS_PYTHON_311 := import sys; sys.exit(sys.version_info[:2] != (3, 11))
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 venv: $(STAMP) ## Create .venv with everything needed, again when dependencies changed
 
@@ -23,7 +23,7 @@ $(STAMP): setup.py pyproject.toml keras_spp/version.py
 	  $$python -m venv --clear $(VENV) || exit 1; \
 	fi
 	@echo "Installing keras-spp and its dependencies into $(VENV) (takes a minute or more)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,datasets]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
 	@touch $@
 
 demo: $(STAMP) ## Train, prune, shrink, export and time a network [DATASET=... DATA_DIR=... MODEL=...]
@@ -35,6 +35,9 @@ test: $(STAMP) ## Run the tests
 
 test-slow: $(STAMP) ## Run the slow tests: a thousand random graphs, the demo
 	$(BIN)/python -m pytest -m slow
+
+test-models: $(STAMP) ## Put every published network through prune and shrink, write docs/models.md
+	$(BIN)/python -m benchmarks.models --output models.jsonl --write docs/models.md
 
 lint: $(STAMP) ## Check style, format and types
 	$(BIN)/ruff check .
