@@ -16,14 +16,17 @@ from keras_spp.batch_norm import reestimate_batch_norm  # noqa: E402
 from keras_spp.benchmark import benchmark  # noqa: E402
 from keras_spp.callback import SPPCallback  # noqa: E402
 from keras_spp.composites import openable  # noqa: E402
+from keras_spp.distill import distill  # noqa: E402
 from keras_spp.export import export_tflite  # noqa: E402
 from keras_spp.layers import PrunableConv2D  # noqa: E402
+from keras_spp.optimizer import sliced_optimizer  # noqa: E402
 from keras_spp.pca import PCA  # noqa: E402
 from keras_spp.prune import prune  # noqa: E402
 from keras_spp.pruner import Progress, Pruner  # noqa: E402
 from keras_spp.report import Analysis, analyze  # noqa: E402
 from keras_spp.rules import rule  # noqa: E402
 from keras_spp.schedule import GradualSchedule, OneShotSchedule, SPPSchedule  # noqa: E402
+from keras_spp.sensitivity import Sensitivity  # noqa: E402
 from keras_spp.shrink import shrink  # noqa: E402
 from keras_spp.version import __version__  # noqa: E402
 
@@ -38,14 +41,17 @@ __all__ = [
     "Pruner",
     "SPPCallback",
     "SPPSchedule",
+    "Sensitivity",
     "Uniform",
     "__version__",
     "analyze",
     "benchmark",
+    "distill",
     "export_tflite",
     "openable",
     "prune",
     "reestimate_batch_norm",
     "rule",
     "shrink",
+    "sliced_optimizer",
 ]

@@ -12,7 +12,12 @@ import tensorflow as tf
 BATCH = 32
 
 
-def batches(data: Any, most: int | None = None, argument: str = "representative_data") -> Iterator:
+def batches(
+    data: Any,
+    most: int | None = None,
+    argument: str = "representative_data",
+    targets: bool = False,
+) -> Iterator:
     """Batches of inputs.
 
     Args:
@@ -20,6 +25,7 @@ def batches(data: Any, most: int | None = None, argument: str = "representative_
             `fit`, (inputs, targets) or (inputs, targets, weights); or one array of samples.
         most: Stop after so many batches.
         argument: The name of the argument, for messages.
+        targets: Whether to yield (inputs, targets), or the weights too, as they come.
 
     Yields:
         Inputs, as the model takes them.
@@ -42,6 +48,8 @@ def batches(data: Any, most: int | None = None, argument: str = "representative_
     empty = True
     for batch in itertools.islice(data, most):
         empty = False
-        yield batch[0] if isinstance(batch, tuple) else batch
+        if targets and not (isinstance(batch, tuple) and len(batch) > 1):
+            raise ValueError(f"`{argument}` must yield (inputs, targets) but yields no targets.")
+        yield batch[0] if isinstance(batch, tuple) and not targets else batch
     if empty:
         raise ValueError(f"`{argument}` must hold at least one batch but is empty.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -11,6 +12,7 @@ import numpy as np
 import tf_keras as keras
 
 from keras_spp import allocation as allocating
+from keras_spp import scores
 from keras_spp.compat import require_tf_keras_model
 from keras_spp.composites import opened
 from keras_spp.copying import clone_layer
@@ -92,6 +94,7 @@ def prune(
             f"`model` {model.name!r} has nothing to prune with granularity={granularity!r} and "
             f"round_to={round_to}: spp.analyze(model) says why for each layer."
         )
+    scores.get(schedule.score).check(groups)
     allocation.prepare(model, groups, representative_data)
     if target_speedup is not None:
         if groups.classes.channels.unknown_size:
@@ -143,13 +146,13 @@ def _wrap(
         )
 
     def make_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-        copy = clone_layer(layer)
+        inner = clone_layer(layer)
         reader = readers.get(id(layer))
         if reader is None:
-            return copy
+            return inner
         return PruneSPP(
-            copy,
-            type(schedule)(**schedule.get_config()["config"]),
+            inner,
+            copy.copy(schedule),
             sets=[entry.config() for entry in reader.sets],
             weights=[masked.config() for masked in reader.weights],
             conductor=layer is first,

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp import probability
+from keras_spp import probability, scores
 from keras_spp.channels import Classes
 from keras_spp.cost import model_macs
 from keras_spp.graph import find_channels, find_wrappers
@@ -159,13 +159,14 @@ class Pruner:
         seen.assign(step)
 
     def _update(self) -> tf.Tensor:
-        decay = self.schedule.score_decay
+        decay, score = self.schedule.score_decay, scores.get(self.schedule.score)
         totals = tf.zeros([len(self.sets.of_group)])
         for wrapper, places in zip(self.wrappers, self._places, strict=True):
-            wrapper.score.assign(decay * wrapper.score + wrapper.norms())
-            # Each layer's norms relative to their mean: a wide layer must not drown a narrow one.
-            mean = tf.reduce_sum(wrapper.score) / tf.maximum(tf.reduce_sum(wrapper.mask), 1.0)
-            share = tf.math.divide_no_nan(tf.convert_to_tensor(wrapper.score), mean)
+            wrapper.score.assign(decay * wrapper.score + score.of(wrapper, lambda: self.classes))
+            share = tf.convert_to_tensor(wrapper.score)
+            if score.relative:  # to their mean: a wide layer must not drown a narrow one
+                mean = tf.reduce_sum(share) / tf.maximum(tf.reduce_sum(wrapper.mask), 1.0)
+                share = tf.math.divide_no_nan(share, mean)
             totals = tf.tensor_scatter_nd_add(totals, places[:, None], share)
         p, scale = self.schedule.move(
             self.probabilities(), totals, self.sets, self.conductor.updates_made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -11,7 +12,7 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 
-from keras_spp import probability
+from keras_spp import probability, scores
 from keras_spp.probability import Sets
 
 
@@ -26,14 +27,20 @@ class Schedule(tfmot.sparsity.keras.PruningSchedule):
     Args:
         frequency: Training steps between updates, at least 1, or None.
         begin_step: Training step (updates of the optimizer) before which nothing is pruned.
-        score_decay: d in ``score <- d * score + L1``, in [0, 1).
+        score: How important a group is: "l1", "l2", "taylor", "bn_scale" or a function of a
+            weight, see `keras_spp.scores`.
+        score_decay: d in ``score <- d * score + new score``, in [0, 1).
     """
 
     advice: str  # what brings the target nearer, for messages
     overshoot = 0.0
 
     def __init__(
-        self, frequency: int | None = None, begin_step: int = 0, score_decay: float = 0.0
+        self,
+        frequency: int | None = None,
+        begin_step: int = 0,
+        score: Any = "l1",
+        score_decay: float = 0.0,
     ) -> None:
         if frequency is not None:
             _check("frequency", frequency, Integral, 1, 2**62, "None or an integer of at least 1")
@@ -41,6 +48,10 @@ class Schedule(tfmot.sparsity.keras.PruningSchedule):
         _check("score_decay", score_decay, Real, 0, 1 - 1e-9, "a number in [0, 1)")
         self.frequency = None if frequency is None else int(frequency)
         self.begin_step = int(begin_step)
+        self.score = score
+        if isinstance(score, Mapping):  # a registered function, from a saved model
+            self.score = keras.saving.deserialize_keras_object(score)
+        scores.get(self.score)
         self.score_decay = float(score_decay)
 
     def due(self, step: tf.Tensor, frequency: tf.Tensor | int) -> tf.Tensor:
@@ -109,7 +120,9 @@ class SPPSchedule(Schedule):
         overshoot: The increments aim at this share of groups more than the target, in [0, 1];
             pruning stops at the target. Without it groups near the target overtake each other
             for ever (the authors' code aims "a little higher" too).
-        score_decay: d in ``score <- d * score + L1``, in [0, 1); 0 is the authors' default.
+        score: How important a group is: "l1" (the paper's), "l2", "taylor", "bn_scale" or a
+            function of a weight, see `keras_spp.scores`.
+        score_decay: d in ``score <- d * score + new score``, in [0, 1); 0 is the authors' default.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -129,9 +142,10 @@ class SPPSchedule(Schedule):
         frequency: int | None = None,
         begin_step: int = 0,
         overshoot: float = 0.1,
+        score: Any = "l1",
         score_decay: float = 0.0,
     ) -> None:
-        super().__init__(frequency, begin_step, score_decay)
+        super().__init__(frequency, begin_step, score, score_decay)
         tiny = 1e-9
         _check("A", A, Real, tiny, 1, "a number in (0, 1]")
         _check("u", u, Real, tiny, 0.5 - tiny, "a number in (0, 0.5)")
@@ -169,7 +183,8 @@ class GradualSchedule(Schedule):
         frequency: Training steps between updates. None: chosen by `SPPCallback` so that pruning
             takes the first half of training.
         begin_step: Training step before which nothing is pruned.
-        score_decay: d in ``score <- d * score + L1``, in [0, 1).
+        score: As for `SPPSchedule`.
+        score_decay: As for `SPPSchedule`.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -189,9 +204,10 @@ class GradualSchedule(Schedule):
         power: float = 3.0,
         frequency: int | None = None,
         begin_step: int = 0,
+        score: Any = "l1",
         score_decay: float = 0.0,
     ) -> None:
-        super().__init__(frequency, begin_step, score_decay)
+        super().__init__(frequency, begin_step, score, score_decay)
         _check("updates", updates, Integral, 1, 2**31, "an integer of at least 1")
         _check("power", power, Real, 1e-9, 1e9, "a number greater than 0")
         self.updates = int(updates)
@@ -228,11 +244,12 @@ class OneShotSchedule(GradualSchedule):
 
     Args:
         begin_step: Training step before which nothing is pruned.
+        score: As for `SPPSchedule`; "taylor" gathers it until `begin_step`.
 
     Example:
         >>> OneShotSchedule(begin_step=10).updates
         1
     """
 
-    def __init__(self, begin_step: int = 0) -> None:
-        super().__init__(updates=1, frequency=1, begin_step=begin_step)
+    def __init__(self, begin_step: int = 0, score: Any = "l1") -> None:
+        super().__init__(updates=1, frequency=1, begin_step=begin_step, score=score)

@@ -60,6 +60,15 @@ def shrink(model: keras.Model) -> keras.Model:
     return _without(model, pruner.classes, dead)
 
 
+def sliced(classes: Classes, dead: np.ndarray, variable: Any, array: np.ndarray) -> np.ndarray:
+    """An array of a variable's shape without the dead channels."""
+    for axis in range(array.ndim):
+        labelled = classes.channels.axes.get((id(variable), axis))
+        if labelled is not None:
+            array = np.compress(classes.keep(labelled.labels, dead), array, axis)
+    return array
+
+
 def _without(model: keras.Model, classes: Classes, dead: np.ndarray) -> keras.Model:
     """The model without the dead classes of channels."""
     edits: dict[int, dict[str | Argument, Any]] = {}
@@ -97,11 +106,7 @@ def _without(model: keras.Model, classes: Classes, dead: np.ndarray) -> keras.Mo
         array = host(variable)
         if id(variable) in kept:
             array = array * kept[id(variable)].astype(array.dtype)
-        for axis in range(array.ndim):
-            labelled = classes.channels.axes.get((id(variable), axis))
-            if labelled is not None:
-                array = np.compress(classes.keep(labelled.labels, dead), array, axis)
-        return array
+        return sliced(classes, dead, variable, array)
 
     small = rebuild(model, make_layer, edit_call)
     copy_weights(model, small, value)

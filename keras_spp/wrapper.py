@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper im
 )
 from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
 
-from keras_spp import probability
+from keras_spp import probability, scores
 
 
 def unwrap(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -81,15 +81,22 @@ class Masked:
             groups = tf.gather(tf.concat([groups, never], 0), tf.constant(self._index))
         return tf.reshape(groups, self._shape)
 
-    def norms(self) -> tf.Tensor:
-        """L1 norm of every group's part of this weight, shape (groups,)."""
+    def sums(self, contribution: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+        """What the elements of this weight contribute, summed in every group, shape (groups,)."""
+        return self._summed(contribution(tf.cast(raw(self.weight), tf.float32)))
+
+    def _summed(self, values: tf.Tensor) -> tf.Tensor:
         others = [axis for axis, size in enumerate(self._shape) if size == 1]
-        values = tf.reduce_sum(tf.abs(tf.cast(raw(self.weight), tf.float32)), others)
-        values = tf.reshape(values, [-1])
+        values = tf.reshape(tf.reduce_sum(values, others), [-1])
         if self._index is None:
             return values
         index = tf.constant(self._index)
         return tf.math.unsorted_segment_sum(values, index, self._groups + 1)[: self._groups]
+
+    def place(self, values: np.ndarray, groups: np.ndarray) -> None:
+        """Writes what is known of each position along this weight's axis of channels by group."""
+        index = np.arange(self._groups) if self._index is None else np.asarray(self._index)
+        groups[index[index < self._groups]] = values[index < self._groups]
 
     def multiply(self, groups: tf.Tensor) -> tf.Operation:
         """Multiplies each group's weights with its value, for good."""
@@ -97,13 +104,32 @@ class Masked:
         return weight.assign(weight * tf.cast(self.spread(groups), weight.dtype))
 
     @contextlib.contextmanager
-    def multiplied(self, groups: tf.Tensor, dtype: Any) -> Iterator[None]:
-        """The same for the duration of a call, without changing the variable."""
+    def multiplied(
+        self, groups: tf.Tensor, dtype: Any, gather: Callable[[tf.Tensor], Any] | None = None
+    ) -> Iterator[None]:
+        """The same for the duration of a call, without changing the variable.
+
+        Args:
+            groups: The factors, shape (groups,).
+            dtype: That of the product.
+            gather: Is called with the loss's gradient by the factors when gradients are computed.
+        """
         # Straight into the instance's dict: Keras' own setattr would untrack the variable and
         # so reorder the layer's weights. Every layer class that reads the attribute in its
         # call is served alike, which no hook of Keras offers.
         variable, attributes = self.weight, vars(self._owner)
-        attributes[self._path[-1]] = variable * tf.cast(self.spread(groups), dtype)
+        factors = tf.cast(self.spread(groups), dtype)
+
+        @tf.custom_gradient
+        def product(weight: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+            def gradient(upstream: tf.Tensor) -> tf.Tensor:
+                gather(self._summed(tf.cast(weight, tf.float32) * tf.cast(upstream, tf.float32)))
+                return upstream * factors
+
+            return weight * factors, gradient
+
+        weight = tf.convert_to_tensor(variable)
+        attributes[self._path[-1]] = weight * factors if gather is None else product(weight)
         try:
             yield
         finally:
@@ -209,6 +235,9 @@ class PruneSPP(PruneLowMagnitude):
         self.p = state("p", 0, [groups])
         self.score = state("score", 0, [groups])
         self.mask = state("mask", 1, [groups])
+        self.gathers = scores.get(self.pruning_schedule.score).gathers
+        if self.gathers:
+            self.gathered = state("gathered", 0, [groups])
         # tfmot plots a threshold beside each mask: a group is pruned when p reaches this.
         threshold = state("threshold", 1, [])
         self.pruning_step = state("pruning_step", 0, [], tf.int64)
@@ -229,10 +258,6 @@ class PruneSPP(PruneLowMagnitude):
         """The layer's answer."""
         return self.layer.compute_mask(inputs, mask)
 
-    def norms(self) -> tf.Tensor:
-        """L1 norm of every group's weights in this layer, shape (groups,)."""
-        return tf.add_n([entry.norms() for entry in self.masked])
-
     def multiply(self, groups: tf.Tensor) -> list[tf.Operation]:
         """Multiplies the weights of each group with its value, for good."""
         return [entry.multiply(groups) for entry in self.masked]
@@ -246,6 +271,15 @@ class PruneSPP(PruneLowMagnitude):
             for part, entry in zip(parts, self.sets, strict=True)
         ]
         return tf.cast(tf.concat(kept, 0), tf.float32)
+
+    def gather(self, gradient: tf.Tensor) -> None:
+        """Adds the magnitude of the loss's gradient by the groups' masks, shape (groups,)."""
+        replicas = tf.distribute.get_replica_context()
+        if replicas is not None and replicas.num_replicas_in_sync > 1:  # all rank alike
+            gradient = replicas.all_reduce(tf.distribute.ReduceOp.SUM, gradient)
+        # A loss that is scaled for float16 overflows now and then; the optimizer skips that too.
+        finite = tf.where(tf.math.is_finite(gradient), tf.abs(gradient), 0)
+        self.gathered.assign_add(finite)
 
     def expected(self) -> tf.Tensor:
         """The keep probabilities 1 - p: the expected network's mask, shape (groups,)."""
@@ -274,9 +308,11 @@ class PruneSPP(PruneLowMagnitude):
         if not self.layer._expects_mask_arg:  # Keras gives a sequence's mask to every **kwargs
             kwargs.pop("mask", None)
         mask = tfmot_utils.smart_cond(training, in_training, self.expected)
+        # Also where training is False: layers of a base called so are trained, and pruned, too.
+        gather = self.gather if self.gathers else None
         with contextlib.ExitStack() as stack:
             for entry in self.masked:
-                stack.enter_context(entry.multiplied(mask, self.compute_dtype))
+                stack.enter_context(entry.multiplied(mask, self.compute_dtype, gather))
             return self.layer(inputs, **kwargs)
 
     def get_config(self) -> dict[str, Any]:

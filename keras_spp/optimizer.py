@@ -1,0 +1,102 @@
+"""`spp.sliced_optimizer`: the pruned model's optimizer, with its state, for the small model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_spp.compat import require_tf_keras_model
+from keras_spp.graph import layers
+from keras_spp.pruner import Pruner
+from keras_spp.shrink import sliced
+from keras_spp.wrapper import host, raw, unwrap
+
+
+def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
+    """An optimizer that goes on with the small model where the pruned one's stopped.
+
+    Momenta and other moments lose the channels that `spp.shrink` removed; the step counter, and
+    with it a learning-rate schedule, goes on.
+
+    Args:
+        pruned: A compiled model from `spp.prune` that has been trained; it is not modified.
+        small: What `spp.shrink(pruned)` returned, or that loaded from a file.
+
+    Returns:
+        An optimizer of the same class and configuration to compile `small` with.
+
+    Raises:
+        TypeError: If one is no tf_keras model, or the optimizer is a legacy one.
+        ValueError: If `pruned` is not compiled or not pruned, `small` was not made from it, or
+            the optimizer keeps moments of other shapes than the weights' (Adafactor).
+
+    Example:
+        >>> import numpy as np, tf_keras as keras, keras_spp as spp
+        >>> model = keras.Sequential([
+        ...     keras.Input((4,)), keras.layers.Dense(32), keras.layers.Dense(2)])
+        >>> pruned = spp.prune(model, pruning_ratio=0.5, schedule=spp.OneShotSchedule())
+        >>> pruned.compile(keras.optimizers.Adam(0.01), "mse")
+        >>> x, y = np.ones((64, 4)), np.ones((64, 2))
+        >>> _ = pruned.fit(x, y, batch_size=1, verbose=0, callbacks=[spp.SPPCallback()])
+        >>> small = spp.shrink(pruned)
+        >>> small.compile(sliced_optimizer(pruned, small), "mse")
+        >>> int(small.optimizer.iterations)
+        64
+    """
+    require_tf_keras_model(pruned, "pruned")
+    require_tf_keras_model(small, "small")
+    if getattr(pruned, "optimizer", None) is None:
+        raise ValueError("`pruned` must be compiled but has no optimizer whose state to slice.")
+    old = pruned.optimizer
+    if not isinstance(old, keras.optimizers.Optimizer):
+        raise TypeError(
+            f"`pruned` must be compiled with an optimizer of keras.optimizers but its optimizer is "
+            f"a {type(old).__module__}.{type(old).__name__}."
+        )
+    pruner = Pruner(pruned)
+    pairs = _pairs(pruned, small)
+    dead = pruner.classes.dead(pruner.alive())
+    config = old.get_config()
+    if "initial_scale" in config:  # of a LossScaleOptimizer, which has adapted it
+        config["initial_scale"] = float(old.loss_scale)
+    new = type(old).from_config(config)
+    new.build(small.trainable_variables)
+    inner, other_inner = (getattr(each, "inner_optimizer", each) for each in (old, new))
+    for name, mine in vars(inner).items():
+        if isinstance(mine, tf.Variable):  # the step counter, Nadam's product of its decays
+            getattr(other_inner, name).assign(mine)
+    for variable, other in pairs:
+        for mine, slot in zip(_slots(inner, variable), _slots(other_inner, other), strict=True):
+            if mine.shape != raw(variable).shape:
+                raise ValueError(
+                    f"`pruned` has an optimizer, {type(inner).__name__}, whose moments have other "
+                    f"shapes than the weights: compile `small` with a new optimizer."
+                )
+            slot.assign(sliced(pruner.classes, dead, variable, host(mine)))
+    return new
+
+
+def _pairs(pruned: keras.Model, small: keras.Model) -> list[tuple[Any, Any]]:
+    """Trainable weights of both models that belong together."""
+    old, new = ([*map(unwrap, layers(each))] for each in (pruned, small))
+    if [layer.name for layer in old] != [layer.name for layer in new]:
+        raise ValueError("`small` must be what spp.shrink(pruned) returned but has other layers.")
+    pairs = zip(old, new, strict=True)
+    weights = ((mine.trainable_weights, other.trainable_weights) for mine, other in pairs)
+    return [pair for mine, other in weights for pair in zip(mine, other, strict=True)]
+
+
+def _slots(optimizer: Any, variable: Any) -> list[tf.Variable]:
+    """What the optimizer keeps of a variable: tf_keras holds lists in the order of `build`."""
+    place = optimizer._index_dict.get(optimizer._var_key(raw(variable)))
+    lists = (value for name, value in vars(optimizer).items() if name != "_variables")
+    return [
+        value[place]
+        for value in lists
+        if place is not None
+        and isinstance(value, list)
+        and len(value) == len(optimizer._index_dict)
+        and isinstance(value[place], tf.Variable)
+    ]

@@ -1,0 +1,259 @@
+"""Allocation by measurement: what the loss says when one layer is pruned alone."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_spp.copying import clone_layer
+from keras_spp.cost import model_macs
+from keras_spp.data import batches
+from keras_spp.files import atomic_path
+from keras_spp.graph import copy_weights, rebuild
+from keras_spp.groups import Groups, GroupSet
+from keras_spp.wrapper import Masked, host
+
+
+class Sensitivity:
+    """Prunes where a MAC saved costs least, by what it costs when one layer is pruned alone.
+
+    Each set of groups is pruned alone to several ratios, the least important groups by L1 norm
+    first, and the rise of the loss over a few batches is measured. `spp.prune` then takes, step
+    by step over all sets, what saves most MACs for the loss it costs, until its target is met.
+    This takes sets x points passes over the batches.
+
+    Args:
+        loss: A Keras loss, or its name, of `representative_data`'s targets. None: the squared
+            change of the model's outputs relative to their variance, which needs no targets.
+        batches: Look at no more than so many batches of `representative_data`, at least 1.
+        points: Ratios to measure for each set, at least 2: 1 / points, 2 / points, ..., 1.
+        cache: File (JSON) that keeps what was measured, set by set, so that another target, or an
+            interrupted run, need not measure again; None for none. Entries of other weights, data
+            or settings are not used, and stay.
+
+    Raises:
+        ValueError: If `batches` or `points` is too small, or `cache` is no file of this class.
+
+    Example:
+        >>> import numpy as np, tf_keras as keras, keras_spp as spp
+        >>> model = keras.Sequential([
+        ...     keras.Input((8, 8, 3)), keras.layers.Conv2D(16, 3), keras.layers.Conv2D(16, 3),
+        ...     keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4)])
+        >>> images = np.random.default_rng(0).normal(size=(64, 8, 8, 3))
+        >>> pruned = spp.prune(model, target_speedup=2, allocation=Sensitivity(),
+        ...                    representative_data=images, round_to=1)
+    """
+
+    def __init__(
+        self,
+        loss: Any = None,
+        batches: int = 4,
+        points: int = 8,
+        cache: str | os.PathLike[str] | None = None,
+    ) -> None:
+        for name, value, least in (("batches", batches, 1), ("points", points, 2)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(
+                    f"`{name}` must be an integer of at least {least} but is {value!r}."
+                )
+        self.loss = None if loss is None else keras.losses.get(loss)
+        self.batches = batches
+        self.points = points
+        self.cache = None if cache is None else Path(cache)
+        self._steps: list[tuple[GroupSet, float, float]] = []  # set, share of it, MACs saved
+
+    def prepare(self, model: keras.Model, groups: Groups, representative_data: Any) -> None:
+        """Measures every set, and sorts what pruning it step by step saves and costs."""
+        measured = _Measured(self, model, groups, representative_data)
+        steps = []
+        for entry in groups.sets:
+            saved = _saved(groups, entry, self.points)
+            for share, macs, cost in _hull(saved, np.array(measured.rises(entry))):
+                steps.append((cost / macs if macs else np.inf, entry, share, macs))
+        steps.sort(key=lambda step: step[0])  # stable: a set's steps stay in order
+        self._steps = [step[1:] for step in steps]
+
+    def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:
+        """All steps until a share `strength` of all MACs that they save is saved."""
+        left = strength * sum(macs for *_, macs in self._steps)
+        found = {id(entry): 0.0 for entry in sets}
+        for entry, share, macs in self._steps:
+            found[id(entry)] += share * (min(1.0, left / macs) if macs else float(strength >= 1))
+            left = max(0.0, left - macs)
+        return [min(found[id(entry)], 1.0) for entry in sets]
+
+
+def _saved(groups: Groups, entry: GroupSet, points: int) -> np.ndarray:
+    """MACs that go when only this set is pruned, to each ratio, shape (points,)."""
+    dense, goal, saved = model_macs(groups.classes), entry.goal, []
+    for share in np.arange(1, points + 1) / points:
+        entry.goal = round(share * entry.size)
+        saved.append(dense - groups.macs())
+    entry.goal = goal
+    return np.array(saved, float)
+
+
+def _hull(saved: np.ndarray, rises: np.ndarray) -> list[tuple[float, float, float]]:
+    """Steps along the lower convex hull of loss over MACs saved: (share of the set, MACs, loss).
+
+    On the hull each step costs more for a MAC than the one before, so steps of all sets can be
+    taken in the order of their price. (Noise can make a loss fall where more is pruned.)
+    """
+    shares = np.arange(len(saved) + 1) / len(saved)
+    saved = np.concatenate([[0], saved])
+    rises = np.maximum.accumulate(np.concatenate([[0], rises]))
+    corners = [0]
+    for n in range(1, len(saved)):
+        while len(corners) > 1:
+            a, b = corners[-2:]
+            if (rises[b] - rises[a]) * (saved[n] - saved[b]) < (rises[n] - rises[b]) * (
+                saved[b] - saved[a]
+            ):
+                break
+            corners.pop()
+        corners.append(n)
+    return [
+        (shares[b] - shares[a], saved[b] - saved[a], rises[b] - rises[a])
+        for a, b in itertools.pairwise(corners)
+    ]
+
+
+class _Measured:
+    """Rises of the loss, measured on a copy of the model or read from the cache."""
+
+    def __init__(
+        self, settings: Sensitivity, model: keras.Model, groups: Groups, representative_data: Any
+    ) -> None:
+        self.settings, self.groups = settings, groups
+        with_targets = settings.loss is not None
+        self.data = list(batches(representative_data, settings.batches, targets=with_targets))
+        layer_of: dict[int, Any] = {}
+
+        def make_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+            return layer_of.setdefault(id(layer), clone_layer(layer))
+
+        self.copy = rebuild(model, make_layer)
+        copy_weights(model, self.copy)
+        self.masked = {
+            id(entry.weight): Masked(layer_of[id(reader.layer)], **entry.config(), groups=size)
+            for reader in groups.readers
+            for size in [sum(each.size for each in reader.sets)]
+            for entry in reader.weights
+        }
+        self.importance = _importance(groups)
+        self.call = tf.function(lambda inputs: self.copy(inputs, training=False))
+        self.key = self._key(model)
+        self.known = _read(settings.cache).get(self.key, {}) if settings.cache else {}
+        self.dense: list[Any] | None = None
+        self.before = 0.0
+
+    def _key(self, model: keras.Model) -> str:
+        """Of all that decides what is measured."""
+        settings, loss = self.settings, self.settings.loss
+        name = None if loss is None else getattr(loss, "name", getattr(loss, "__name__", ""))
+        config = loss.get_config() if isinstance(loss, keras.losses.Loss) else None
+        digest = hashlib.sha256(
+            repr((name, config, settings.points, self.groups.granularity)).encode()
+        )
+        for array in [*map(host, model.weights), *tf.nest.flatten(self.data)]:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def rises(self, entry: GroupSet) -> list[float]:
+        """Of the loss, at each ratio of one set."""
+        if entry.name not in self.known:
+            if self.dense is None:
+                self.dense = [self.call(_inputs(batch)) for batch in self.data]
+                self.before = self._loss()
+            points = np.arange(1, self.settings.points + 1) / self.settings.points
+            self.known[entry.name] = [self._rise(entry, float(share)) for share in points]
+            if self.settings.cache:
+                _write(self.settings.cache, self.key, self.known)
+        return self.known[entry.name]
+
+    def _rise(self, entry: GroupSet, share: float) -> float:
+        gone = self.importance[entry.name].argsort(kind="stable")[: round(share * entry.size)]
+        kept = np.ones(entry.size, "float32")
+        kept[gone] = 0
+        restore = []
+        for reader in self.groups.readers:
+            if not any(each is entry for each in reader.sets):
+                continue
+            parts = [kept if each is entry else np.ones(each.size) for each in reader.sets]
+            for original in reader.weights:
+                masked = self.masked[id(original.weight)]
+                restore.append((masked.weight, host(masked.weight)))
+                masked.multiply(tf.constant(np.concatenate(parts), tf.float32))
+        rise = self._loss() - self.before
+        for weight, value in restore:
+            weight.assign(value)
+        # A loss that overflows is as bad as can be, and must stay comparable.
+        return rise if np.isfinite(rise) else float(np.finfo(np.float32).max)
+
+    def _loss(self) -> float:
+        """Mean over the batches, weighted by their samples."""
+        assert self.dense is not None
+        total = count = 0.0
+        for batch, dense in zip(self.data, self.dense, strict=True):
+            outputs = self.call(_inputs(batch))
+            samples = len(tf.nest.flatten(outputs)[0])
+            loss = self.settings.loss
+            if loss is None:
+                value = _change(dense, outputs)
+            else:
+                value = float(tf.reduce_mean(loss(batch[1], outputs)))
+            total, count = total + value * samples, count + samples
+        return total / count
+
+
+def _change(dense: Any, outputs: Any) -> float:
+    """Squared change of all outputs, each relative to its variance."""
+    changes = []
+    for before, after in zip(tf.nest.flatten(dense), tf.nest.flatten(outputs), strict=True):
+        before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
+        changes.append(np.mean((after - before) ** 2) / (before.var() or 1))
+    return float(np.mean(changes))
+
+
+def _inputs(batch: Any) -> Any:
+    return batch[0] if isinstance(batch, tuple) else batch
+
+
+def _importance(groups: Groups) -> dict[str, np.ndarray]:
+    """L1 norms of each set's groups, relative to their mean in each layer, of all its layers."""
+    found = {entry.name: np.zeros(entry.size) for entry in groups.sets}
+    for reader in groups.readers:
+        norms = np.sum([masked.sums(tf.abs) for masked in reader.weights], axis=0)
+        norms = norms / (norms.mean() or 1)
+        cuts = np.cumsum([entry.size for entry in reader.sets])[:-1]
+        for entry, part in zip(reader.sets, np.split(norms, cuts), strict=True):
+            found[entry.name] += part
+    return found
+
+
+def _read(path: Path) -> dict[str, dict[str, list[float]]]:
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+        assert isinstance(content, dict) and all(isinstance(v, dict) for v in content.values())
+    except (ValueError, AssertionError):
+        raise ValueError(
+            f"`cache` {os.fspath(path)!r} is not a file that spp.Sensitivity wrote: name another "
+            f"file, or delete it."
+        ) from None
+    return content
+
+
+def _write(path: Path, key: str, known: dict[str, list[float]]) -> None:
+    content = {**_read(path), key: known}
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+from models import L, randomize
+
+import keras_spp as spp
+
+LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def net(classes=5, softmax=False, width=16, nested=False):
+    x = keras.Input((8, 8, 3))
+    y = L.ReLU()(L.BatchNormalization()(L.Conv2D(width, 3)(x)))
+    y = L.GlobalAveragePooling2D()(L.Conv2D(width, 3)(y))
+    y = L.Dense(classes, "softmax" if softmax else None)(y)
+    model = randomize(keras.Model(x, y))
+    if nested:
+        x = keras.Input((8, 8, 3))
+        model = keras.Model(x, model(x))
+    return model
+
+
+def samples(count=64):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(count, 8, 8, 3)).astype("float32")
+    return x, random.integers(0, 5, count)
+
+
+def softened(logits, temperature):
+    return tf.nn.softmax(logits / temperature).numpy()
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_added_term_is_the_divergence_of_softened_probabilities(softmax, nested):
+    model, teacher = (net(softmax=softmax, width=width, nested=nested) for width in (16, 24))
+    x, y = samples()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not softmax)
+    distilled = spp.distill(model, teacher, weight=0.7, temperature=3.0)
+    distilled.compile(keras.optimizers.SGD(0.0), loss)
+    got = distilled.train_on_batch(x, y)  # what is reported is the loss of the task alone
+
+    outputs, wanted = (each(x, training=False).numpy() for each in (model, teacher))
+    logits = [np.log(each) if softmax else each for each in (outputs, wanted)]
+    p, q = (softened(each, 3.0) for each in logits)
+    expected = 0.7 * 9 * np.mean(np.sum(q * np.log(q / p), -1))
+    np.testing.assert_allclose(distilled.distance(x, outputs), expected, rtol=2e-4)
+    assert np.isfinite(got)
+
+
+def test_distilling_alone_brings_the_outputs_to_the_teachers():
+    model, teacher = net(), net(width=24)
+    x, y = samples()
+    distilled = spp.distill(model, teacher, temperature=2.0)
+    distilled.compile(keras.optimizers.Adam(0.01), lambda y, outputs: 0 * outputs)
+    before = float(distilled.distance(x, model(x)))
+    teachers = [weight.numpy() for weight in teacher.weights]
+    distilled.fit(x, y, epochs=15, verbose=0)
+    assert float(distilled.distance(x, model(x))) < before / 4
+    for old, weight in zip(teachers, teacher.weights, strict=True):
+        np.testing.assert_array_equal(old, weight)
+    assert len(distilled.weights) == len(model.weights)  # the teacher is no part of it
+
+
+def test_a_pruned_model_is_pruned_while_it_is_distilled():
+    dense = net()
+    pruned = spp.prune(dense, pruning_ratio=0.5, round_to=1, schedule=spp.SPPSchedule(A=0.3))
+    distilled = spp.distill(pruned, dense)
+    distilled.compile("sgd", LOGITS, metrics=["accuracy"])
+    x, y = samples()
+    history = distilled.fit(x, y, 4, 3, 0, callbacks=[spp.SPPCallback()], validation_data=(x, y))
+    assert history.history["groups_decided"][-1] == 1
+    small = spp.shrink(pruned)
+    expected = distilled.predict(x, verbose=0)
+    np.testing.assert_allclose(small(x), expected, rtol=1e-4, atol=1e-5)
+    assert spp.analyze(small).macs < spp.analyze(dense).macs
+    assert type(spp.shrink(distilled)).__module__.startswith("tf_keras")
+
+
+def test_evaluation_is_that_of_the_model():
+    model = net()
+    x, y = samples()
+    distilled = spp.distill(model, net(width=24))
+    for each in (model, distilled):
+        each.compile("sgd", LOGITS)
+    assert distilled.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
+
+
+def test_any_outputs_with_a_loss_of_ones_own():
+    x = keras.Input((4,))
+    models = []
+    for width in (8, 12):
+        y = L.Dense(width, "tanh")(x)
+        models.append(keras.Model(x, {"a": L.Dense(1)(y), "b": L.Dense(3)(y)}))
+    student, teacher = models
+    distilled = spp.distill(student, teacher, loss=lambda a, b: tf.square(a - b), weight=2)
+    inputs = np.random.default_rng(0).normal(size=(16, 4)).astype("float32")
+    a, b = student(inputs), teacher(inputs)
+    expected = 2 * sum(np.mean((a[name] - b[name]) ** 2) for name in "ab")
+    np.testing.assert_allclose(distilled.distance(inputs, a), expected, rtol=1e-5)
+    assert set(distilled(inputs)) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"weight": -1}, "`weight` must be a number of at least 0 but is -1."),
+        ({"temperature": 0}, "`temperature` must be a number greater than 0 but is 0."),
+        ({"weight": float("nan")}, "`weight` must be a number of at least 0 but is nan."),
+        ({"temperature": "4"}, "`temperature` must be a number greater than 0 but is '4'."),
+    ],
+)
+def test_arguments_out_of_range(arguments, message):
+    with pytest.raises(ValueError) as caught:
+        spp.distill(net(), net(), **arguments)
+    assert str(caught.value) == message
+
+
+def test_a_teacher_that_does_not_fit():
+    with pytest.raises(ValueError, match=r"`teacher` must have outputs of the shapes of `model`'s"):
+        spp.distill(net(5), net(6))
+    with pytest.raises(TypeError, match="`teacher` must be a tf_keras model but is"):
+        spp.distill(net(), "dense.keras")
+    with pytest.raises(ValueError, match=r"`loss` must be given"):
+        spp.distill(net(1), net(1))

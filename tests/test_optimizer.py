@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import tf_keras as keras
+from models import randomize
+from training import compiled, conv_net, data, fit, plain_net, prune, sgd
+
+import keras_spp as spp
+
+optimizers = keras.optimizers
+
+
+def trained(optimizer, model=None, **options):
+    pruned = compiled(prune(model or plain_net(), **options), optimizer)
+    fit(pruned, 40)
+    return pruned
+
+
+def rate():
+    return optimizers.schedules.CosineDecay(0.02, 60)
+
+
+OPTIMIZERS = {
+    "SGD": lambda: optimizers.SGD(rate(), momentum=0.9, nesterov=True),
+    "Adam": lambda: optimizers.Adam(rate(), amsgrad=True),
+    "AdamW": lambda: optimizers.AdamW(0.01, weight_decay=0.01),
+    "RMSprop": lambda: optimizers.RMSprop(0.001, momentum=0.5, centered=True),
+    "averaging": lambda: optimizers.Adam(0.001, use_ema=True, ema_momentum=0.9),
+    "Nadam": lambda: optimizers.Nadam(0.001),
+    "Adagrad": lambda: optimizers.Adagrad(0.01),
+    "Lion": lambda: optimizers.Lion(0.001),
+    "scaled loss": lambda: keras.mixed_precision.LossScaleOptimizer(
+        optimizers.SGD(0.01, momentum=0.9)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_training_goes_on_as_if_nothing_had_been_removed(name):
+    """Dead channels learn nothing, so the small model's steps are those of the pruned one."""
+    pruned = trained(OPTIMIZERS[name]())
+    small = spp.shrink(pruned)
+    small.compile(spp.sliced_optimizer(pruned, small), "mse")
+    assert int(small.optimizer.iterations) == 40
+    for step in range(5):
+        for model in (pruned, small):
+            model.train_on_batch(*data(1, seed=step))
+    x = data(4, seed=9)[0]
+    np.testing.assert_allclose(small(x), pruned(x, training=False), rtol=2e-4, atol=1e-5)
+
+
+def test_columns_too():
+    pruned = trained(sgd(0.01, momentum=0.9), granularity="column")
+    small = spp.shrink(pruned)
+    small.compile(spp.sliced_optimizer(pruned, small), "mse")
+    for model in (pruned, small):
+        model.train_on_batch(*data(1, seed=7))
+    again = spp.shrink(pruned)
+    for mine, other in zip(small.trainable_weights, again.trainable_weights, strict=True):
+        kept = other.numpy() != 0  # pruned columns of the small model are free to move again
+        np.testing.assert_allclose(mine.numpy()[kept], other.numpy()[kept], rtol=2e-4, atol=1e-6)
+
+
+def test_with_normalisation_frozen_layers_and_a_loaded_small_model(tmp_path):
+    model = conv_net()
+    model.get_layer("last").trainable = False
+    pruned = trained(sgd(0.01, momentum=0.9), model)
+    spp.shrink(pruned).save(tmp_path / "small.keras")
+    small = keras.models.load_model(tmp_path / "small.keras")
+    small.compile(spp.sliced_optimizer(pruned, small), "mse")
+    for step in range(3):
+        for each in (pruned, small):
+            each.train_on_batch(*data(1, seed=step))
+    x = data(4, seed=9)[0]
+    np.testing.assert_allclose(small(x), pruned(x, training=False), rtol=2e-4, atol=1e-5)
+
+
+def test_what_it_cannot_slice_it_says():
+    pruned = trained(optimizers.Adafactor(0.01))
+    with pytest.raises(ValueError, match="Adafactor, whose moments have other shapes"):
+        spp.sliced_optimizer(pruned, spp.shrink(pruned))
+    pruned = trained(optimizers.legacy.Adam(0.01))
+    with pytest.raises(TypeError, match=r"`pruned` must be compiled with an optimizer of keras"):
+        spp.sliced_optimizer(pruned, spp.shrink(pruned))
+
+
+def test_models_that_do_not_belong_together():
+    pruned = prune()
+    with pytest.raises(ValueError, match=r"`pruned` must be compiled but has no optimizer"):
+        spp.sliced_optimizer(pruned, conv_net())
+    compiled(pruned)
+    with pytest.raises(ValueError, match=r"`small` must be what spp.shrink\(pruned\) returned"):
+        spp.sliced_optimizer(pruned, keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
+    with pytest.raises(TypeError, match="`small` must be a tf_keras model"):
+        spp.sliced_optimizer(pruned, None)
+    dense = compiled(randomize(conv_net()))
+    with pytest.raises(ValueError, match=r"is not a model that spp.prune returned"):
+        spp.sliced_optimizer(dense, conv_net())

@@ -1,0 +1,185 @@
+import itertools
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+from models import L, randomize
+
+import keras_spp as spp
+from keras_spp import sensitivity
+from keras_spp.graph import find_channels
+from keras_spp.groups import Groups
+
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def net(quiet="first"):
+    """Layers of equal cost; half of the quiet one's channels are hardly read."""
+    x = keras.Input((8, 8, 3))
+    y = L.Conv2D(16, 3, padding="same", activation="relu", name="first")(x)
+    y = L.Conv2D(16, 3, padding="same", activation="relu", name="second")(y)
+    y = L.Conv2D(16, 3, padding="same", activation="relu", name="third")(y)
+    y = L.Conv2D(16, 3, padding="same", activation="relu", name="last")(y)
+    model = randomize(keras.Model(x, L.Dense(5)(L.GlobalAveragePooling2D()(y))))
+    readers = {"first": "second", "second": "third", "third": "last"}
+    reader = model.get_layer(readers[quiet])
+    kernel = reader.kernel.numpy()
+    kernel[:, :, ::2] *= 1e-3
+    reader.kernel.assign(kernel)
+    return model
+
+
+def data(model=None):
+    """Images, and what the model makes of them as targets: pruning cannot be a gain."""
+    x = np.random.default_rng(0).normal(size=(64, 8, 8, 3)).astype("float32")
+    arrays = x if model is None else (x, model.predict(x, verbose=0).argmax(-1))
+    return tf.data.Dataset.from_tensor_slices(arrays).batch(16)
+
+
+def goals(pruned):
+    sets = spp.Pruner(pruned).sets
+    return dict(zip(spp.Pruner(pruned).names, sets.goal.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("quiet", ["first", "second", "third"])
+@pytest.mark.parametrize("loss", [None, LOSS, "sparse_categorical_crossentropy"])
+def test_the_layer_whose_channels_matter_least_is_pruned_most(quiet, loss):
+    model = net(quiet)
+    if isinstance(loss, str):
+        model = keras.Model(model.input, L.Softmax()(model.output))
+    pruned = spp.prune(
+        model,
+        target_speedup=1.2,
+        round_to=1,
+        allocation=spp.Sensitivity(loss),
+        representative_data=data(None if loss is None else model),
+    )
+    found = goals(pruned)
+    assert found[quiet] == max(found.values()) > 0
+    assert sum(found.values()) - found[quiet] <= found[quiet]
+
+
+@pytest.mark.parametrize("granularity", ["channel", "column"])
+def test_any_target_in_reach_is_met(granularity):
+    allocation = spp.Sensitivity(batches=1, points=4)
+    for speedup in (1.1, 2, 6):
+        pruned = spp.prune(
+            net(),
+            target_speedup=speedup,
+            round_to=1,
+            granularity=granularity,
+            allocation=allocation,
+            representative_data=data(),
+        )
+        pruner = spp.Pruner(pruned)
+        p = np.zeros(len(pruner.probabilities()))
+        for number, goal in enumerate(pruner.sets.goal):
+            p[np.flatnonzero(pruner.sets.of_group == number)[:goal]] = 1
+        pruner.set_probabilities(p)
+        assert pruner.progress().macs_speedup >= speedup
+
+
+def measured(model=None, loss=None, granularity="channel", **options):
+    groups = Groups(find_channels(model := model or net()), granularity)
+    allocation = spp.Sensitivity(loss, **options)
+    allocation.prepare(model, groups, data(None if loss is None else model))
+    return allocation, groups
+
+
+def test_the_rise_of_the_loss_is_that_of_the_model_with_one_set_pruned(tmp_path):
+    model = net()
+    measured(model, LOSS, points=4, batches=4, cache=tmp_path / "cache.json")
+    (rises,) = json.loads((tmp_path / "cache.json").read_text()).values()
+    x, y = (np.concatenate(parts) for parts in zip(*data(model), strict=True))
+    before = float(LOSS(y, model(x)))
+    kernel = model.get_layer("third").kernel
+    original = kernel.numpy()
+    order = np.abs(original).sum((0, 1, 3)).argsort()
+    for share, rise in zip((4, 8, 12, 16), rises["second"], strict=True):
+        weights = original.copy()
+        weights[:, :, order[:share]] = 0
+        kernel.assign(weights)
+        np.testing.assert_allclose(rise, float(LOSS(y, model(x))) - before, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("granularity", ["channel", "column"])
+def test_ratios_rise_with_the_strength_from_nothing_to_everything(granularity):
+    allocation, groups = measured(granularity=granularity)
+    rows = [allocation.ratios(groups.sets, s) for s in np.linspace(0, 1, 21)]
+    np.testing.assert_allclose(rows[0], 0)
+    np.testing.assert_allclose(rows[-1], 1)
+    assert (np.diff(rows, axis=0) >= -1e-9).all()
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_the_hull_is_convex_and_ends_where_the_curve_ends(seed):
+    random = np.random.default_rng(seed)
+    saved = np.cumsum(random.integers(0, 3, 8)).astype(float)
+    rises = np.cumsum(random.normal(0.3, 1, 8)).round(1)
+    steps = sensitivity._hull(saved, rises)
+    shares, macs, costs = np.transpose(steps)
+    assert shares.sum() == pytest.approx(1) and macs.sum() == saved[-1], seed
+    assert costs.sum() == pytest.approx(max(rises.max(), 0)) and (costs >= 0).all(), seed
+    prices = [cost / size if size else np.inf for size, cost in zip(macs, costs, strict=True)]
+    assert all(a <= b + 1e-9 for a, b in itertools.pairwise(prices)), (seed, prices)
+
+
+def test_the_cache_spares_measuring_again_only_for_the_same_question(tmp_path, monkeypatch):
+    model, cache, calls = net(), tmp_path / "cache.json", []
+    rise = sensitivity._Measured._rise
+    monkeypatch.setattr(
+        sensitivity._Measured, "_rise", lambda *args: calls.append(args) or rise(*args)
+    )
+
+    def count(model=model, **options):
+        calls.clear()
+        allocation, groups = measured(model, cache=cache, **options)
+        return len(calls), allocation.ratios(groups.sets, 0.4)
+
+    full, ratios = count(points=3)
+    assert full == 3 * 4
+    assert count(points=3) == (0, ratios)
+    assert count(points=4)[0] == 16 and count(points=3, granularity="column")[0] == 12
+    assert count(points=3, loss=LOSS)[0] == full
+    changed = net()
+    changed.get_layer("last").kernel.assign(changed.get_layer("last").kernel * 1.01)
+    assert count(changed, points=3)[0] == full
+    assert count(points=3)[0] == 0  # the others did not drive it out
+
+    content = json.loads(cache.read_text())
+    next(iter(content.values())).pop("second")  # as after an interruption
+    cache.write_text(json.dumps(content))
+    assert count(points=3) == (3, ratios)
+
+
+def test_the_model_is_left_as_it_was():
+    model = net()
+    before = [weight.numpy() for weight in model.weights]
+    measured(model)
+    for old, weight in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(old, weight)
+
+
+def test_what_is_wrong_is_said(tmp_path):
+    with pytest.raises(ValueError, match="`batches` must be an integer of at least 1 but is 0"):
+        spp.Sensitivity(batches=0)
+    with pytest.raises(ValueError, match="`points` must be an integer of at least 2 but is 1"):
+        spp.Sensitivity(points=1)
+    (tmp_path / "notes.txt").write_text("not ours")
+    for path in (tmp_path / "notes.txt", tmp_path):
+        with pytest.raises((ValueError, OSError), match=r"`cache`|directory"):
+            measured(cache=path)
+    assert (tmp_path / "notes.txt").read_text() == "not ours"
+    model = net()
+    options = {"target_speedup": 1.5, "round_to": 1}
+    with pytest.raises(TypeError, match="`representative_data` must be a"):
+        spp.prune(model, allocation=spp.Sensitivity(), **options)
+    with pytest.raises(ValueError, match="must yield \\(inputs, targets\\) but yields no targets"):
+        spp.prune(
+            model,
+            allocation=spp.Sensitivity(LOSS),
+            representative_data=data(),
+            **options,
+        )
