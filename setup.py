@@ -19,7 +19,10 @@ INSTALL_REQUIRES = [
     "scipy>=1.13,<2",  # 1.13 is the first built against NumPy 2
 ]
 
-DATASETS = ["tensorflow-datasets>=4.9.10,<4.10"]
+DATASETS = [
+    "tensorflow-datasets>=4.9.10,<4.10",
+    "importlib-resources>=6,<8",  # it needs that to prepare data, and asks for it only below 3.9
+]
 VISION = ["keras-cv>=0.9,<0.10"]
 REPORT = ["matplotlib>=3.9,<4", "pandas>=2.2.2,<4"]
 DEV = [

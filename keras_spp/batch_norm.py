@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.checks import check_integer
 from keras_spp.compat import require_tf_keras_model
 from keras_spp.data import batches
 from keras_spp.graph import layers
@@ -44,8 +45,8 @@ def reestimate_batch_norm(model: keras.Model, data: Any, most: int | None = 50) 
         array([5., 5., 5.], dtype=float32)
     """
     require_tf_keras_model(model)
-    if most is not None and most < 1:
-        raise ValueError(f"`most` must be None or at least 1 but is {most!r}.")
+    if most is not None:
+        check_integer("most", most, 1, "None or ")
     found = {id(layer): _Statistics(layer) for layer in layers(model) if _is_plain(layer)}
     copy = observed(model, lambda layer: found[id(layer)].look if id(layer) in found else None)
     for inputs in batches(data, most, "data"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from ai_edge_litert.interpreter import Interpreter
 from rich.markup import escape
 from rich.table import Table
 
+from keras_spp.checks import check_integer
 from keras_spp.report import as_text
 
 _Path = str | os.PathLike[str]
@@ -148,9 +148,9 @@ def benchmark(
     if device not in _DEVICES:
         choices = ", ".join(map(repr, _DEVICES))
         raise ValueError(f"`device` must be one of {choices} but is {device!r}.")
-    threads = _whole_number("threads", threads, 1)
-    runs = _whole_number("runs", runs, 1)
-    warmup = _whole_number("warmup", warmup, 0)
+    for name, value, least in (("threads", threads, 1), ("runs", runs, 1), ("warmup", warmup, 0)):
+        check_integer(name, value, least)
+    threads, runs, warmup = int(threads), int(runs), int(warmup)  # NumPy's are integers too
     paths = _named_paths(models)
     for name, path in paths.items():
         _check_file(name, path)
@@ -196,14 +196,6 @@ def _time_locally(
 
 # A further kind of device is one more function with the arguments of `_time_locally`.
 _DEVICES: dict[str, Callable[..., list[_Timing]]] = {"local": _time_locally}
-
-
-def _whole_number(argument: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(
-            f"`{argument}` must be a whole number of at least {least} but is {value!r}."
-        )
-    return int(value)
 
 
 def _named_paths(models: Any) -> dict[str, Path]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Real
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.checks import check_number
 from keras_spp.compat import is_graph, require_tf_keras_model
 from keras_spp.wrapper import unwrap
+
+MOST = 1e6
 
 
 def distill(
@@ -59,8 +60,8 @@ def distill(
     """
     for name, value in (("model", model), ("teacher", teacher)):
         require_tf_keras_model(value, name)
-    _check_number("weight", weight, 0, "a number of at least 0")
-    _check_number("temperature", temperature, 1e-6, "a number greater than 0")
+    check_number("weight", weight, 0, MOST, "a number of at least 0")
+    check_number("temperature", temperature, 1e-6, MOST, "a number greater than 0")
     shapes = [tf.nest.map_structure(lambda x: x.shape, each.outputs) for each in (model, teacher)]
     if shapes[0] != shapes[1]:
         raise ValueError(
@@ -80,11 +81,6 @@ def distill(
         return weight * tf.add_n([tf.reduce_mean(each(a, b)) for each, a, b in pairs])
 
     return _Distilled(model.inputs, model.output, distance)
-
-
-def _check_number(name: str, value: Any, least: float, what: str) -> None:
-    if not isinstance(value, Real) or isinstance(value, bool) or not least <= value < np.inf:
-        raise ValueError(f"`{name}` must be {what} but is {value!r}.")
 
 
 def _divergence(output: Any, temperature: float) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
@@ -119,7 +115,8 @@ class _Distilled(keras.Model):
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             outputs = self(x, training=True)
-            loss = self.compute_loss(x, y, outputs, weight) + self.distance(x, outputs)
+            loss = tf.cast(self.compute_loss(x, y, outputs, weight), tf.float32)
+            loss += self.distance(x, outputs)
         self._validate_target_and_loss(y, loss)
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
         return self.compute_metrics(x, y, outputs, weight)

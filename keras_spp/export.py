@@ -14,6 +14,7 @@ import tensorflow as tf
 import tf_keras as keras
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_spp.checks import check_integer
 from keras_spp.compat import require_tf_keras_model
 from keras_spp.files import atomic_path
 
@@ -126,10 +127,7 @@ def export_tflite(
     if quantization not in QUANTIZATIONS:
         choices = ", ".join(map(repr, QUANTIZATIONS))
         raise ValueError(f"`quantization` must be one of {choices} but is {quantization!r}.")
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(
-            f"`batch_size` must be a whole number of at least 1 but is {batch_size!r}."
-        )
+    check_integer("batch_size", batch_size, 1)
     input_names = _names(model.input, model.input_names)
     output_names = _names(model.output, model.output_names)
     specs = _input_specs(model, input_names, batch_size, input_shape)

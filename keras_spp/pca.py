@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.checks import check_integer
 from keras_spp.data import batches
 from keras_spp.groups import Groups, GroupSet
 from keras_spp.kernel_rules import channel_axis
@@ -42,8 +43,7 @@ class PCA:
     """
 
     def __init__(self, batches: int = 10) -> None:
-        if batches < 1:
-            raise ValueError(f"`batches` must be at least 1 but is {batches!r}.")
+        check_integer("batches", batches, 1)
         self.batches = batches
         self._energy: dict[str, np.ndarray] = {}
 

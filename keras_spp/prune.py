@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import tf_keras as keras
 
 from keras_spp import allocation as allocating
 from keras_spp import scores
+from keras_spp.checks import check_integer, check_number
 from keras_spp.compat import require_tf_keras_model
 from keras_spp.composites import opened
 from keras_spp.copying import clone_layer
@@ -173,13 +173,11 @@ def _check_arguments(
             f"{speedup!r}: give one of them."
         )
     for name, value in ratio.items() if isinstance(ratio, Mapping) else [("", ratio)]:
-        number = isinstance(value, Real) and not isinstance(value, bool)
-        if value is not None and not (number and 0 <= value < 1):
+        if value is not None:
             where = f"[{name!r}]" if name else ""
-            raise ValueError(f"`pruning_ratio{where}` must be a number in [0, 1) but is {value!r}.")
-    number = isinstance(speedup, Real) and not isinstance(speedup, bool)
-    if speedup is not None and not (number and 1 <= speedup < np.inf):
-        raise ValueError(f"`target_speedup` must be a number of at least 1 but is {speedup!r}.")
+            check_number(f"pruning_ratio{where}", value, 0, 1 - 1e-9, "a number in [0, 1)")
+    if speedup is not None:
+        check_number("target_speedup", speedup, 1, 1e12, "a number of at least 1")
     if granularity not in GRANULARITIES:
         choices = " or ".join(map(repr, GRANULARITIES))
         raise ValueError(f"`granularity` must be {choices} but is {granularity!r}.")
@@ -188,9 +186,8 @@ def _check_arguments(
             f"`schedule` must be an spp.SPPSchedule, GradualSchedule or OneShotSchedule but is "
             f"{schedule!r}."
         )
-    for name, value, least in (("round_to", round_to, 1), ("seed", seed, 0)):
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-            raise ValueError(f"`{name}` must be an integer of at least {least} but is {value!r}.")
+    check_integer("round_to", round_to, 1)
+    check_integer("seed", seed, 0)
 
 
 def _check_methods(name: str, value: Any, *methods: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,10 @@ import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 
 from keras_spp import probability, scores
+from keras_spp.checks import check_integer, check_number
 from keras_spp.probability import Sets
 
-
-def _check(name: str, value: Any, kind: Any, low: float, high: float, what: str) -> None:
-    if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"`{name}` must be {what} but is {value!r}.")
+TINY = 1e-9
 
 
 class Schedule(tfmot.sparsity.keras.PruningSchedule):
@@ -34,6 +31,7 @@ class Schedule(tfmot.sparsity.keras.PruningSchedule):
 
     advice: str  # what brings the target nearer, for messages
     overshoot = 0.0
+    evaluation = "expected"
 
     def __init__(
         self,
@@ -43,9 +41,9 @@ class Schedule(tfmot.sparsity.keras.PruningSchedule):
         score_decay: float = 0.0,
     ) -> None:
         if frequency is not None:
-            _check("frequency", frequency, Integral, 1, 2**62, "None or an integer of at least 1")
-        _check("begin_step", begin_step, Integral, 0, 2**62, "an integer of at least 0")
-        _check("score_decay", score_decay, Real, 0, 1 - 1e-9, "a number in [0, 1)")
+            check_integer("frequency", frequency, 1, "None or ")
+        check_integer("begin_step", begin_step, 0)
+        check_number("score_decay", score_decay, 0, 1 - TINY, "a number in [0, 1)")
         self.frequency = None if frequency is None else int(frequency)
         self.begin_step = int(begin_step)
         self.score = score
@@ -123,6 +121,10 @@ class SPPSchedule(Schedule):
         score: How important a group is: "l1" (the paper's), "l2", "taylor", "bn_scale" or a
             function of a weight, see `keras_spp.scores`.
         score_decay: d in ``score <- d * score + new score``, in [0, 1); 0 is the authors' default.
+        evaluation: What `evaluate` and `predict` use while pruning goes on: "expected" weights,
+            (1 - p) * W, or weights "sampled" with the masks of the next training step, as the
+            authors do. Both are the same at the end; a loaded model that does not train on uses
+            expected weights.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -144,12 +146,15 @@ class SPPSchedule(Schedule):
         overshoot: float = 0.1,
         score: Any = "l1",
         score_decay: float = 0.0,
+        evaluation: str = "expected",
     ) -> None:
         super().__init__(frequency, begin_step, score, score_decay)
-        tiny = 1e-9
-        _check("A", A, Real, tiny, 1, "a number in (0, 1]")
-        _check("u", u, Real, tiny, 0.5 - tiny, "a number in (0, 0.5)")
-        _check("overshoot", overshoot, Real, 0, 1, "a number in [0, 1]")
+        if evaluation not in ("expected", "sampled"):
+            raise ValueError(f'`evaluation` must be "expected" or "sampled" but is {evaluation!r}.')
+        self.evaluation = evaluation
+        check_number("A", A, TINY, 1, "a number in (0, 1]")
+        check_number("u", u, TINY, 0.5 - TINY, "a number in (0, 0.5)")
+        check_number("overshoot", overshoot, 0, 1, "a number in [0, 1]")
         self.A = float(A)
         self.u = float(u)
         self.overshoot = float(overshoot)
@@ -208,8 +213,8 @@ class GradualSchedule(Schedule):
         score_decay: float = 0.0,
     ) -> None:
         super().__init__(frequency, begin_step, score, score_decay)
-        _check("updates", updates, Integral, 1, 2**31, "an integer of at least 1")
-        _check("power", power, Real, 1e-9, 1e9, "a number greater than 0")
+        check_integer("updates", updates, 1)
+        check_number("power", power, TINY, 1e9, "a number greater than 0")
         self.updates = int(updates)
         self.power = float(power)
 

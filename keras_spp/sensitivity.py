@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.checks import check_integer
 from keras_spp.copying import clone_layer
 from keras_spp.cost import model_macs
 from keras_spp.data import batches
@@ -59,11 +60,8 @@ class Sensitivity:
         points: int = 8,
         cache: str | os.PathLike[str] | None = None,
     ) -> None:
-        for name, value, least in (("batches", batches, 1), ("points", points, 2)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ValueError(
-                    f"`{name}` must be an integer of at least {least} but is {value!r}."
-                )
+        check_integer("batches", batches, 1)
+        check_integer("points", points, 2)
         self.loss = None if loss is None else keras.losses.get(loss)
         self.batches = batches
         self.points = points

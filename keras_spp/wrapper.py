@@ -103,22 +103,10 @@ class Masked:
         weight = raw(self.weight)
         return weight.assign(weight * tf.cast(self.spread(groups), weight.dtype))
 
-    @contextlib.contextmanager
-    def multiplied(
-        self, groups: tf.Tensor, dtype: Any, gather: Callable[[tf.Tensor], Any] | None = None
-    ) -> Iterator[None]:
-        """The same for the duration of a call, without changing the variable.
-
-        Args:
-            groups: The factors, shape (groups,).
-            dtype: That of the product.
-            gather: Is called with the loss's gradient by the factors when gradients are computed.
-        """
-        # Straight into the instance's dict: Keras' own setattr would untrack the variable and
-        # so reorder the layer's weights. Every layer class that reads the attribute in its
-        # call is served alike, which no hook of Keras offers.
-        variable, attributes = self.weight, vars(self._owner)
-        factors = tf.cast(self.spread(groups), dtype)
+    def _watched(
+        self, weight: tf.Tensor, factors: tf.Tensor, gather: Callable[[tf.Tensor], Any]
+    ) -> tf.Tensor:
+        """The product; when gradients are computed, `gather` gets that by each group's factor."""
 
         @tf.custom_gradient
         def product(weight: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
@@ -128,8 +116,22 @@ class Masked:
 
             return weight * factors, gradient
 
+        return product(weight)
+
+    @contextlib.contextmanager
+    def multiplied(
+        self, groups: tf.Tensor, dtype: Any, gather: Callable[[tf.Tensor], Any] | None = None
+    ) -> Iterator[None]:
+        """The same for the duration of a call, in `dtype`, without changing the variable."""
+        # Straight into the instance's dict: Keras' own setattr would untrack the variable and
+        # so reorder the layer's weights. Every layer class that reads the attribute in its
+        # call is served alike, which no hook of Keras offers.
+        variable, attributes = self.weight, vars(self._owner)
+        factors = tf.cast(self.spread(groups), dtype)
+
         weight = tf.convert_to_tensor(variable)
-        attributes[self._path[-1]] = weight * factors if gather is None else product(weight)
+        product = weight * factors if gather is None else self._watched(weight, factors, gather)
+        attributes[self._path[-1]] = product
         try:
             yield
         finally:
@@ -305,9 +307,15 @@ class PruneSPP(PruneLowMagnitude):
                 self.pruner.move()
             return self.sampled()
 
+        def in_inference() -> tf.Tensor:
+            driven = self.pruner is not None and not in_tf_saved_model_scope()
+            if self.pruning_schedule.evaluation == "sampled" and driven:
+                return self.sampled()
+            return self.expected()
+
         if not self.layer._expects_mask_arg:  # Keras gives a sequence's mask to every **kwargs
             kwargs.pop("mask", None)
-        mask = tfmot_utils.smart_cond(training, in_training, self.expected)
+        mask = tfmot_utils.smart_cond(training, in_training, in_inference)
         # Also where training is False: layers of a base called so are trained, and pruned, too.
         gather = self.gather if self.gathers else None
         with contextlib.ExitStack() as stack:

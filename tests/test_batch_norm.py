@@ -64,7 +64,7 @@ def test_a_pruned_model_keeps_its_probabilities_and_its_expected_network_is_meas
 def test_unusable_arguments_are_refused():
     with pytest.raises(TypeError, match=r"`data` must be a tf\.data\.Dataset"):
         spp.reestimate_batch_norm(net(), None)
-    with pytest.raises(ValueError, match="`most` must be None or at least 1 but is 0"):
+    with pytest.raises(ValueError, match="`most` must be None or an integer of at least 1"):
         spp.reestimate_batch_norm(net(), images(), most=0)
     with pytest.raises(TypeError, match="`model` must be a tf_keras model"):
         spp.reestimate_batch_norm("net.keras", images())

@@ -280,7 +280,7 @@ def test_what_is_not_a_path_is_refused(models):
     ],
 )
 def test_a_number_out_of_range_is_refused(conv, argument, value, least):
-    message = rf"`{argument}` must be a whole number of at least {least} but is {value!r}\."
+    message = rf"`{argument}` must be an integer of at least {least} but is {value!r}\."
     with pytest.raises(ValueError, match=message):
         benchmark(conv, **{argument: value})
 

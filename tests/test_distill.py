@@ -78,6 +78,22 @@ def test_a_pruned_model_is_pruned_while_it_is_distilled():
     assert type(spp.shrink(distilled)).__module__.startswith("tf_keras")
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_in_mixed_precision_the_terms_are_added_in_float32(policy):
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        model = net()
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+    distilled = spp.distill(model, net(width=24))
+    distilled.compile("sgd", LOGITS)
+    x, y = samples()
+    weights = model.get_weights()
+    assert np.isfinite(distilled.fit(x, y, verbose=0).history["loss"]).all()
+    assert any((a != b).any() for a, b in zip(weights, model.get_weights(), strict=True))
+
+
 def test_evaluation_is_that_of_the_model():
     model = net()
     x, y = samples()

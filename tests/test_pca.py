@@ -68,5 +68,5 @@ def test_the_energy_is_that_of_the_eigenvalues():
 def test_data_are_needed():
     with pytest.raises(TypeError, match=r"`representative_data` must be a tf\.data\.Dataset"):
         spp.prune(net(), target_speedup=1.5, allocation=spp.PCA())
-    with pytest.raises(ValueError, match="`batches` must be at least 1 but is 0"):
+    with pytest.raises(ValueError, match="`batches` must be an integer of at least 1 but is 0"):
         spp.PCA(batches=0)

@@ -110,6 +110,27 @@ def test_the_score_of_a_channel_adds_the_relative_norms_in_all_layers_that_read_
     np.testing.assert_allclose(pruner.probabilities()[:10], expected, atol=1e-6)
 
 
+def test_sampled_evaluation_uses_the_masks_of_the_next_step_until_pruning_is_over():
+    pruned = compiled(prune(plain_net(), evaluation="sampled"))
+    fit(pruned, 3)
+    before = state(pruned)
+    x = data(2)[0]
+    masked = plain_net()
+    for layer in masked.layers:
+        twin = pruned.get_layer(layer.name)
+        if hasattr(twin, "masked"):
+            kernel = twin.layer.kernel * predicted_mask(twin, 3)
+            layer.set_weights([kernel, *twin.layer.get_weights()[1:]])
+        else:
+            layer.set_weights(twin.get_weights())
+    np.testing.assert_allclose(pruned.predict(x, verbose=0), masked(x), rtol=1e-5, atol=1e-6)
+    expected = spp.shrink(pruned)(x).numpy()
+    assert np.abs(pruned(x, training=False) - expected).max() > 1e-3
+    assert_same_state(state(pruned), before)
+    fit(pruned, 30, start=3)
+    np.testing.assert_allclose(pruned(x, training=False), spp.shrink(pruned)(x), rtol=1e-5)
+
+
 def test_with_a_decay_the_score_remembers():
     pruned = prune(A=0.01, score_decay=0.5)
     pruner, _ = first_update(pruned)

@@ -17,7 +17,9 @@ EVERYTHING = {
     "frequency": 7,
     "begin_step": 3,
     "overshoot": 0.2,
+    "score": "taylor",
     "score_decay": 0.5,
+    "evaluation": "sampled",
 }
 
 
@@ -30,6 +32,7 @@ EVERYTHING = {
         ("begin_step", "an integer of at least 0", [-1, 1.5, None, "0", False]),
         ("overshoot", "a number in [0, 1]", [-0.1, 1.5, np.nan, None, "0"]),
         ("score_decay", "a number in [0, 1)", [-0.1, 1, 1.5, np.nan, None]),
+        ("evaluation", '"expected" or "sampled"', ["", None, True, "both"]),
     ],
 )
 def test_an_argument_out_of_range_is_refused_with_its_name_range_and_value(name, wanted, values):

@@ -1,0 +1,249 @@
+"""What pruning costs in accuracy: methods x speedups x seeds, all with the same training.
+
+    python -m benchmarks.accuracy --dataset cifar10 --data-dir DIR --model resnet20_cifar10.keras \\
+        --method dense 'one_shot()' 'gradual()' 'spp()' --speedup 2 3 --seed 0 1 --epochs 12 \\
+        --results docs/results/resnet20.jsonl
+
+Every run starts from the same saved model and trains for the same number of steps; only what is
+pruned, and when, differs. "dense" gets the same extra training and loses nothing. A method is
+written as a call: `one_shot`, `gradual` or `spp` (the library's schedules, or one of the variants
+in benchmarks/variants.py) with the schedule's arguments and those of `METHOD_OPTIONS`, as in
+`spp(A=0.1, allocation="pca")`. Each run is a line of JSON in the results; runs that are there
+already are not made again, so an interrupted command goes on where it was.
+
+`python -m benchmarks.results` makes the tables and plots of docs/results.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import itertools
+import json
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from datetime import date
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
+
+import numpy as np
+import tf_keras as keras
+
+from benchmarks import variants
+from examples import images
+
+METHOD_OPTIONS = {"allocation": "uniform", "distill": 0.0}
+ALLOCATIONS = {"uniform": spp.Uniform, "pca": spp.PCA, "sensitivity": spp.Sensitivity}
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--dataset", required=True, help='name in TensorFlow Datasets, or "folder"')
+    add("--data-dir", help="folder of the dataset, which is downloaded if it is not there")
+    add("--model", required=True, type=Path, help="saved classifier, softmax or logits at its end")
+    add("--results", required=True, type=Path, help="file of JSON lines to add to")
+    add("--method", nargs="+", default=["dense", "one_shot()", "gradual()", "spp()"])
+    add("--speedup", type=float, nargs="+", default=[2.0])
+    add("--granularity", nargs="+", default=["channel"], choices=("channel", "column"))
+    add("--seed", type=int, nargs="+", default=[0])
+    add("--epochs", type=int, default=12, help="of pruning and fine-tuning (default: 12)")
+    add("--learning-rate", type=float, default=0.05, help="falls to 0 along a cosine")
+    add("--batch-size", type=int, default=128)
+    add("--round-to", type=int, default=1)
+    add("--train-split", default="train")
+    add("--test-split", default="test")
+    add("--augmentation", default="flip", choices=images.AUGMENTATIONS)
+    add("--precision", default="float32", help="policy of training, as mixed_bfloat16")
+    options = parser.parse_args(arguments)
+    for text in options.method:
+        read_method(text)
+    return options
+
+
+def read_method(text: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Name, arguments of the schedule and other options of a method.
+
+    >>> read_method("spp(A=0.1, allocation='pca')")
+    ('spp', {'A': 0.1}, {'allocation': 'pca', 'distill': 0.0})
+    """
+    call = ast.parse(text, mode="eval").body
+    if isinstance(call, ast.Name):
+        call = ast.Call(call, [], [])
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+        raise ValueError(f"`--method` must be like spp(A=0.1) but is {text!r}.")
+    given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+    options = {name: given.pop(name, default) for name, default in METHOD_OPTIONS.items()}
+    if call.func.id != "dense":
+        variants.SCHEDULES[call.func.id](**given)
+    return call.func.id, given, options
+
+
+def runs(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """What identifies each run; "dense" is neither faster nor grouped."""
+    same = {
+        "model": options.model.name,
+        "dataset": options.dataset,
+        "train_split": options.train_split,
+        "test_split": options.test_split,
+        "epochs": options.epochs,
+        "batch_size": options.batch_size,
+        "learning_rate": options.learning_rate,
+        "augmentation": options.augmentation,
+        "precision": options.precision,
+    }
+    found = []
+    for seed, granularity, speedup, method in itertools.product(
+        options.seed, options.granularity, options.speedup, options.method
+    ):
+        pruning = {"granularity": granularity, "speedup": speedup, "round_to": options.round_to}
+        if method == "dense":
+            pruning = dict.fromkeys(pruning)
+        run = {**same, "method": method, **pruning, "seed": seed}
+        if run not in found:
+            found.append(run)
+    return found
+
+
+def measure(run: dict[str, Any], model_path: Path, data_dir: str | None) -> dict[str, Any]:
+    """Trains as a run says; returns what came out."""
+    keras.utils.set_random_seed(run["seed"])
+    started = time.monotonic()
+    dense = keras.models.load_model(model_path, compile=False)
+    shape = dense.input_shape[1:]
+    builder = images.find(run["dataset"], data_dir)
+    size, seed = run["batch_size"], run["seed"]
+    train = images.batches(
+        builder, run["train_split"], shape, size, augmentation=run["augmentation"], seed=seed
+    )
+    test = images.batches(builder, run["test_split"], shape, 500)
+    steps = len(builder.as_dataset(split=run["train_split"])) // size
+    rate = keras.optimizers.schedules.CosineDecay(run["learning_rate"], steps * run["epochs"])
+    model, callbacks = dense, []
+    name, arguments, others = read_method(run["method"])
+    if name != "dense":
+        model = spp.prune(
+            dense,
+            target_speedup=run["speedup"],
+            granularity=run["granularity"],
+            schedule=variants.SCHEDULES[name](**arguments),
+            allocation=ALLOCATIONS[others["allocation"]](),
+            round_to=run["round_to"],
+            seed=seed,
+            representative_data=train.take(20),
+        )
+        callbacks = [spp.SPPCallback()]
+    model = in_precision(model, run["precision"])
+    trained = model
+    if others["distill"]:
+        teacher = in_precision(dense, run["precision"])
+        trained = spp.distill(model, teacher, weight=others["distill"])
+    trained.compile(
+        keras.optimizers.SGD(rate, momentum=0.9, nesterov=True), loss(dense), metrics=["accuracy"]
+    )
+    history = trained.fit(
+        train,
+        steps_per_epoch=steps,
+        epochs=run["epochs"],
+        validation_data=test,
+        callbacks=callbacks,
+        verbose=0,
+    ).history
+    analysis = spp.analyze(dense)
+    result: dict[str, Any] = {"macs_speedup": 1.0, "params": analysis.params}
+    if callbacks:
+        progress = callbacks[0].pruner.progress()
+        model = spp.shrink(model)
+        small = spp.analyze(model)
+        result = {
+            "macs_speedup": progress.macs_speedup,
+            "rebuilt_speedup": analysis.macs / small.macs,
+            "params": small.params,
+            "updates": progress.updates,
+            "finished": progress.finished,
+        }
+    model = in_precision(model, "float32")
+    labels = np.concatenate([y for _, y in test])
+    correct = model.predict(test, verbose=0).argmax(-1) == labels
+    return {
+        **result,
+        "top1": float(correct.mean()),
+        "top1_halves": [float(half.mean()) for half in np.array_split(correct, 2)],
+        "history": {name: [round(v, 5) for v in values] for name, values in history.items()},
+        "seconds": round(time.monotonic() - started),
+    }
+
+
+def in_precision(model: keras.Model, policy: str) -> keras.Model:
+    """The model with the same weights, computing in another precision up to its outputs."""
+    config = model.get_config()
+    ends = {name for name, *_ in config.get("output_layers", ())} or {
+        config["layers"][-1]["config"]["name"]
+    }
+    for layer in config["layers"]:
+        name = layer["config"]["name"]
+        if layer["class_name"] != "InputLayer":
+            set_policy(layer["config"], "float32" if name in ends else policy)
+    result = type(model).from_config(config)
+    result.set_weights(model.get_weights())
+    return result
+
+
+def set_policy(config: dict[str, Any], policy: str) -> None:
+    """In a layer's config and those of the layers in it."""
+    config["dtype"] = policy
+    for value in config.values():
+        if isinstance(value, dict) and "dtype" in (inner := value.get("config") or {}):
+            set_policy(inner, policy)
+
+
+def loss(model: keras.Model) -> keras.losses.Loss:
+    """Cross entropy, of logits unless the model ends in a softmax."""
+    activation = getattr(model.layers[-1], "activation", None)
+    softmax = activation is keras.activations.softmax or isinstance(
+        model.layers[-1], keras.layers.Softmax
+    )
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=not softmax)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The lines of a results file; a half-written last one is left out."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    found = []
+    for line in lines:
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return found
+
+
+def main() -> None:
+    options = parse()
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    todo = runs(options)
+    for number, run in enumerate(todo, 1):
+        if any(line["run"] == run for line in read(options.results)):
+            continue
+        # In a process of its own: memory that TensorFlow takes it does not give back.
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            result = pool.submit(measure, run, options.model, options.data_dir).result()
+        line = {"run": run, **result, "date": date.today().isoformat()}
+        with options.results.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(
+            f"{number}/{len(todo)} {run['method']} {run['granularity']} {run['speedup']} seed "
+            f"{run['seed']}: top-1 {result['top1']:.4f}, {result['macs_speedup']:.2f}x, "
+            f"{result['seconds']} s",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""Fills the pages of docs/ with what benchmarks/accuracy.py measured: tables, plots, commands.
+
+    python -m benchmarks.results docs/results.md docs/ablations.md
+
+A page names a file of results in a comment, `<!-- results: results/resnet20.jsonl -->`, and what
+stands between that and the next `<!-- end -->` is made anew from the file. Differences between
+methods are those of runs with the same seed: mean, and in brackets the least and the largest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from benchmarks.accuracy import read
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+PLACE = re.compile(r"<!-- results: (\S+) -->.*?<!-- end -->", re.DOTALL)
+SETTING = [
+    "model",
+    "dataset",
+    "train_split",
+    "test_split",
+    "epochs",
+    "learning_rate",
+    "batch_size",
+    "augmentation",
+    "precision",
+    "round_to",
+]
+DEFAULTS = {
+    "train_split": "train",
+    "test_split": "test",
+    "augmentation": "flip",
+    "precision": "float32",
+    "round_to": 1,
+}
+DENSE = "dense, same training"
+
+
+def fill(page: Path) -> None:
+    """Makes every part of a page anew that names a file of results."""
+    text, found = PLACE.subn(
+        lambda match: f"<!-- results: {match[1]} -->\n{part(page.parent / match[1])}<!-- end -->",
+        page.read_text(),
+    )
+    if not found:
+        raise SystemExit(f"{page} names no file of results in a comment <!-- results: FILE -->.")
+    page.write_text(text)
+
+
+def part(path: Path) -> str:
+    """All settings in a file of results as Markdown."""
+    lines = read(path)
+    if not lines:
+        raise SystemExit(f"{path} holds no results.")
+    runs = pd.DataFrame([{**line["run"], **without(line, "run", "history")} for line in lines])
+    dense = runs["method"] == "dense"
+    settings = [name for name in SETTING if name != "round_to"]
+    text = ""
+    for number, (values, group) in enumerate(runs.groupby(settings, sort=False)):
+        setting = dict(zip(settings, values, strict=True))
+        image = path.with_name(f"{path.stem}-{number}.png")
+        rounded = group.loc[~dense, "round_to"].dropna().unique()
+        setting["round_to"] = int(rounded[0]) if len(rounded) else 1
+        text += section(setting, group, path)
+        if draw(group, image):
+            text += f"![top-1 against speedup]({path.parent.name}/{image.name})\n\n"
+    return text
+
+
+def without(line: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in line.items() if name not in names}
+
+
+def section(setting: dict[str, Any], runs: pd.DataFrame, path: Path) -> str:
+    """One setting: its command and its table."""
+    epochs, dates = setting["epochs"], sorted(runs["date"].unique())
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    return (
+        f"**{setting['model']} on {setting['dataset']}, {epochs} epochs in all, batch "
+        f"{setting['batch_size']}, SGD {setting['learning_rate']:g} falling to 0 along a cosine** "
+        f"({when})\n\n```sh\n{command(setting, runs, path)}\n```\n\n{table(runs)}\n"
+    )
+
+
+def command(setting: dict[str, Any], runs: pd.DataFrame, path: Path) -> str:
+    """What makes these runs."""
+
+    def values(name: str) -> str:
+        found = runs[name].dropna().unique()
+        return " ".join(shlex.quote(f"{v:g}" if name == "speedup" else str(v)) for v in found)
+
+    words = [
+        f"python -m benchmarks.accuracy --dataset {setting['dataset']} --data-dir DIR "
+        f"--model {setting['model']}",
+        f"--epochs {setting['epochs']} --learning-rate {setting['learning_rate']:g} "
+        f"--batch-size {setting['batch_size']}",
+    ]
+    changed = [
+        f"--{name.replace('_', '-')} {shlex.quote(str(setting[name]))}"
+        for name, default in DEFAULTS.items()
+        if setting[name] != default
+    ]
+    words += [" ".join(changed)] if changed else []
+    if runs["speedup"].notna().any():
+        words.append(f"--granularity {values('granularity')} --speedup {values('speedup')}")
+    words.append(f"--seed {values('seed')} --method {values('method')}")
+    words.append(f"--results docs/{path.parent.name}/{path.name}")
+    return " \\\n    ".join(words)
+
+
+def table(runs: pd.DataFrame) -> str:
+    """One row for each granularity, speedup and method."""
+    head = ["pruned", "method", "top-1, %", "MACs", "points beside dense", "beside one_shot()"]
+    rows = []
+    dense = runs[runs["method"] == "dense"].set_index("seed")["top1"]
+    if len(dense):
+        rows.append(["", DENSE, percent(dense), "1", "", ""])
+    for (granularity, speedup), group in runs.dropna(subset="speedup").groupby(
+        ["granularity", "speedup"]
+    ):
+        by_method = {
+            method: part.set_index("seed") for method, part in group.groupby("method", sort=False)
+        }
+        reference = by_method.get("one_shot()")
+        for method, part in by_method.items():
+            macs = f"{part['macs_speedup'].mean():.2f}x"
+            if not part["finished"].all():
+                macs += " (unfinished)"
+            rows.append(
+                [
+                    f"{granularity} {speedup:g}x",
+                    f"`{method}`",
+                    percent(part["top1"]),
+                    macs,
+                    points(part["top1"], dense),
+                    "" if reference is None else points(part["top1"], reference["top1"]),
+                ]
+            )
+    lines = [head, ["---", "---", *["---:"] * 4], *rows]
+    return "".join(f"| {' | '.join(row)} |\n" for row in lines)
+
+
+def percent(values: pd.Series) -> str:
+    """Mean, number of seeds and what they span."""
+    text = f"{100 * values.mean():.2f}"
+    if len(values) > 1:
+        text += f" ({100 * values.min():.2f} to {100 * values.max():.2f})"
+    return text
+
+
+def points(values: pd.Series, others: pd.Series) -> str:
+    """Differences, seed by seed."""
+    both = 100 * (values - others).dropna()
+    if both.empty or values.equals(others):
+        return ""
+    text = f"{both.mean():+.2f}"
+    return f"{text} ({both.min():+.2f} to {both.max():+.2f})" if len(both) > 1 else text
+
+
+def curves(runs: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Granularity, method and its top-1 at each speedup, where there are several."""
+    pruned = runs.dropna(subset="speedup")
+    for (granularity, method), part in pruned.groupby(["granularity", "method"], sort=False):
+        yield granularity, method, part.groupby("macs_speedup")["top1"].agg(["mean", "min", "max"])
+
+
+def draw(runs: pd.DataFrame, path: Path) -> bool:
+    """Top-1 against the MACs speedup that was reached; whether there is anything to see."""
+    found = list(curves(runs))
+    if len(found) < 2:
+        return False
+    kinds = list(dict.fromkeys(granularity for granularity, *_ in found))
+    figure, axes = plt.subplots(
+        1, len(kinds), figsize=(5.5 * len(kinds), 4), layout="constrained", sharey=True
+    )
+    dense = 100 * runs.loc[runs["method"] == "dense", "top1"].mean()
+    for kind, axis in zip(kinds, np.atleast_1d(axes), strict=True):
+        for granularity, method, values in found:
+            if granularity == kind:
+                values = 100 * values
+                spread = [values["mean"] - values["min"], values["max"] - values["mean"]]
+                axis.errorbar(values.index, values["mean"], spread, marker="o", label=method)
+        if np.isfinite(dense):
+            axis.axhline(dense, color="gray", linestyle="--", label=DENSE)
+        axis.set(title=kind, xlabel="dense MACs / remaining MACs", ylabel="top-1, %")
+        axis.legend(fontsize="small")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("page", nargs="+", type=Path)
+    for page in parser.parse_args().page:
+        fill(page)
+
+
+if __name__ == "__main__":
+    main()
