@@ -22,6 +22,7 @@ RECIPE = recipe.Recipe(
     image_size=227,
     speedup=4.0,
     granularity="column",
+    counted="convolutions",
     epochs=120,  # of 31 steps
     learning_rate=0.001,
     dense_epochs=60,

@@ -46,6 +46,7 @@ class Recipe:
     batch_size: int
     weight_decay: float
     granularity: str = "channel"
+    counted: str = "all"  # whose MACs: those of "convolutions" only, as the paper's, or of all
     train_split: str = "train"
     normalize: Callable[[tf.Tensor], tf.Tensor] = images.standardize
     needs_model: bool = False  # the data alone is too small to train the network
@@ -85,6 +86,8 @@ def parse(recipe: Recipe, arguments: list[str] | None = None) -> argparse.Namesp
         parser.add_argument("--weights", choices=choices, default="imagenet", help="(imagenet)")
     parser.add_argument("--steps-per-epoch", type=int, help="(once over all training images)")
     parser.add_argument("--granularity", choices=("channel", "column"), default=recipe.granularity)
+    counted = ("all", "convolutions")
+    parser.add_argument("--counted", choices=counted, default=recipe.counted, help="whose MACs")
     add("--speedup", recipe.speedup, "dense MACs over remaining MACs")
     add("--epochs", recipe.epochs, "of pruning and fine-tuning")
     add("--learning-rate", recipe.learning_rate, "of pruning and fine-tuning, at the start")
@@ -153,7 +156,11 @@ def open_data(
 
 def prune(model: keras.Model, args: argparse.Namespace) -> keras.Model:
     return spp.prune(
-        model, target_speedup=args.speedup, granularity=args.granularity, seed=args.seed
+        model,
+        target_speedup=args.speedup,
+        granularity=args.granularity,
+        counted=args.counted,
+        seed=args.seed,
     )
 
 

@@ -259,6 +259,7 @@ class Classes:
         of_label: Class of each label, shape (labels,).
         prunable: Whether every use of the class can lose it, shape (classes,), bool.
         reasons: For the others, class -> (reason, detail).
+        counted: Whose MACs count: "all", or those of "convolutions" only.
     """
 
     def __init__(
@@ -271,6 +272,7 @@ class Classes:
         self.channels = channels
         self.of_label = of_label
         self.count = count
+        self.counted = "all"
         self.reasons: dict[int, tuple[Reason, str]] = {}
         for labels, reason, detail in frozen:
             for index in np.unique(of_label[labels]):

@@ -44,7 +44,14 @@ def model_macs(
     dead: np.ndarray | None = None,
     alive: dict[int, np.ndarray] | None = None,
 ) -> int:
-    """MACs per sample of all kernels and products; biases and normalisation not."""
-    record = classes.channels
-    kernels = sum(kernel_macs(classes, kernel, dead, alive) for kernel in record.kernels.values())
-    return kernels + sum(record.measured.values())
+    """MACs per sample of all kernels and products, or of what `classes.counted` says.
+
+    Biases and normalisation are not counted.
+    """
+    record, everything = classes.channels, classes.counted == "all"
+    kernels = sum(
+        kernel_macs(classes, kernel, dead, alive)
+        for kernel in record.kernels.values()
+        if everything or len(kernel.variable.shape) > 2
+    )
+    return kernels + (sum(record.measured.values()) if everything else 0)

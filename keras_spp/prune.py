@@ -22,6 +22,8 @@ from keras_spp.pruner import Pruner
 from keras_spp.schedule import Schedule, SPPSchedule
 from keras_spp.wrapper import PruneLowMagnitude, PruneSPP, host
 
+COUNTED = ("all", "convolutions")
+
 
 def prune(
     model: keras.Model,
@@ -35,6 +37,7 @@ def prune(
     round_to: int = 8,
     seed: int = 0,
     representative_data: Any = None,
+    counted: str = "all",
 ) -> keras.Model:
     """Prepares a model for Structured Probabilistic Pruning (Wang et al., BMVC 2018).
 
@@ -59,6 +62,8 @@ def prune(
             this, and are never fewer.
         seed: Decides all masks.
         representative_data: Batches for allocations that look at data; `Uniform` does not.
+        counted: The MACs of a speedup are those of "all" layers, or of "convolutions" only, as
+            the paper counts (kernels of at least three axes, depthwise ones included).
 
     Returns:
         A new model with its own weights, not compiled.
@@ -78,7 +83,9 @@ def prune(
         ['Conv2D', 'ReLU', 'PruneSPP', 'Flatten', 'PruneSPP']
     """
     require_tf_keras_model(model)
-    _check_arguments(pruning_ratio, target_speedup, granularity, schedule, round_to, seed)
+    _check_arguments(pruning_ratio, target_speedup, granularity, schedule, counted)
+    check_integer("round_to", round_to, 1)
+    check_integer("seed", seed, 0)
     _check_methods("policy", policy, "allow_pruning", "ensure_model_supports_pruning")
     _check_methods("allocation", allocation, "prepare", "ratios")
     schedule = schedule or SPPSchedule()
@@ -88,7 +95,9 @@ def prune(
         policy.ensure_model_supports_pruning(model)
 
     given, model = model, opened(model)
-    groups = Groups(find_channels(model, policy), granularity, seed)
+    classes = find_channels(model, policy)
+    classes.counted = counted
+    groups = Groups(classes, granularity, seed)
     if not any(entry.size > entry.step(round_to) for entry in groups.sets):
         raise ValueError(
             f"`model` {model.name!r} has nothing to prune with granularity={granularity!r} and "
@@ -97,7 +106,7 @@ def prune(
     scores.get(schedule.score).check(groups)
     allocation.prepare(model, groups, representative_data)
     if target_speedup is not None:
-        if groups.classes.channels.unknown_size:
+        if classes.channels.unknown_size:
             raise ValueError(
                 "`target_speedup` counts MACs, which are unknown because the model's input size "
                 "is not fixed (or a layer without a rule cannot be called on one sample): give "
@@ -157,6 +166,7 @@ def _wrap(
             weights=[masked.config() for masked in reader.weights],
             conductor=layer is first,
             target_speedup=target_speedup if layer is first else None,
+            counted=groups.classes.counted,
         )
 
     pruned = rebuild(model, make_layer)
@@ -165,7 +175,7 @@ def _wrap(
 
 
 def _check_arguments(
-    ratio: Any, speedup: Any, granularity: Any, schedule: Any, round_to: Any, seed: Any
+    ratio: Any, speedup: Any, granularity: Any, schedule: Any, counted: Any
 ) -> None:
     if (ratio is None) == (speedup is None):
         raise ValueError(
@@ -181,13 +191,13 @@ def _check_arguments(
     if granularity not in GRANULARITIES:
         choices = " or ".join(map(repr, GRANULARITIES))
         raise ValueError(f"`granularity` must be {choices} but is {granularity!r}.")
+    if counted not in COUNTED:
+        raise ValueError(f'`counted` must be "all" or "convolutions" but is {counted!r}.')
     if schedule is not None and not isinstance(schedule, Schedule):
         raise TypeError(
             f"`schedule` must be an spp.SPPSchedule, GradualSchedule or OneShotSchedule but is "
             f"{schedule!r}."
         )
-    check_integer("round_to", round_to, 1)
-    check_integer("seed", seed, 0)
 
 
 def _check_methods(name: str, value: Any, *methods: str) -> None:

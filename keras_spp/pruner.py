@@ -269,7 +269,9 @@ class Pruner:
     @cached_property
     def classes(self) -> Classes:
         """The model's channels."""
-        return find_channels(self.model)
+        classes = find_channels(self.model)
+        classes.counted = self.conductor.counted
+        return classes
 
     @cached_property
     def _dense_macs(self) -> int:

@@ -185,6 +185,7 @@ class PruneSPP(PruneLowMagnitude):
         conductor: Whether this is the first wrapper of the model, which moves all
             probabilities at the start of a training step.
         target_speedup: On the conductor, the speedup in MACs at which pruning ends.
+        counted: Whose MACs count, see `spp.prune`.
     """
 
     def __init__(
@@ -195,6 +196,7 @@ class PruneSPP(PruneLowMagnitude):
         weights: list[dict[str, Any]] | tuple = (),
         conductor: bool = False,
         target_speedup: float | None = None,
+        counted: str = "all",
         **kwargs: Any,
     ) -> None:
         # The wrapper computes in its layer's precision: a float32 head stays one under mixed.
@@ -212,6 +214,7 @@ class PruneSPP(PruneLowMagnitude):
         self.masked = [Masked(layer, **entry, groups=groups) for entry in weights]
         self.conductor = conductor
         self.target_speedup = target_speedup
+        self.counted = counted
         self.pruner: Any = None  # set by keras_spp.pruner.Pruner, which knows all wrappers
 
     def build(self, input_shape: Any) -> None:
@@ -333,6 +336,7 @@ class PruneSPP(PruneLowMagnitude):
             "weights": [entry.config() for entry in self.masked],
             "conductor": self.conductor,
             "target_speedup": self.target_speedup,
+            "counted": self.counted,
         }
 
 

@@ -97,6 +97,34 @@ def test_a_target_speedup_is_met_and_one_set_less_would_miss_it(granularity, tar
     assert speedup <= target * 1.25  # few and small layers: no goal is far too strong
 
 
+@pytest.mark.parametrize("granularity", ["channel", "column"])
+def test_a_speedup_of_the_convolutions_only(granularity, tmp_path):
+    def conv_macs(model):
+        return sum(
+            int(np.prod(layer.output_shape[1:3])) * np.count_nonzero(layer.kernel)
+            for layer in model.layers
+            if isinstance(layer, L.Conv2D)
+        )
+
+    x = keras.Input((8, 8, 3))
+    y = L.Conv2D(32, 3, padding="same")(L.Conv2D(32, 3, padding="same", name="stem")(x))
+    y = L.Dense(512, activation="relu")(L.Flatten()(y))  # most of the MACs
+    model = randomize(keras.Model(x, L.Dense(10)(y)))
+    pruned = spp.prune(
+        model, target_speedup=3, granularity=granularity, round_to=1, counted="convolutions"
+    )
+    pruned.save(tmp_path / "pruned.keras")
+    loaded = keras.models.load_model(tmp_path / "pruned.keras")
+    for each in (pruned, loaded):
+        progress = random_probabilities(each, settled=True).progress()
+        small = spp.shrink(each)
+        found = conv_macs(model) / conv_macs(small)
+        assert 3 <= found <= 3.3
+        assert progress.macs_speedup == pytest.approx(found)
+    with pytest.raises(ValueError, match=r'`counted` must be "all" or "convolutions" but is None'):
+        spp.prune(model, 0.5, counted=None)
+
+
 def test_a_policy_excludes_layers():
     pruned = spp.prune(small_net(), pruning_ratio=0.5, policy=Only("inner", "outer"))
     assert goals(pruned) == {"inner": 8}
