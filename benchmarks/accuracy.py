@@ -37,6 +37,8 @@ import tf_keras as keras
 
 from benchmarks import variants
 from examples import images
+from keras_spp.distill import ends_in_softmax
+from keras_spp.files import atomic_path
 
 METHOD_OPTIONS = {"allocation": "uniform", "distill": 0.0}
 ALLOCATIONS = {"uniform": spp.Uniform, "pca": spp.PCA, "sensitivity": spp.Sensitivity}
@@ -63,7 +65,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--precision", default="float32", help="policy of training, as mixed_bfloat16")
     options = parser.parse_args(arguments)
     for text in options.method:
-        read_method(text)
+        try:
+            read_method(text)
+        except (ValueError, TypeError, SyntaxError) as error:
+            parser.error(f"argument --method: {text}: {error}")
     return options
 
 
@@ -77,9 +82,14 @@ def read_method(text: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
     if isinstance(call, ast.Name):
         call = ast.Call(call, [], [])
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
-        raise ValueError(f"`--method` must be like spp(A=0.1) but is {text!r}.")
+        raise ValueError("must be like spp(A=0.1)")
+    known = ["dense", *variants.SCHEDULES]
+    if call.func.id not in known:
+        raise ValueError(f"{call.func.id} is none of {', '.join(known)}")
     given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
     options = {name: given.pop(name, default) for name, default in METHOD_OPTIONS.items()}
+    if options["allocation"] not in ALLOCATIONS:
+        raise ValueError(f"allocation must be one of {', '.join(ALLOCATIONS)}")
     if call.func.id != "dense":
         variants.SCHEDULES[call.func.id](**given)
     return call.func.id, given, options
@@ -205,27 +215,17 @@ def set_policy(config: dict[str, Any], policy: str) -> None:
 
 def loss(model: keras.Model) -> keras.losses.Loss:
     """Cross entropy, of logits unless the model ends in a softmax."""
-    activation = getattr(model.layers[-1], "activation", None)
-    softmax = activation is keras.activations.softmax or isinstance(
-        model.layers[-1], keras.layers.Softmax
-    )
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=not softmax)
+    logits = not ends_in_softmax(model.outputs[0])
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The lines of a results file; a half-written last one is left out."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    found = []
-    for line in lines:
-        try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return found
+    """The lines of a results file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def main() -> None:
-    options = parse()
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
     options.results.parent.mkdir(parents=True, exist_ok=True)
     todo = runs(options)
     for number, run in enumerate(todo, 1):
@@ -235,8 +235,9 @@ def main() -> None:
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             result = pool.submit(measure, run, options.model, options.data_dir).result()
         line = {"run": run, **result, "date": date.today().isoformat()}
-        with options.results.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        lines = [*read(options.results), line]
+        with atomic_path(options.results) as temporary:
+            temporary.write_text("".join(json.dumps(each) + "\n" for each in lines))
         print(
             f"{number}/{len(todo)} {run['method']} {run['granularity']} {run['speedup']} seed "
             f"{run['seed']}: top-1 {result['top1']:.4f}, {result['macs_speedup']:.2f}x, "

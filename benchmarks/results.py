@@ -51,7 +51,7 @@ DENSE = "dense, same training"
 def fill(page: Path) -> None:
     """Makes every part of a page anew that names a file of results."""
     text, found = PLACE.subn(
-        lambda match: f"<!-- results: {match[1]} -->\n{part(page.parent / match[1])}<!-- end -->",
+        lambda match: f"<!-- results: {match[1]} -->\n{part(page.parent, match[1])}<!-- end -->",
         page.read_text(),
     )
     if not found:
@@ -59,8 +59,9 @@ def fill(page: Path) -> None:
     page.write_text(text)
 
 
-def part(path: Path) -> str:
+def part(folder: Path, name: str) -> str:
     """All settings in a file of results as Markdown."""
+    path = folder / name
     lines = read(path)
     if not lines:
         raise SystemExit(f"{path} holds no results.")
@@ -75,7 +76,7 @@ def part(path: Path) -> str:
         setting["round_to"] = int(rounded[0]) if len(rounded) else 1
         text += section(setting, group, path)
         if draw(group, image):
-            text += f"![top-1 against speedup]({path.parent.name}/{image.name})\n\n"
+            text += f"![top-1 against speedup]({image.relative_to(folder)})\n\n"
     return text
 
 
@@ -133,7 +134,7 @@ def table(runs: pd.DataFrame) -> str:
         by_method = {
             method: part.set_index("seed") for method, part in group.groupby("method", sort=False)
         }
-        reference = by_method.get("one_shot()")
+        reference = by_method.get("one_shot()", group[:0].set_index("seed"))
         for method, part in by_method.items():
             macs = f"{part['macs_speedup'].mean():.2f}x"
             if not part["finished"].all():
@@ -145,7 +146,7 @@ def table(runs: pd.DataFrame) -> str:
                     percent(part["top1"]),
                     macs,
                     points(part["top1"], dense),
-                    "" if reference is None else points(part["top1"], reference["top1"]),
+                    "" if part is reference else points(part["top1"], reference["top1"]),
                 ]
             )
     lines = [head, ["---", "---", *["---:"] * 4], *rows]
@@ -163,7 +164,7 @@ def percent(values: pd.Series) -> str:
 def points(values: pd.Series, others: pd.Series) -> str:
     """Differences, seed by seed."""
     both = 100 * (values - others).dropna()
-    if both.empty or values.equals(others):
+    if both.empty:
         return ""
     text = f"{both.mean():+.2f}"
     return f"{text} ({both.min():+.2f} to {both.max():+.2f})" if len(both) > 1 else text

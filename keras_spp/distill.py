@@ -85,11 +85,7 @@ def distill(
 
 def _divergence(output: Any, temperature: float) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Of softened probabilities, from logits or, where a softmax makes the output, from those."""
-    layer = unwrap(output.node.layer)
-    while is_graph(layer):  # a nested model
-        layer = unwrap(layer.outputs[0].node.layer)
-    activation = getattr(layer, "activation", None)
-    softmax = isinstance(layer, keras.layers.Softmax) or activation is keras.activations.softmax
+    softmax = ends_in_softmax(output)
 
     def logits(x: tf.Tensor) -> tf.Tensor:
         x = tf.cast(x, tf.float32)
@@ -100,6 +96,15 @@ def _divergence(output: Any, temperature: float) -> Callable[[tf.Tensor, tf.Tens
         return temperature**2 * tf.reduce_sum(tf.exp(wanted) * (wanted - given), -1)
 
     return loss
+
+
+def ends_in_softmax(output: Any) -> bool:
+    """Whether an output of a functional model holds probabilities, not logits."""
+    layer = unwrap(output.node.layer)
+    while is_graph(layer):  # a nested model
+        layer = unwrap(layer.outputs[0].node.layer)
+    activation = getattr(layer, "activation", None)
+    return isinstance(layer, keras.layers.Softmax) or activation is keras.activations.softmax
 
 
 class _Distilled(keras.Model):
