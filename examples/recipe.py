@@ -39,7 +39,7 @@ class Recipe:
     test_split: str
     image_size: int
     speedup: float
-    epochs: int  # of pruning, which takes the first half of them, and fine-tuning
+    epochs: int  # of pruning, which takes a tenth of them, and fine-tuning
     learning_rate: float
     dense_epochs: int  # of training before, if the network is not trained for this data
     dense_learning_rate: float

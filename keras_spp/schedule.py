@@ -112,7 +112,7 @@ class SPPSchedule(Schedule):
             pruned in fewer than 1 / A updates.
         u: Height of the centre of symmetry of the increment as a share of A, in (0, 0.5).
         frequency: Training steps between updates, at least 1. None: chosen by `SPPCallback`
-            from the steps that `fit` will run, so that pruning takes the first half. The paper
+            from the steps that `fit` will run, so that pruning takes a tenth of them. The paper
             uses 180, for ImageNet-length training.
         begin_step: Training step (updates of the optimizer) before which nothing is pruned.
         overshoot: The increments aim at this share of groups more than the target, in [0, 1];
@@ -186,7 +186,7 @@ class GradualSchedule(Schedule):
         updates: n, at least 1.
         power: Exponent, greater than 0; 3 in the source.
         frequency: Training steps between updates. None: chosen by `SPPCallback` so that pruning
-            takes the first half of training.
+            takes a tenth of the steps.
         begin_step: Training step before which nothing is pruned.
         score: As for `SPPSchedule`.
         score_decay: As for `SPPSchedule`.
