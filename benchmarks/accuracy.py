@@ -149,8 +149,9 @@ def measure(run: dict[str, Any], model_path: Path, data_dir: str | None) -> dict
             representative_data=train.take(20),
         )
         callbacks = [spp.SPPCallback()]
-    model = in_precision(model, run["precision"])
-    trained = model
+    trained = model = in_precision(model, run["precision"])
+    if name in variants.PREPARE:
+        variants.PREPARE[name](model)
     if others["distill"]:
         teacher = in_precision(dense, run["precision"])
         trained = spp.distill(model, teacher, weight=others["distill"])

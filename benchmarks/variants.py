@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 from unittest import mock
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp import probability
+from keras_spp.graph import find_wrappers
 from keras_spp.probability import Sets
 
 Moved = tuple[tf.Tensor, tf.Tensor]
@@ -39,10 +41,39 @@ class Unscaled(spp.SPPSchedule):
         return p, tf.where(scale > 0, 1.0, scale)
 
 
+def draw_columns(model: keras.Model) -> None:
+    """Lets every column of a channel draw a mask of its own, with the channel's probability.
+
+    So did the authors' channel-grouped variant. Evaluation and the end stay as they are.
+    """
+    for wrapper in find_wrappers(model):
+        wrapper.sampled = functools.partial(_probabilities, wrapper)
+        for number, masked in enumerate(wrapper.masked):
+            masked.spread = functools.partial(_spread, wrapper, masked, number, masked.spread)
+
+
+def _probabilities(wrapper: Any) -> tf.Tensor:
+    """In place of one draw for each channel; `_spread` knows it by its identity."""
+    wrapper.to_draw = wrapper.expected()
+    return wrapper.to_draw
+
+
+def _spread(wrapper: Any, masked: Any, number: int, spread: Any, groups: tf.Tensor) -> tf.Tensor:
+    keep = spread(groups)
+    if groups is not getattr(wrapper, "to_draw", None):
+        return keep
+    seed = tf.stack([wrapper.sets[0]["seed"] + number, tf.cast(wrapper.pruner.clock(), tf.int32)])
+    columns = tf.random.stateless_uniform([*masked.weight.shape[:-1], 1], seed)
+    return tf.cast(columns < keep, keep.dtype)
+
+
 SCHEDULES: dict[str, Any] = {
     "one_shot": spp.OneShotSchedule,
     "gradual": spp.GradualSchedule,
     "spp": spp.SPPSchedule,
     "never_falls": NeverFalls,
     "unscaled": Unscaled,
+    "independent": spp.SPPSchedule,
 }
+# What is done to a pruned model before it is trained.
+PREPARE = {"independent": draw_columns}

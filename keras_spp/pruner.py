@@ -24,7 +24,7 @@ from keras_spp.graph import find_channels, find_wrappers
 from keras_spp.wrapper import host
 
 # Of the steps that are planned when no frequency is given, this share goes to pruning and the
-# rest to fine-tuning: more steps to explore cost more than they gain (docs/ablations.md).
+# rest to fine-tuning: more steps to explore cost more than they gain (benchmarks/accuracy.py).
 PRUNING_SHARE = 0.1
 
 

@@ -1,0 +1,66 @@
+"""Each variant for benchmarks/accuracy.py differs from SPP in what it says, and in nothing else."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from training import compiled, conv_net, data, fit, prune, sgd
+
+import keras_spp as spp
+from benchmarks import variants
+from keras_spp import probability
+from keras_spp.graph import find_wrappers
+from keras_spp.probability import Sets
+
+
+def moves(name, updates=40):
+    """p before and after each of some updates with fluctuating scores, and the scale."""
+    schedule, random = variants.SCHEDULES[name](A=0.3), np.random.default_rng(0)
+    sets, p = Sets.of([24], [12], 0.1), tf.zeros(24)
+    for _ in range(updates):
+        before = p.numpy()
+        scores = tf.constant(np.arange(24) + random.normal(scale=2, size=24), tf.float32)
+        p, scale = schedule.move(p, scores, sets, tf.constant(0))
+        yield before, p.numpy(), scale.numpy()
+
+
+def test_where_p_never_falls():
+    increment = probability.increment
+    assert any((after < before).any() for before, after, _ in moves("spp"))
+    for before, after, scale in moves("never_falls"):
+        settled = (after == 0) & (scale < 1)
+        assert (after >= before)[~settled].all()
+    assert probability.increment is increment
+
+
+def test_where_survivors_are_not_scaled():
+    assert any(((scale > 0) & (scale < 1)).any() for *_, scale in moves("spp"))
+    for *_, scale in moves("unscaled"):
+        assert set(scale) <= {0.0, 1.0}
+    for (_, p, _), (_, other, _) in zip(moves("spp"), moves("unscaled"), strict=True):
+        np.testing.assert_array_equal(p, other)
+
+
+@pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")
+def test_where_every_column_draws_its_own_mask():
+    pruned = compiled(prune(conv_net(), frequency=1000), sgd(0.05))
+    variants.draw_columns(pruned)
+    pruner = spp.Pruner(pruned)
+    pruner.set_probabilities(np.full(len(pruner.probabilities()), 0.5))
+    before = {wrapper.name: wrapper.layer.kernel.numpy() for wrapper in pruner.wrappers}
+    x = data(2)[0]
+    expected = pruned(x, training=False).numpy()
+    np.testing.assert_allclose(pruned.predict(x, verbose=0), expected, rtol=1e-4, atol=1e-6)
+    pruned.train_on_batch(*data(1))
+    kernel = before["inner"]
+    moved = (pruned.get_layer("inner").layer.kernel.numpy() != kernel).any(-1)
+    share = moved.mean((0, 1))  # of the columns of each channel
+    assert 0.3 < moved.mean() < 0.7 and ((share > 0) & (share < 1)).mean() > 0.9
+
+    pruned = compiled(prune(conv_net()), sgd())
+    variants.draw_columns(pruned)
+    fit(pruned, 40)
+    assert spp.Pruner(pruned).progress().finished
+    small = spp.shrink(pruned)
+    np.testing.assert_allclose(small(x), pruned(x, training=False), rtol=1e-4, atol=1e-6)
+    assert spp.analyze(small).macs < spp.analyze(conv_net()).macs
+    assert find_wrappers(pruned)
