@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-models lint format clean
+.PHONY: help venv demo test test-slow test-models results lint format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,6 +38,9 @@ test-slow: $(STAMP) ## Run the slow tests: a thousand random graphs, the demo
 
 test-models: $(STAMP) ## Put every published network through prune and shrink, write docs/models.md
 	$(BIN)/python -m benchmarks.models --output models.jsonl --write docs/models.md
+
+results: $(STAMP) ## Fill docs/results.md from what benchmarks/accuracy.py measured
+	$(BIN)/python -m benchmarks.results docs/results.md
 
 lint: $(STAMP) ## Check style, format and types
 	$(BIN)/ruff check .

@@ -62,6 +62,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--train-split", default="train")
     add("--test-split", default="test")
     add("--augmentation", default="flip", choices=images.AUGMENTATIONS)
+    add("--input", default="imagenet", choices=images.NORMALIZATIONS, help="what the model takes")
     add("--precision", default="float32", help="policy of training, as mixed_bfloat16")
     options = parser.parse_args(arguments)
     for text in options.method:
@@ -106,6 +107,7 @@ def runs(options: argparse.Namespace) -> list[dict[str, Any]]:
         "batch_size": options.batch_size,
         "learning_rate": options.learning_rate,
         "augmentation": options.augmentation,
+        "input": options.input,
         "precision": options.precision,
     }
     found = []
@@ -126,69 +128,81 @@ def measure(run: dict[str, Any], model_path: Path, data_dir: str | None) -> dict
     keras.utils.set_random_seed(run["seed"])
     started = time.monotonic()
     dense = keras.models.load_model(model_path, compile=False)
-    shape = dense.input_shape[1:]
-    builder = images.find(run["dataset"], data_dir)
-    size, seed = run["batch_size"], run["seed"]
-    train = images.batches(
-        builder, run["train_split"], shape, size, augmentation=run["augmentation"], seed=seed
-    )
-    test = images.batches(builder, run["test_split"], shape, 500)
-    steps = len(builder.as_dataset(split=run["train_split"])) // size
-    rate = keras.optimizers.schedules.CosineDecay(run["learning_rate"], steps * run["epochs"])
-    model, callbacks = dense, []
+    train, test, steps = load(run, dense.input_shape[1:], data_dir)
     name, arguments, others = read_method(run["method"])
+    pruned = None
     if name != "dense":
-        model = spp.prune(
+        pruned = spp.prune(
             dense,
             target_speedup=run["speedup"],
             granularity=run["granularity"],
             schedule=variants.SCHEDULES[name](**arguments),
             allocation=ALLOCATIONS[others["allocation"]](),
             round_to=run["round_to"],
-            seed=seed,
+            seed=run["seed"],
             representative_data=train.take(20),
         )
-        callbacks = [spp.SPPCallback()]
-    trained = model = in_precision(model, run["precision"])
+    trained = model = in_precision(pruned or dense, run["precision"])
     if name in variants.PREPARE:
         variants.PREPARE[name](model)
     if others["distill"]:
         teacher = in_precision(dense, run["precision"])
         trained = spp.distill(model, teacher, weight=others["distill"])
-    trained.compile(
-        keras.optimizers.SGD(rate, momentum=0.9, nesterov=True), loss(dense), metrics=["accuracy"]
-    )
+    rate = keras.optimizers.schedules.CosineDecay(run["learning_rate"], steps * run["epochs"])
+    optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
+    trained.compile(optimizer, loss(dense), metrics=["accuracy"])
     history = trained.fit(
         train,
         steps_per_epoch=steps,
         epochs=run["epochs"],
         validation_data=test,
-        callbacks=callbacks,
+        callbacks=[spp.SPPCallback()] if pruned else [],
         verbose=0,
     ).history
-    analysis = spp.analyze(dense)
-    result: dict[str, Any] = {"macs_speedup": 1.0, "params": analysis.params}
-    if callbacks:
-        progress = callbacks[0].pruner.progress()
-        model = spp.shrink(model)
-        small = spp.analyze(model)
-        result = {
-            "macs_speedup": progress.macs_speedup,
-            "rebuilt_speedup": analysis.macs / small.macs,
-            "params": small.params,
-            "updates": progress.updates,
-            "finished": progress.finished,
-        }
-    model = in_precision(model, "float32")
-    labels = np.concatenate([y for _, y in test])
-    correct = model.predict(test, verbose=0).argmax(-1) == labels
     return {
-        **result,
-        "top1": float(correct.mean()),
-        "top1_halves": [float(half.mean()) for half in np.array_split(correct, 2)],
+        **(count(dense, model) if pruned else {"macs_speedup": 1.0}),
+        **evaluate(spp.shrink(model) if pruned else model, test),
         "history": {name: [round(v, 5) for v in values] for name, values in history.items()},
         "seconds": round(time.monotonic() - started),
     }
+
+
+def load(run: dict[str, Any], shape: tuple, data_dir: str | None) -> tuple[Any, Any, int]:
+    """Batches to train on, batches to test on, and how many of the first make an epoch."""
+    builder = images.find(run["dataset"], data_dir)
+    normalize = images.NORMALIZATIONS[run["input"]]
+    train = images.batches(
+        builder,
+        run["train_split"],
+        shape,
+        run["batch_size"],
+        augmentation=run["augmentation"],
+        normalize=normalize,
+        seed=run["seed"],
+    )
+    test = images.batches(builder, run["test_split"], shape, 500, normalize=normalize)
+    return train, test, len(builder.as_dataset(split=run["train_split"])) // run["batch_size"]
+
+
+def count(dense: keras.Model, pruned: keras.Model) -> dict[str, Any]:
+    """What is left of the dense network, and whether the target was met."""
+    progress, small = spp.Pruner(pruned).progress(), spp.analyze(spp.shrink(pruned))
+    return {
+        "macs_speedup": progress.macs_speedup,
+        "rebuilt_speedup": spp.analyze(dense).macs / small.macs,  # pruned columns stay as zeros
+        "params": small.params,
+        "updates": progress.updates,
+        "finished": progress.finished,
+    }
+
+
+def evaluate(model: keras.Model, test: Any) -> dict[str, Any]:
+    """Top-1 in float32, of all images and of each half of them."""
+    labels = np.concatenate([y for _, y in test])
+    outputs = in_precision(model, "float32").predict(test, verbose=0)
+    correct = outputs.argmax(-1) == labels
+    halves = [float(half.mean()) for half in np.array_split(correct, 2)]
+    return {"top1": float(correct.mean()), "top1_halves": halves}
 
 
 def in_precision(model: keras.Model, policy: str) -> keras.Model:

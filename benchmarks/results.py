@@ -35,6 +35,7 @@ SETTING = [
     "learning_rate",
     "batch_size",
     "augmentation",
+    "input",
     "precision",
     "round_to",
 ]
@@ -42,6 +43,7 @@ DEFAULTS = {
     "train_split": "train",
     "test_split": "test",
     "augmentation": "flip",
+    "input": "imagenet",
     "precision": "float32",
     "round_to": 1,
 }

@@ -44,6 +44,15 @@ def standardize(images: tf.Tensor) -> tf.Tensor:
     return (images / 255 - IMAGENET_MEAN) / IMAGENET_STD
 
 
+# What models take, from float32 pixels in [0, 255].
+NORMALIZATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+    "imagenet": standardize,
+    "unit": lambda images: images / 255,
+    "signed": lambda images: images / 127.5 - 1,
+    "pixels": lambda images: images,
+}
+
+
 def batches(
     builder: Any,
     split: str,
