@@ -126,6 +126,11 @@ def meet_speedup(groups: Groups, target: float, allocation: Allocation, round_to
         ValueError: If even the strongest pruning does not reach it; says how far one can go.
     """
     dense = model_macs(groups.classes)
+    if not dense:
+        raise ValueError(
+            f"`target_speedup` is {target:g} but there are no MACs to count with "
+            f"counted={groups.classes.counted!r}: give pruning_ratio instead."
+        )
     exact = [entry.step(round_to) for entry in groups.sets]
     blocks = [
         entry.step(math.lcm(round_to, block(entry.size * entry.width))) for entry in groups.sets

@@ -21,6 +21,7 @@ def distill(
     *,
     weight: float = 1.0,
     temperature: float = 4.0,
+    from_logits: bool | None = None,
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
 ) -> keras.Model:
     """A model whose training adds to the loss how far its outputs are from a teacher's.
@@ -35,6 +36,8 @@ def distill(
         teacher: A model with the same inputs and outputs of the same shapes; it is not trained.
         weight: Of the added term, at least 0.
         temperature: Divides both models' logits, greater than 0.
+        from_logits: Whether outputs are logits, not probabilities; None: unless a softmax makes
+            them in the last layer, which is looked at for each model and output.
         loss: Instead of the divergence a function of (teacher's output, model's output), for each
             output; for anything but logits or class probabilities along the last axis.
 
@@ -73,26 +76,35 @@ def distill(
             f"`loss` must be given because `model` has an output of shape {shapes[0]}, which holds "
             f"no classes along its last axis."
         )
-    losses = [loss or _divergence(output, temperature) for output in model.outputs]
+    ends = zip(teacher.outputs, model.outputs, strict=True)
+    losses = [loss or _divergence(*pair, temperature, from_logits) for pair in ends]
 
     def distance(x: Any, outputs: Any) -> tf.Tensor:
         wanted = tf.nest.flatten(teacher(x, training=False))
         pairs = zip(losses, wanted, tf.nest.flatten(outputs), strict=True)
-        return weight * tf.add_n([tf.reduce_mean(each(a, b)) for each, a, b in pairs])
+        terms = [tf.reduce_mean(each(tf.stop_gradient(a), b)) for each, a, b in pairs]
+        # Gradients of all replicas are added; Keras divides its own losses in the same way.
+        return weight * tf.add_n(terms) / tf.distribute.get_strategy().num_replicas_in_sync
 
-    return _Distilled(model.inputs, model.output, distance)
+    return _Distilled(model._nested_inputs, model._nested_outputs, distance)
 
 
-def _divergence(output: Any, temperature: float) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def _divergence(
+    teachers: Any, models: Any, temperature: float, from_logits: bool | None
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Of softened probabilities, from logits or, where a softmax makes the output, from those."""
-    softmax = ends_in_softmax(output)
+    softmax = [
+        ends_in_softmax(output) if from_logits is None else not from_logits
+        for output in (teachers, models)
+    ]
 
-    def logits(x: tf.Tensor) -> tf.Tensor:
+    def softened(x: tf.Tensor, is_softmax: bool) -> tf.Tensor:
         x = tf.cast(x, tf.float32)
-        return (tf.math.log(tf.maximum(x, 1e-7)) if softmax else x) / temperature
+        logits = tf.math.log(tf.maximum(x, 1e-7)) if is_softmax else x
+        return tf.nn.log_softmax(logits / temperature)
 
     def loss(wanted: tf.Tensor, given: tf.Tensor) -> tf.Tensor:
-        wanted, given = tf.nn.log_softmax(logits(wanted)), tf.nn.log_softmax(logits(given))
+        wanted, given = softened(wanted, softmax[0]), softened(given, softmax[1])
         return temperature**2 * tf.reduce_sum(tf.exp(wanted) * (wanted - given), -1)
 
     return loss
@@ -101,10 +113,27 @@ def _divergence(output: Any, temperature: float) -> Callable[[tf.Tensor, tf.Tens
 def ends_in_softmax(output: Any) -> bool:
     """Whether an output of a functional model holds probabilities, not logits."""
     layer = unwrap(output.node.layer)
-    while is_graph(layer):  # a nested model
-        layer = unwrap(layer.outputs[0].node.layer)
-    activation = getattr(layer, "activation", None)
-    return isinstance(layer, keras.layers.Softmax) or activation is keras.activations.softmax
+    while is_graph(layer) or _passes_on(layer):
+        if is_graph(layer):  # a nested model
+            place = [id(each) for each in tf.nest.flatten(output.node.outputs)].index(id(output))
+            output = layer.outputs[place]
+        else:
+            output = tf.nest.flatten(output.node.keras_inputs)[0]
+        layer = unwrap(output.node.layer)
+    while isinstance(layer, keras.layers.TimeDistributed):
+        layer = unwrap(layer.layer)
+    functions = [getattr(layer, name, None) for name in ("activation", "function")]
+    known = (keras.activations.softmax, tf.nn.softmax)
+    return isinstance(layer, keras.layers.Softmax) or any(f in known for f in functions)
+
+
+def _passes_on(layer: Any) -> bool:
+    """Whether a layer only gives on what it gets, as one that casts or reshapes the outputs."""
+    kinds = (keras.layers.Reshape, keras.layers.Dropout)
+    linear = isinstance(layer, keras.layers.Activation) and (
+        layer.activation is keras.activations.linear
+    )
+    return isinstance(layer, kinds) or linear
 
 
 class _Distilled(keras.Model):
@@ -120,8 +149,8 @@ class _Distilled(keras.Model):
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             outputs = self(x, training=True)
-            loss = tf.cast(self.compute_loss(x, y, outputs, weight), tf.float32)
-            loss += self.distance(x, outputs)
-        self._validate_target_and_loss(y, loss)
+            own = self.compute_loss(x, y, outputs, weight)
+            self._validate_target_and_loss(y, own)
+            loss = tf.cast(own, tf.float32) + self.distance(x, outputs)
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
         return self.compute_metrics(x, y, outputs, weight)

@@ -58,6 +58,8 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
     pruner = Pruner(pruned)
     pairs = _pairs(pruned, small)
     dead = pruner.classes.dead(pruner.alive())
+    if not hasattr(getattr(old, "inner_optimizer", old), "_index_dict"):  # no step made yet
+        old.build(pruned.trainable_variables)
     config = old.get_config()
     if "initial_scale" in config:  # of a LossScaleOptimizer, which has adapted it
         config["initial_scale"] = float(old.loss_scale)
@@ -74,7 +76,13 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
                     f"`pruned` has an optimizer, {type(inner).__name__}, whose moments have other "
                     f"shapes than the weights: compile `small` with a new optimizer."
                 )
-            slot.assign(sliced(pruner.classes, dead, variable, host(mine)))
+            value = sliced(pruner.classes, dead, variable, host(mine))
+            if value.shape != slot.shape:
+                raise ValueError(
+                    f"`small` must be what spp.shrink(pruned) returned but its {other.name!r} has "
+                    f"shape {tuple(slot.shape)}, not {value.shape}."
+                )
+            slot.assign(value)
     return new
 
 

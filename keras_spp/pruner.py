@@ -125,8 +125,13 @@ class Pruner:
         if before is None or not before._planned:
             # A training step traced before this has failed, and Keras would go on using it.
             model.train_function = None
-        for wrapper in self.wrappers:
-            wrapper.pruner = self
+        if self.counts_steps() or before is None or not before.counts_steps():
+            for wrapper in self.wrappers:  # who only looks does not take over from who trains
+                wrapper.pruner = self
+
+    def counts_steps(self) -> bool:
+        """Whether there is an optimizer to count training steps with."""
+        return self._find_optimizer() is not None
 
     def _find_optimizer(self) -> Any:
         return self._optimizer or getattr(self.model, "optimizer", None)
@@ -165,7 +170,7 @@ class Pruner:
             wrapper.score.assign(decay * wrapper.score + score.of(wrapper, lambda: self.classes))
             share = tf.convert_to_tensor(wrapper.score)
             if score.relative:  # to their mean: a wide layer must not drown a narrow one
-                mean = tf.reduce_sum(share) / tf.maximum(tf.reduce_sum(wrapper.mask), 1.0)
+                mean = tf.reduce_sum(tf.abs(share)) / tf.maximum(tf.reduce_sum(wrapper.mask), 1.0)
                 share = tf.math.divide_no_nan(share, mean)
             totals = tf.tensor_scatter_nd_add(totals, places[:, None], share)
         p, scale = self.schedule.move(

@@ -148,29 +148,31 @@ class _Measured:
         }
         self.importance = _importance(groups)
         self.call = tf.function(lambda inputs: self.copy(inputs, training=False))
+        self.dense = [self.call(_inputs(batch)) for batch in self.data]
+        self.before = self._loss()
+        if not np.isfinite(self.before):
+            raise ValueError(
+                f"`representative_data` gives the dense model a loss of {self.before}: data and "
+                f"outputs must be finite."
+            )
         self.key = self._key(model)
         self.known = _read(settings.cache).get(self.key, {}) if settings.cache else {}
-        self.dense: list[Any] | None = None
-        self.before = 0.0
 
     def _key(self, model: keras.Model) -> str:
         """Of all that decides what is measured."""
         settings, loss = self.settings, self.settings.loss
         name = None if loss is None else getattr(loss, "name", getattr(loss, "__name__", ""))
         config = loss.get_config() if isinstance(loss, keras.losses.Loss) else None
-        digest = hashlib.sha256(
-            repr((name, config, settings.points, self.groups.granularity)).encode()
-        )
-        for array in [*map(host, model.weights), *tf.nest.flatten(self.data)]:
+        # What the layers and the loss compute shows in the dense model's outputs and its loss.
+        said = (name, config, settings.points, self.groups.granularity, self.before)
+        digest = hashlib.sha256(repr(said).encode())
+        for array in [*map(host, model.weights), *tf.nest.flatten([self.data, self.dense])]:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
     def rises(self, entry: GroupSet) -> list[float]:
         """Of the loss, at each ratio of one set."""
         if entry.name not in self.known:
-            if self.dense is None:
-                self.dense = [self.call(_inputs(batch)) for batch in self.data]
-                self.before = self._loss()
             points = np.arange(1, self.settings.points + 1) / self.settings.points
             self.known[entry.name] = [self._rise(entry, float(share)) for share in points]
             if self.settings.cache:
@@ -198,8 +200,8 @@ class _Measured:
 
     def _loss(self) -> float:
         """Mean over the batches, weighted by their samples."""
-        assert self.dense is not None
         total = count = 0.0
+        self.copy.reset_states()
         for batch, dense in zip(self.data, self.dense, strict=True):
             outputs = self.call(_inputs(batch))
             samples = len(tf.nest.flatten(outputs)[0])

@@ -49,6 +49,49 @@ def test_the_added_term_is_the_divergence_of_softened_probabilities(softmax, nes
     assert np.isfinite(got)
 
 
+ENDS = {
+    "function": lambda y: tf.nn.softmax(L.Dense(5)(y)),
+    "activation of TensorFlow": lambda y: L.Dense(5, tf.nn.softmax)(y),
+    "layer": lambda y: L.Softmax()(L.Dense(5)(y)),
+    "cast": lambda y: L.Activation("linear", dtype="float32")(L.Dense(5, "softmax")(y)),
+    "reshaped": lambda y: L.Reshape((5,))(L.Dense(5, "softmax")(y)),
+    "logits": lambda y: L.Dense(5)(y),
+}
+
+
+@pytest.mark.parametrize("student", ENDS)
+@pytest.mark.parametrize("teacher", ["layer", "logits"])
+@pytest.mark.parametrize("given", [True, False])
+def test_each_models_own_end_says_whether_its_outputs_are_logits(student, teacher, given):
+    def make(name, seed):
+        x = keras.Input((6,))
+        return randomize(keras.Model(x, ENDS[name](x)), seed)
+
+    models = [make(student, 1), make(teacher, 2)]
+    options = {}
+    if given and len({student == "logits", teacher == "logits"}) == 1:
+        options["from_logits"] = student == "logits"
+    distilled = spp.distill(*models, temperature=2.0, **options)
+    x = np.random.default_rng(0).normal(size=(8, 6)).astype("float32")
+    outputs = [model(x).numpy() for model in models]
+    p, q = (
+        softened(out if name == "logits" else np.log(out), 2.0)
+        for out, name in zip(outputs, (student, teacher), strict=True)
+    )
+    expected = 4 * np.mean(np.sum(q * np.log(q / p), -1))
+    np.testing.assert_allclose(distilled.distance(x, outputs[0]), expected, rtol=1e-3)
+
+
+def test_inputs_by_name_stay_so():
+    x = {"picture": keras.Input((4,)), "size": keras.Input((2,))}
+    y = L.Concatenate()([x["picture"], x["size"]])
+    model = keras.Model(x, L.Dense(5)(L.Dense(8)(y)))
+    distilled = spp.distill(model, model)
+    distilled.compile("sgd", LOGITS)
+    data = {"picture": np.ones((8, 4)), "size": np.ones((8, 2))}
+    assert np.isfinite(distilled.fit(data, np.ones(8), verbose=0).history["loss"]).all()
+
+
 def test_distilling_alone_brings_the_outputs_to_the_teachers():
     model, teacher = net(), net(width=24)
     x, y = samples()

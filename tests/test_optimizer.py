@@ -74,6 +74,13 @@ def test_with_normalisation_frozen_layers_and_a_loaded_small_model(tmp_path):
     np.testing.assert_allclose(small(x), pruned(x, training=False), rtol=2e-4, atol=1e-5)
 
 
+def test_an_optimizer_that_has_made_no_step_yet():
+    pruned = compiled(prune(), optimizers.Adam(0.01))
+    small = spp.shrink(pruned)
+    optimizer = spp.sliced_optimizer(pruned, small)
+    assert int(optimizer.iterations) == 0
+
+
 def test_what_it_cannot_slice_it_says():
     pruned = trained(optimizers.Adafactor(0.01))
     with pytest.raises(ValueError, match="Adafactor, whose moments have other shapes"):
@@ -90,6 +97,8 @@ def test_models_that_do_not_belong_together():
     compiled(pruned)
     with pytest.raises(ValueError, match=r"`small` must be what spp.shrink\(pruned\) returned"):
         spp.sliced_optimizer(pruned, keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
+    with pytest.raises(ValueError, match=r"`small` must be what spp.shrink\(pruned\) returned"):
+        spp.sliced_optimizer(trained(sgd(0.01, momentum=0.9)), plain_net())  # the dense one
     with pytest.raises(TypeError, match="`small` must be a tf_keras model"):
         spp.sliced_optimizer(pruned, None)
     dense = compiled(randomize(conv_net()))

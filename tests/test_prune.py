@@ -125,6 +125,12 @@ def test_a_speedup_of_the_convolutions_only(granularity, tmp_path):
         spp.prune(model, 0.5, counted=None)
 
 
+def test_without_convolutions_there_is_no_speedup_of_them():
+    model = keras.Sequential([keras.Input((8,)), L.Dense(32), L.Dense(4)])
+    with pytest.raises(ValueError, match="no MACs to count with counted='convolutions'"):
+        spp.prune(model, target_speedup=2, round_to=1, counted="convolutions")
+
+
 def test_a_policy_excludes_layers():
     pruned = spp.prune(small_net(), pruning_ratio=0.5, policy=Only("inner", "outer"))
     assert goals(pruned) == {"inner": 8}

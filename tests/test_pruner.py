@@ -110,6 +110,18 @@ def test_the_score_of_a_channel_adds_the_relative_norms_in_all_layers_that_read_
     np.testing.assert_allclose(pruner.probabilities()[:10], expected, atol=1e-6)
 
 
+def test_who_only_looks_does_not_take_over_from_who_trains():
+    pruned = prune(plain_net(), evaluation="sampled")
+    x = data(1)[0]
+    assert np.isfinite(pruned(x)).all()  # nothing counts steps yet: expected weights
+    spp.Pruner(pruned, sgd())
+    pruned(x, training=True)
+    spp.Pruner(pruned).progress()
+    spp.shrink(pruned)
+    pruned(x, training=True)
+    pruned(x, training=False)
+
+
 def test_sampled_evaluation_uses_the_masks_of_the_next_step_until_pruning_is_over():
     pruned = compiled(prune(plain_net(), evaluation="sampled"))
     fit(pruned, 3)

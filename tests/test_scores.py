@@ -48,6 +48,16 @@ def test_magnitudes_are_summed_in_each_group(score, of_group, granularity):
         np.testing.assert_allclose(wrapper.score, of_group(weights), rtol=1e-4)
 
 
+def test_scores_below_zero_keep_their_order():
+    gone = []
+    for score in (tf.abs, lambda weight: -tf.abs(weight)):
+        schedule = spp.OneShotSchedule(score=score)
+        pruned = compiled(spp.prune(conv_net(), 0.5, round_to=1, schedule=schedule), sgd(0.0))
+        fit(pruned, 2)
+        gone.append(spp.Pruner(pruned).probabilities().numpy() == 1)
+    assert not (gone[0] & gone[1]).any()
+
+
 def plain_model(pruned):
     """The model without wrappers, to differentiate by hand; pruned and plain layers in pairs."""
     model = conv_net()

@@ -146,12 +146,31 @@ def test_the_cache_spares_measuring_again_only_for_the_same_question(tmp_path, m
     changed = net()
     changed.get_layer("last").kernel.assign(changed.get_layer("last").kernel * 1.01)
     assert count(changed, points=3)[0] == full
+    same_weights = keras.models.clone_model(
+        model,
+        clone_function=lambda layer: type(layer).from_config(
+            {**layer.get_config(), "activation": "tanh"}
+            if "last" in layer.name
+            else layer.get_config()
+        ),
+    )
+    same_weights.set_weights(model.get_weights())
+    assert count(same_weights, points=3)[0] == full
+    for factor in (1, 2):  # functions of one name
+        assert count(points=3, loss=lambda y, out, by=factor: by * LOSS(y, out))[0] == full
     assert count(points=3)[0] == 0  # the others did not drive it out
 
     content = json.loads(cache.read_text())
     next(iter(content.values())).pop("second")  # as after an interruption
     cache.write_text(json.dumps(content))
     assert count(points=3) == (3, ratios)
+
+
+def test_what_is_not_finite_is_refused():
+    model = keras.Sequential([keras.Input((4,)), L.Dense(8), L.Dense(2)])
+    x = np.full((16, 4), np.nan, np.float32)
+    with pytest.raises(ValueError, match=r"gives the dense model a loss of nan"):
+        spp.prune(model, 0.5, round_to=1, allocation=spp.Sensitivity(), representative_data=x)
 
 
 def test_the_model_is_left_as_it_was():
