@@ -43,7 +43,9 @@ def distill(
 
     Returns:
         A model that shares the layers of `model`, to be compiled and fitted in its place, with
-        `spp.SPPCallback` if it is pruned. What is trained, shrunk and saved is `model`.
+        `spp.SPPCallback` if it is pruned. What is trained, shrunk and saved is `model`, without
+        an optimizer; give the result itself to `spp.sliced_optimizer`. Losses of `add_loss` and
+        a `train_step` of the model's own class are left out.
 
     Raises:
         TypeError: If `model` or `teacher` is no tf_keras model.
@@ -143,6 +145,11 @@ class _Distilled(keras.Model):
         super().__init__(inputs=inputs, outputs=outputs)
         # Not the teacher: Keras would make a model in an attribute a part of this one.
         self.distance = distance
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Saves the plain model of the same layers: this class needs a teacher to be made."""
+        plain = keras.Model(self._nested_inputs, self._nested_outputs, name=self.name)
+        plain.save(*args, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """That of Keras, with one more term in the loss."""

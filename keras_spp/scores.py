@@ -70,11 +70,17 @@ class Magnitude(Score):
 
     def check(self, groups: Groups) -> None:
         """The function must work element by element."""
-        shape = tf.convert_to_tensor(self.contribution(tf.ones([2, 3]))).shape
-        if shape != (2, 3):
+        try:
+            values = tf.function(self.contribution)(tf.ones([2, 3]))
+        except (TypeError, ValueError, NotImplementedError) as error:
             raise ValueError(
-                f"`score` must return what each element of a weight contributes, but for a weight "
-                f"of shape (2, 3) it returned shape {tuple(shape)}."
+                f"`score` must be made of TensorFlow functions of one weight but fails: {error}"
+            ) from error
+        if not tf.is_tensor(values) or values.shape != (2, 3) or values.dtype != tf.float32:
+            got = getattr(values, "shape", None), getattr(values, "dtype", type(values))
+            raise ValueError(
+                f"`score` must return what each element of a weight contributes, but for a float32 "
+                f"weight of shape (2, 3) it returned shape and type {got}."
             )
 
 
@@ -82,7 +88,8 @@ class Taylor(Score):
     """What wrappers gathered since the last update: |sum of weight * gradient|, step by step.
 
     The gradient is that of the masked weights, so a group that was dropped in a step is scored
-    by what its return would change. Gradients that are taken outside of training steps count too.
+    by what its return would change. A layer that is called several times in a step adds the
+    magnitudes of its calls. Gradients that are taken outside of training steps count too.
     """
 
     gathers = True

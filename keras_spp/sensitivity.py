@@ -66,6 +66,10 @@ class Sensitivity:
         self.batches = batches
         self.points = points
         self.cache = None if cache is None else Path(cache)
+        if self.cache is not None and (self.cache.is_dir() or not self.cache.parent.is_dir()):
+            raise ValueError(
+                f"`cache` must name a file in a folder that exists but is {str(cache)!r}."
+            )
         self._steps: list[tuple[GroupSet, float, float]] = []  # set, share of it, MACs saved
 
     def prepare(self, model: keras.Model, groups: Groups, representative_data: Any) -> None:
@@ -244,8 +248,8 @@ def _read(path: Path) -> dict[str, dict[str, list[float]]]:
         return {}
     try:
         content = json.loads(path.read_text())
-        assert isinstance(content, dict) and all(isinstance(v, dict) for v in content.values())
-    except (ValueError, AssertionError):
+        assert all(len(rises) >= 2 for known in content.values() for rises in known.values())
+    except (ValueError, AttributeError, TypeError, AssertionError):
         raise ValueError(
             f"`cache` {os.fspath(path)!r} is not a file that spp.Sensitivity wrote: name another "
             f"file, or delete it."

@@ -137,6 +137,19 @@ def test_in_mixed_precision_the_terms_are_added_in_float32(policy):
     assert any((a != b).any() for a, b in zip(weights, model.get_weights(), strict=True))
 
 
+def test_what_a_checkpoint_of_it_holds_is_the_model(tmp_path):
+    dense = net()
+    pruned = spp.prune(dense, 0.5, round_to=1, schedule=spp.SPPSchedule(A=0.3))
+    distilled = spp.distill(pruned, dense)
+    distilled.compile("sgd", LOGITS)
+    callbacks = [spp.SPPCallback(), keras.callbacks.ModelCheckpoint(str(tmp_path / "model.keras"))]
+    x, y = samples()
+    distilled.fit(x, y, 4, 2, 0, callbacks=callbacks)
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(x), pruned(x), rtol=1e-6)
+    assert spp.analyze(spp.shrink(loaded)).macs == spp.analyze(spp.shrink(pruned)).macs
+
+
 def test_evaluation_is_that_of_the_model():
     model = net()
     x, y = samples()

@@ -178,8 +178,11 @@ def test_what_is_no_score_is_refused(score):
 
 def test_a_function_must_keep_the_shape_of_a_weight():
     schedule = spp.SPPSchedule(score=tf.reduce_sum)
-    with pytest.raises(ValueError, match=r"`score` must return what each element .* shape \(\)"):
+    with pytest.raises(ValueError, match=r"`score` must return what each element of a weight"):
         spp.prune(residual_net(), 0.5, round_to=1, schedule=schedule)
+    for score in (np.abs, lambda weight: weight > 0, lambda weight: tf.cast(weight, tf.int32)):
+        with pytest.raises(ValueError, match=r"`score` must"):
+            spp.prune(residual_net(), 0.5, schedule=spp.SPPSchedule(score=score), round_to=1)
 
 
 @pytest.mark.parametrize("score", ["l2", "taylor", "bn_scale", fourth_power])

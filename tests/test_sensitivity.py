@@ -187,9 +187,10 @@ def test_what_is_wrong_is_said(tmp_path):
     with pytest.raises(ValueError, match="`points` must be an integer of at least 2 but is 1"):
         spp.Sensitivity(points=1)
     (tmp_path / "notes.txt").write_text("not ours")
-    for path in (tmp_path / "notes.txt", tmp_path):
-        with pytest.raises((ValueError, OSError), match=r"`cache`|directory"):
-            measured(cache=path)
+    (tmp_path / "list.json").write_text('{"key": ["a"]}')
+    for name in ("notes.txt", "list.json", "", "missing/cache.json"):
+        with pytest.raises(ValueError, match=r"`cache`"):
+            measured(cache=tmp_path / name)
     assert (tmp_path / "notes.txt").read_text() == "not ours"
     model = net()
     options = {"target_speedup": 1.5, "round_to": 1}
