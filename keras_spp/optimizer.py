@@ -60,12 +60,13 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
     dead = pruner.classes.dead(pruner.alive())
     if not hasattr(getattr(old, "inner_optimizer", old), "_index_dict"):  # no step made yet
         old.build(pruned.trainable_variables)
-    config = old.get_config()
-    if "initial_scale" in config:  # of a LossScaleOptimizer, which has adapted it
-        config["initial_scale"] = float(old.loss_scale)
-    new = type(old).from_config(config)
-    new.build(small.trainable_variables)
+    new = _made_again(old)
     inner, other_inner = (getattr(each, "inner_optimizer", each) for each in (old, new))
+    if hasattr(inner, "_exclude_from_weight_decay"):
+        names, spared = inner._exclude_from_weight_decay_names, inner._exclude_from_weight_decay
+        variables = [other for mine, other in pairs if inner._var_key(raw(mine)) in spared]
+        other_inner.exclude_from_weight_decay(var_list=variables, var_names=names)
+    new.build(small.trainable_variables)
     for name, mine in vars(inner).items():
         if isinstance(mine, tf.Variable):  # the step counter, Nadam's product of its decays
             getattr(other_inner, name).assign(mine)
@@ -84,6 +85,22 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
                 )
             slot.assign(value)
     return new
+
+
+def _made_again(old: Any) -> Any:
+    """An optimizer of the same class and configuration, without state."""
+    if hasattr(old, "inner_optimizer"):  # a LossScaleOptimizer, which has adapted its scale
+        inner, scale = _made_again(old.inner_optimizer), float(old.loss_scale)
+        return type(old)(inner, old.dynamic, scale, old.dynamic_growth_steps)
+    rate = old._learning_rate
+    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        return type(old).from_config(old.get_config())
+    try:  # a schedule has no state and may be of a class that nobody can make from a config
+        old._learning_rate = tf.constant(0.0)
+        config = old.get_config()
+    finally:
+        old._learning_rate = rate
+    return type(old).from_config({**config, "learning_rate": rate})
 
 
 def _pairs(pruned: keras.Model, small: keras.Model) -> list[tuple[Any, Any]]:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras as keras
 from models import randomize
 from training import compiled, conv_net, data, fit, plain_net, prune, sgd
@@ -68,6 +69,30 @@ def test_with_normalisation_frozen_layers_and_a_loaded_small_model(tmp_path):
     small = keras.models.load_model(tmp_path / "small.keras")
     small.compile(spp.sliced_optimizer(pruned, small), "mse")
     for step in range(3):
+        for each in (pruned, small):
+            each.train_on_batch(*data(1, seed=step))
+    x = data(4, seed=9)[0]
+    np.testing.assert_allclose(small(x), pruned(x, training=False), rtol=2e-4, atol=1e-5)
+
+
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """Of the user's own, without a config."""
+
+    def __call__(self, step):
+        return 0.01 * tf.minimum(1.0, tf.cast(step + 1, tf.float32) / 50)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_what_is_spared_from_weight_decay_and_a_schedule_of_ones_own_go_along(scaled):
+    model = plain_net()
+    optimizer = optimizers.AdamW(WarmUp(), weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    if scaled:
+        optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
+    pruned = trained(optimizer, model)
+    small = spp.shrink(pruned)
+    small.compile(spp.sliced_optimizer(pruned, small), "mse")
+    for step in range(4):
         for each in (pruned, small):
             each.train_on_batch(*data(1, seed=step))
     x = data(4, seed=9)[0]
