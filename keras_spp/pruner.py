@@ -166,8 +166,9 @@ class Pruner:
     def _update(self) -> tf.Tensor:
         decay, score = self.schedule.score_decay, scores.get(self.schedule.score)
         totals = tf.zeros([len(self.sets.of_group)])
-        for wrapper, places in zip(self.wrappers, self._places, strict=True):
-            wrapper.score.assign(decay * wrapper.score + score.of(wrapper, lambda: self.classes))
+        found = score.of(self.wrappers, lambda: self.classes)
+        for wrapper, places, new in zip(self.wrappers, self._places, found, strict=True):
+            wrapper.score.assign(decay * wrapper.score + new)
             share = tf.convert_to_tensor(wrapper.score)
             if score.relative:  # to their mean: a wide layer must not drown a narrow one
                 mean = tf.reduce_sum(tf.abs(share)) / tf.maximum(tf.reduce_sum(wrapper.mask), 1.0)

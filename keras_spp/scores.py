@@ -44,11 +44,11 @@ class Score:
     gathers = False
     relative = True
 
-    def of(self, wrapper: PruneSPP, classes: Callable[[], Classes]) -> tf.Tensor:
-        """Importance of each group in one layer, shape (groups,), float32.
+    def of(self, wrappers: list[PruneSPP], classes: Callable[[], Classes]) -> list[tf.Tensor]:
+        """Importance of each group in each layer, shape (groups,), float32.
 
         Args:
-            wrapper: The layer's wrapper.
+            wrappers: All wrappers of the model.
             classes: Gives the model's channels.
         """
         raise NotImplementedError
@@ -63,10 +63,11 @@ class Magnitude(Score):
     def __init__(self, contribution: Callable, root: bool = False) -> None:
         self.contribution, self.root = contribution, root
 
-    def of(self, wrapper: PruneSPP, classes: Callable[[], Classes]) -> tf.Tensor:
-        """Sums over all masked weights of the layer."""
-        sums = tf.add_n([entry.sums(self.contribution) for entry in wrapper.masked])
-        return tf.sqrt(sums) if self.root else sums
+    def of(self, wrappers: list[PruneSPP], classes: Callable[[], Classes]) -> list[tf.Tensor]:
+        """Sums over all masked weights of a layer."""
+        parts = ([entry.sums(self.contribution) for entry in each.masked] for each in wrappers)
+        sums = [tf.add_n(part) for part in parts]
+        return [tf.sqrt(each) for each in sums] if self.root else sums
 
     def check(self, groups: Groups) -> None:
         """The function must work element by element."""
@@ -95,18 +96,19 @@ class Taylor(Score):
     gathers = True
     relative = False  # all are changes of one loss
 
-    def of(self, wrapper: PruneSPP, classes: Callable[[], Classes]) -> tf.Tensor:
+    def of(self, wrappers: list[PruneSPP], classes: Callable[[], Classes]) -> list[tf.Tensor]:
         """Takes what is there; gathering starts again."""
-        gathered = tf.identity(wrapper.gathered)
-        with tf.control_dependencies([gathered]):
-            wrapper.gathered.assign(tf.zeros_like(gathered))
+        gathered = [tf.identity(wrapper.gathered) for wrapper in wrappers]
+        with tf.control_dependencies(gathered):
+            for wrapper in wrappers:
+                wrapper.gathered.assign(tf.zeros_like(wrapper.gathered))
         return gathered
 
 
 class BatchNormScale(Score):
     """|gamma| of the channel, relative to the layer's mean, in all layers that normalise it."""
 
-    def of(self, wrapper: PruneSPP, classes: Callable[[], Classes]) -> tf.Tensor:
+    def of(self, wrappers: list[PruneSPP], classes: Callable[[], Classes]) -> list[tf.Tensor]:
         """The same for every layer that reads the channel."""
         found = classes()
         scales = tf.zeros([found.count])
@@ -114,12 +116,14 @@ class BatchNormScale(Score):
             gamma = tf.abs(tf.cast(axis.variable, tf.float32))
             share = tf.math.divide_no_nan(gamma, tf.reduce_mean(gamma))
             scales = tf.tensor_scatter_nd_add(scales, found.of(axis)[:, None], share)
-        masked = {id(entry.weight): entry for entry in wrapper.masked}
-        class_of = np.zeros(wrapper.mask.shape[0], int)
-        for axis in found.reads:
-            if entry := masked.get(id(axis.variable)):
-                entry.place(found.of(axis), class_of)
-        return tf.gather(scales, class_of)
+        read = {id(axis.variable): found.of(axis) for axis in found.reads}
+        importances = []
+        for wrapper in wrappers:
+            class_of = np.zeros(wrapper.mask.shape[0], int)
+            for entry in wrapper.masked:
+                entry.place(read[id(entry.weight)], class_of)
+            importances.append(tf.gather(scales, class_of))
+        return importances
 
     def check(self, groups: Groups) -> None:
         """Every channel must be normalised."""

@@ -137,6 +137,7 @@ class _Measured:
         self.settings, self.groups = settings, groups
         with_targets = settings.loss is not None
         self.data = list(batches(representative_data, settings.batches, targets=with_targets))
+        self.inputs = [batch[0] for batch in self.data] if with_targets else self.data
         layer_of: dict[int, Any] = {}
 
         def make_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -152,8 +153,8 @@ class _Measured:
         }
         self.importance = _importance(groups)
         self.call = tf.function(lambda inputs: self.copy(inputs, training=False))
-        self.dense = [self.call(_inputs(batch)) for batch in self.data]
-        self.before = self._loss()
+        self.dense = self._outputs()
+        self.before = self._loss(self.dense)
         if not np.isfinite(self.before):
             raise ValueError(
                 f"`representative_data` gives the dense model a loss of {self.before}: data and "
@@ -196,26 +197,27 @@ class _Measured:
                 masked = self.masked[id(original.weight)]
                 restore.append((masked.weight, host(masked.weight)))
                 masked.multiply(tf.constant(np.concatenate(parts), tf.float32))
-        rise = self._loss() - self.before
+        rise = self._loss(self._outputs()) - self.before
         for weight, value in restore:
             weight.assign(value)
         # A loss that overflows is as bad as can be, and must stay comparable.
         return rise if np.isfinite(rise) else float(np.finfo(np.float32).max)
 
-    def _loss(self) -> float:
-        """Mean over the batches, weighted by their samples."""
-        total = count = 0.0
+    def _outputs(self) -> list[Any]:
+        """Of the copy as it is, for each batch."""
         self.copy.reset_states()
-        for batch, dense in zip(self.data, self.dense, strict=True):
-            outputs = self.call(_inputs(batch))
-            samples = len(tf.nest.flatten(outputs)[0])
-            loss = self.settings.loss
+        return [self.call(inputs) for inputs in self.inputs]
+
+    def _loss(self, outputs: list[Any]) -> float:
+        """Mean over the batches, weighted by their samples."""
+        loss, losses, samples = self.settings.loss, [], []
+        for batch, dense, given in zip(self.data, self.dense, outputs, strict=True):
             if loss is None:
-                value = _change(dense, outputs)
+                losses.append(_change(dense, given))
             else:
-                value = float(tf.reduce_mean(loss(batch[1], outputs)))
-            total, count = total + value * samples, count + samples
-        return total / count
+                losses.append(float(tf.reduce_mean(loss(batch[1], given))))
+            samples.append(len(tf.nest.flatten(given)[0]))
+        return float(np.average(losses, weights=samples))
 
 
 def _change(dense: Any, outputs: Any) -> float:
@@ -225,10 +227,6 @@ def _change(dense: Any, outputs: Any) -> float:
         before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
         changes.append(np.mean((after - before) ** 2) / (before.var() or 1))
     return float(np.mean(changes))
-
-
-def _inputs(batch: Any) -> Any:
-    return batch[0] if isinstance(batch, tuple) else batch
 
 
 def _importance(groups: Groups) -> dict[str, np.ndarray]:

@@ -311,10 +311,11 @@ class PruneSPP(PruneLowMagnitude):
             return self.sampled()
 
         def in_inference() -> tf.Tensor:
+            samples = (
+                self.pruning_schedule.evaluation == "sampled" and not in_tf_saved_model_scope()
+            )
             driven = self.pruner is not None and self.pruner.counts_steps()
-            if self.pruning_schedule.evaluation == "sampled" and driven:
-                return self.expected() if in_tf_saved_model_scope() else self.sampled()
-            return self.expected()
+            return self.sampled() if samples and driven else self.expected()
 
         if not self.layer._expects_mask_arg:  # Keras gives a sequence's mask to every **kwargs
             kwargs.pop("mask", None)

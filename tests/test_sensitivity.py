@@ -173,6 +173,18 @@ def test_what_is_not_finite_is_refused():
         spp.prune(model, 0.5, round_to=1, allocation=spp.Sensitivity(), representative_data=x)
 
 
+@pytest.mark.parametrize("loss", [None, LOSS])
+def test_several_inputs_may_come_as_a_tuple(loss):
+    x = [keras.Input((4,)), keras.Input((3,))]
+    y = L.Dense(8, name="first")(L.Concatenate()([L.Dense(8)(each) for each in x]))
+    model = randomize(keras.Model(x, L.Dense(5)(y)))
+    inputs = tuple(np.random.default_rng(0).normal(size=(16, n)).astype("float32") for n in (4, 3))
+    data = tf.data.Dataset.from_tensor_slices((inputs, np.arange(16) % 5)).batch(8)
+    allocation = spp.Sensitivity(loss, points=2)
+    pruned = spp.prune(model, 0.5, round_to=1, allocation=allocation, representative_data=data)
+    assert sum(goals(pruned).values()) > 0
+
+
 def test_the_model_is_left_as_it_was():
     model = net()
     before = [weight.numpy() for weight in model.weights]
