@@ -22,9 +22,7 @@ import itertools
 import json
 import os
 import time
-from concurrent.futures import ProcessPoolExecutor
 from datetime import date
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +34,7 @@ import numpy as np
 import tf_keras as keras
 
 from benchmarks import variants
+from benchmarks.apart import apart
 from examples import images
 from keras_spp.distill import ends_in_softmax
 from keras_spp.files import atomic_path
@@ -159,9 +158,13 @@ def measure(run: dict[str, Any], model_path: Path, data_dir: str | None) -> dict
         callbacks=[spp.SPPCallback()] if pruned else [],
         verbose=0,
     ).history
+    counts: dict[str, Any] = {"macs_speedup": 1.0}
+    if pruned:
+        progress, model = spp.Pruner(model).progress(), spp.shrink(model)
+        counts = count(dense, model, progress)
     return {
-        **(count(dense, model) if pruned else {"macs_speedup": 1.0}),
-        **evaluate(spp.shrink(model) if pruned else model, test),
+        **counts,
+        **evaluate(model, test),
         "history": {name: [round(v, 5) for v in values] for name, values in history.items()},
         "seconds": round(time.monotonic() - started),
     }
@@ -184,13 +187,13 @@ def load(run: dict[str, Any], shape: tuple, data_dir: str | None) -> tuple[Any, 
     return train, test, len(builder.as_dataset(split=run["train_split"])) // run["batch_size"]
 
 
-def count(dense: keras.Model, pruned: keras.Model) -> dict[str, Any]:
+def count(dense: keras.Model, small: keras.Model, progress: spp.Progress) -> dict[str, Any]:
     """What is left of the dense network, and whether the target was met."""
-    progress, small = spp.Pruner(pruned).progress(), spp.analyze(spp.shrink(pruned))
+    rebuilt = spp.analyze(small)
     return {
         "macs_speedup": progress.macs_speedup,
-        "rebuilt_speedup": spp.analyze(dense).macs / small.macs,  # pruned columns stay as zeros
-        "params": small.params,
+        "rebuilt_speedup": spp.analyze(dense).macs / rebuilt.macs,  # pruned columns stay as zeros
+        "params": rebuilt.params,
         "updates": progress.updates,
         "finished": progress.finished,
     }
@@ -246,9 +249,7 @@ def main(arguments: list[str] | None = None) -> None:
     for number, run in enumerate(todo, 1):
         if any(line["run"] == run for line in read(options.results)):
             continue
-        # In a process of its own: memory that TensorFlow takes it does not give back.
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            result = pool.submit(measure, run, options.model, options.data_dir).result()
+        result = apart(measure, run, options.model, options.data_dir)
         line = {"run": run, **result, "date": date.today().isoformat()}
         lines = [*read(options.results), line]
         with atomic_path(options.results) as temporary:

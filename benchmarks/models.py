@@ -18,8 +18,6 @@ import hashlib
 import json
 import time
 import warnings
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from benchmarks.apart import apart
 from benchmarks.networks import APPLICATIONS, KERAS_CV, build
 from benchmarks.profiler import counts
 from benchmarks.random_weights import assign, calibrate, random_probabilities
@@ -50,12 +49,6 @@ def measure(name: str) -> dict[str, Any]:
     """One line of the results."""
     warnings.simplefilter("ignore")
     return {"model": name, "version": VERSION, **in_float64(name), **in_float32(name)}
-
-
-def measure_apart(name: str) -> dict[str, Any]:
-    """The same in a process of its own: the memory that TensorFlow takes it does not give back."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(measure, name).result()
 
 
 def in_float64(name: str) -> dict[str, Any]:
@@ -266,7 +259,7 @@ def main() -> None:
         if rows.get(name, {}).get("version") == VERSION:
             continue
         try:
-            rows[name] = measure_apart(name)
+            rows[name] = apart(measure, name)
         except Exception as error:  # the others are worth having
             failed[name] = [f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"]
             print(f"{name}: {failed[name][0]}", flush=True)

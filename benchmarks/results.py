@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.accuracy import read
+from keras_spp.files import atomic_path
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -37,7 +38,6 @@ SETTING = [
     "augmentation",
     "input",
     "precision",
-    "round_to",
 ]
 DEFAULTS = {
     "train_split": "train",
@@ -58,7 +58,8 @@ def fill(page: Path) -> None:
     )
     if not found:
         raise SystemExit(f"{page} names no file of results in a comment <!-- results: FILE -->.")
-    page.write_text(text)
+    with atomic_path(page) as temporary:
+        temporary.write_text(text)
 
 
 def part(folder: Path, name: str) -> str:
@@ -69,10 +70,9 @@ def part(folder: Path, name: str) -> str:
         raise SystemExit(f"{path} holds no results.")
     runs = pd.DataFrame([{**line["run"], **without(line, "run", "history")} for line in lines])
     dense = runs["method"] == "dense"
-    settings = [name for name in SETTING if name != "round_to"]
     text = ""
-    for number, (values, group) in enumerate(runs.groupby(settings, sort=False)):
-        setting = dict(zip(settings, values, strict=True))
+    for number, (values, group) in enumerate(runs.groupby(SETTING, sort=False)):
+        setting = dict(zip(SETTING, values, strict=True))
         image = path.with_name(f"{path.stem}-{number}.png")
         rounded = group.loc[~dense, "round_to"].dropna().unique()
         setting["round_to"] = int(rounded[0]) if len(rounded) else 1

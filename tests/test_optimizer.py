@@ -16,6 +16,14 @@ def trained(optimizer, model=None, **options):
     return pruned
 
 
+def assert_they_learn_alike(pruned, small, steps):
+    for step in range(steps):
+        for model in (pruned, small):
+            model.train_on_batch(*data(1, seed=step))
+    x = data(4, seed=9)[0]
+    np.testing.assert_allclose(small(x), pruned(x, training=False), rtol=2e-4, atol=1e-5)
+
+
 def rate():
     return optimizers.schedules.CosineDecay(0.02, 60)
 
@@ -42,11 +50,7 @@ def test_training_goes_on_as_if_nothing_had_been_removed(name):
     small = spp.shrink(pruned)
     small.compile(spp.sliced_optimizer(pruned, small), "mse")
     assert int(small.optimizer.iterations) == 40
-    for step in range(5):
-        for model in (pruned, small):
-            model.train_on_batch(*data(1, seed=step))
-    x = data(4, seed=9)[0]
-    np.testing.assert_allclose(small(x), pruned(x, training=False), rtol=2e-4, atol=1e-5)
+    assert_they_learn_alike(pruned, small, steps=5)
 
 
 def test_columns_too():
@@ -68,11 +72,7 @@ def test_with_normalisation_frozen_layers_and_a_loaded_small_model(tmp_path):
     spp.shrink(pruned).save(tmp_path / "small.keras")
     small = keras.models.load_model(tmp_path / "small.keras")
     small.compile(spp.sliced_optimizer(pruned, small), "mse")
-    for step in range(3):
-        for each in (pruned, small):
-            each.train_on_batch(*data(1, seed=step))
-    x = data(4, seed=9)[0]
-    np.testing.assert_allclose(small(x), pruned(x, training=False), rtol=2e-4, atol=1e-5)
+    assert_they_learn_alike(pruned, small, steps=3)
 
 
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
@@ -92,11 +92,7 @@ def test_what_is_spared_from_weight_decay_and_a_schedule_of_ones_own_go_along(sc
     pruned = trained(optimizer, model)
     small = spp.shrink(pruned)
     small.compile(spp.sliced_optimizer(pruned, small), "mse")
-    for step in range(4):
-        for each in (pruned, small):
-            each.train_on_batch(*data(1, seed=step))
-    x = data(4, seed=9)[0]
-    np.testing.assert_allclose(small(x), pruned(x, training=False), rtol=2e-4, atol=1e-5)
+    assert_they_learn_alike(pruned, small, steps=4)
 
 
 def test_an_optimizer_that_has_made_no_step_yet():
