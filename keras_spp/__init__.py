@@ -18,6 +18,7 @@ from keras_spp.callback import SPPCallback  # noqa: E402
 from keras_spp.composites import openable  # noqa: E402
 from keras_spp.distill import distill  # noqa: E402
 from keras_spp.export import export_tflite  # noqa: E402
+from keras_spp.fisher import Fisher  # noqa: E402
 from keras_spp.layers import PrunableConv2D  # noqa: E402
 from keras_spp.optimizer import sliced_optimizer  # noqa: E402
 from keras_spp.pca import PCA  # noqa: E402
@@ -34,6 +35,7 @@ __all__ = [
     "PCA",
     "Allocation",
     "Analysis",
+    "Fisher",
     "GradualSchedule",
     "OneShotSchedule",
     "Progress",

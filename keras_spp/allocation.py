@@ -119,8 +119,9 @@ def _why_not(groups: Groups, name: str) -> str:
 def meet_speedup(groups: Groups, target: float, allocation: Allocation, round_to: int) -> None:
     """Goals that reach a speedup in MACs and prune nothing that it does not need.
 
-    A plan whose survivors fill whole blocks is taken, even if `round_to` would allow others, when
-    it meets the target closely: at equal MACs it runs faster.
+    A uniform plan whose survivors fill whole blocks is taken, even if `round_to` would allow
+    others, when it meets the target closely: at equal MACs it runs faster. Allocations that look
+    at what layers can do without are not bent to blocks: that costs more accuracy.
 
     Raises:
         ValueError: If even the strongest pruning does not reach it; says how far one can go.
@@ -135,7 +136,7 @@ def meet_speedup(groups: Groups, target: float, allocation: Allocation, round_to
     blocks = [
         entry.step(math.lcm(round_to, block(entry.size * entry.width))) for entry in groups.sets
     ]
-    if groups.granularity == "column":
+    if groups.granularity == "column" or not isinstance(allocation, Uniform):
         blocks = exact  # columns are no output channels: their number fills no blocks
     for steps in (blocks, exact):
         if _meet(groups, dense / target, allocation, steps) and (

@@ -77,6 +77,8 @@ class Groups:
     def __init__(self, classes: Classes, granularity: str, seed: int = 0) -> None:
         self.classes = classes
         self.granularity = granularity
+        # Scores by which groups will go, (size,) by set's name; {} where that is not known.
+        self.scores: dict[str, np.ndarray] = {}
         self.readers: list[Reader] = []
         self.sets: list[GroupSet] = []
         if granularity == "channel":
@@ -138,18 +140,26 @@ class Groups:
         self.readers.append(Reader(masks[0][0].layer, sets, weights))
 
     def macs(self) -> int:
-        """MACs that the sets' goals would leave; producers that columns free are not foreseen."""
+        """MACs that the sets' goals would leave.
+
+        Producers that columns free are foreseen only where `scores` tell which columns will go.
+        """
         if self.granularity == "channel":
-            dead = np.zeros(self.classes.count, bool)
+            gone = np.zeros(self.classes.count, bool)
             for entry in self.sets:
-                dead[entry.classes[: entry.goal]] = True
-            return model_macs(self.classes, dead)
+                gone[entry.classes[: entry.goal]] = True
+            return model_macs(self.classes, gone)
         alive = {}
         for reader in self.readers:
-            kept = np.concatenate([np.arange(entry.size) >= entry.goal for entry in reader.sets])
+            kept = np.concatenate([self._kept(entry) for entry in reader.sets])
             for masked in reader.weights:
                 alive[id(masked.weight)] = masked.spread(tf.constant(kept)).numpy()
-        return model_macs(self.classes, alive=alive)
+        dead = self.classes.dead(alive) if self.scores else None
+        return model_macs(self.classes, dead, alive)
+
+    def _kept(self, entry: GroupSet) -> np.ndarray:
+        scores = self.scores.get(entry.name, np.arange(entry.size))
+        return scores.argsort(kind="stable").argsort() >= entry.goal
 
 
 def _by_layer(axes: list[Axis]) -> list[list[Axis]]:

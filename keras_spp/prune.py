@@ -16,10 +16,12 @@ from keras_spp.checks import check_integer, check_number
 from keras_spp.compat import require_tf_keras_model
 from keras_spp.composites import opened
 from keras_spp.copying import clone_layer
+from keras_spp.fisher import Fisher
 from keras_spp.graph import copy_weights, find_channels, layers, rebuild
 from keras_spp.groups import GRANULARITIES, Groups
 from keras_spp.pruner import Pruner
-from keras_spp.schedule import Schedule, SPPSchedule
+from keras_spp.schedule import OneShotSchedule, Schedule, SPPSchedule
+from keras_spp.stepwise import importance
 from keras_spp.wrapper import PruneLowMagnitude, PruneSPP, host
 
 COUNTED = ("all", "convolutions")
@@ -57,11 +59,13 @@ def prune(
         schedule: An `SPPSchedule`; None takes the default one, whose frequency is chosen from
             the steps that `fit` will run. To compare with: `GradualSchedule`, `OneShotSchedule`.
         policy: A tfmot `PruningPolicy`: layers whose kernel it refuses keep it whole.
-        allocation: How a target is spread over layers; None for `spp.Uniform()`.
+        allocation: How a target is spread over layers; None for `spp.Fisher()` if there are
+            representative data to judge layers by, and for `spp.Uniform()` if there are none.
         round_to: The channels (columns) that survive in a layer are rounded up to a multiple of
             this, and are never fewer.
         seed: Decides all masks.
-        representative_data: Batches for allocations that look at data; `Uniform` does not.
+        representative_data: What the model takes, for allocations that look at data: batches, as
+            for `fit` if they hold targets too, or one array of samples.
         counted: The MACs of a speedup are those of "all" layers, or of "convolutions" only, as
             the paper counts (kernels of at least three axes, depthwise ones included).
 
@@ -89,7 +93,8 @@ def prune(
     _check_methods("policy", policy, "allow_pruning", "ensure_model_supports_pruning")
     _check_methods("allocation", allocation, "prepare", "ratios")
     schedule = schedule or SPPSchedule()
-    allocation = allocation or allocating.Uniform()
+    if allocation is None:
+        allocation = allocating.Uniform() if representative_data is None else Fisher()
     _check_weights(model)
     if policy is not None:
         policy.ensure_model_supports_pruning(model)
@@ -104,6 +109,8 @@ def prune(
             f"round_to={round_to}: spp.analyze(model) says why for each layer."
         )
     scores.get(schedule.score).check(groups)
+    if granularity == "column" and isinstance(schedule, OneShotSchedule):
+        groups.scores = importance(groups)  # too late to stop when freed producers meet the target
     allocation.prepare(model, groups, representative_data)
     if target_speedup is not None:
         if classes.channels.unknown_size:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import os
 from pathlib import Path
@@ -14,16 +13,14 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.checks import check_integer
-from keras_spp.copying import clone_layer
-from keras_spp.cost import model_macs
 from keras_spp.data import batches
 from keras_spp.files import atomic_path
-from keras_spp.graph import copy_weights, rebuild
 from keras_spp.groups import Groups, GroupSet
-from keras_spp.wrapper import Masked, host
+from keras_spp.stepwise import Stepwise, copied, importance
+from keras_spp.wrapper import host
 
 
-class Sensitivity:
+class Sensitivity(Stepwise):
     """Prunes where a MAC saved costs least, by what it costs when one layer is pruned alone.
 
     Each set of groups is pruned alone to several ratios, the least important groups by L1 norm
@@ -70,62 +67,11 @@ class Sensitivity:
             raise ValueError(
                 f"`cache` must name a file in a folder that exists but is {str(cache)!r}."
             )
-        self._steps: list[tuple[GroupSet, float, float]] = []  # set, share of it, MACs saved
 
     def prepare(self, model: keras.Model, groups: Groups, representative_data: Any) -> None:
-        """Measures every set, and sorts what pruning it step by step saves and costs."""
+        """Measures every set."""
         measured = _Measured(self, model, groups, representative_data)
-        steps = []
-        for entry in groups.sets:
-            saved = _saved(groups, entry, self.points)
-            for share, macs, cost in _hull(saved, np.array(measured.rises(entry))):
-                steps.append((cost / macs if macs else np.inf, entry, share, macs))
-        steps.sort(key=lambda step: step[0])  # stable: a set's steps stay in order
-        self._steps = [step[1:] for step in steps]
-
-    def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:
-        """All steps until a share `strength` of all MACs that they save is saved."""
-        left = strength * sum(macs for *_, macs in self._steps)
-        found = {id(entry): 0.0 for entry in sets}
-        for entry, share, macs in self._steps:
-            found[id(entry)] += share * (min(1.0, left / macs) if macs else float(strength >= 1))
-            left = max(0.0, left - macs)
-        return [min(found[id(entry)], 1.0) for entry in sets]
-
-
-def _saved(groups: Groups, entry: GroupSet, points: int) -> np.ndarray:
-    """MACs that go when only this set is pruned, to each ratio, shape (points,)."""
-    dense, goal, saved = model_macs(groups.classes), entry.goal, []
-    for share in np.arange(1, points + 1) / points:
-        entry.goal = round(share * entry.size)
-        saved.append(dense - groups.macs())
-    entry.goal = goal
-    return np.array(saved, float)
-
-
-def _hull(saved: np.ndarray, rises: np.ndarray) -> list[tuple[float, float, float]]:
-    """Steps along the lower convex hull of loss over MACs saved: (share of the set, MACs, loss).
-
-    On the hull each step costs more for a MAC than the one before, so steps of all sets can be
-    taken in the order of their price. (Noise can make a loss fall where more is pruned.)
-    """
-    shares = np.arange(len(saved) + 1) / len(saved)
-    saved = np.concatenate([[0], saved])
-    rises = np.maximum.accumulate(np.concatenate([[0], rises]))
-    corners = [0]
-    for n in range(1, len(saved)):
-        while len(corners) > 1:
-            a, b = corners[-2:]
-            if (rises[b] - rises[a]) * (saved[n] - saved[b]) < (rises[n] - rises[b]) * (
-                saved[b] - saved[a]
-            ):
-                break
-            corners.pop()
-        corners.append(n)
-    return [
-        (shares[b] - shares[a], saved[b] - saved[a], rises[b] - rises[a])
-        for a, b in itertools.pairwise(corners)
-    ]
+        self.sort(groups, {entry.name: np.array(measured.rises(entry)) for entry in groups.sets})
 
 
 class _Measured:
@@ -138,20 +84,8 @@ class _Measured:
         with_targets = settings.loss is not None
         self.data = list(batches(representative_data, settings.batches, targets=with_targets))
         self.inputs = [batch[0] for batch in self.data] if with_targets else self.data
-        layer_of: dict[int, Any] = {}
-
-        def make_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-            return layer_of.setdefault(id(layer), clone_layer(layer))
-
-        self.copy = rebuild(model, make_layer)
-        copy_weights(model, self.copy)
-        self.masked = {
-            id(entry.weight): Masked(layer_of[id(reader.layer)], **entry.config(), groups=size)
-            for reader in groups.readers
-            for size in [sum(each.size for each in reader.sets)]
-            for entry in reader.weights
-        }
-        self.importance = _importance(groups)
+        self.copy, self.masked = copied(model, groups)
+        self.importance = importance(groups)
         self.call = tf.function(lambda inputs: self.copy(inputs, training=False))
         self.dense = self._outputs()
         self.before = self._loss(self.dense)
@@ -227,18 +161,6 @@ def _change(dense: Any, outputs: Any) -> float:
         before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
         changes.append(np.mean((after - before) ** 2) / (before.var() or 1))
     return float(np.mean(changes))
-
-
-def _importance(groups: Groups) -> dict[str, np.ndarray]:
-    """L1 norms of each set's groups, relative to their mean in each layer, of all its layers."""
-    found = {entry.name: np.zeros(entry.size) for entry in groups.sets}
-    for reader in groups.readers:
-        norms = np.sum([masked.sums(tf.abs) for masked in reader.weights], axis=0)
-        norms = norms / (norms.mean() or 1)
-        cuts = np.cumsum([entry.size for entry in reader.sets])[:-1]
-        for entry, part in zip(reader.sets, np.split(norms, cuts), strict=True):
-            found[entry.name] += part
-    return found
 
 
 def _read(path: Path) -> dict[str, dict[str, list[float]]]:

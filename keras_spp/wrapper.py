@@ -82,10 +82,11 @@ class Masked:
         return tf.reshape(groups, self._shape)
 
     def sums(self, contribution: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-        """What the elements of this weight contribute, summed in every group, shape (groups,)."""
-        return self._summed(contribution(tf.cast(raw(self.weight), tf.float32)))
+        """What this weight's elements contribute, summed in every group, shape (groups,)."""
+        return self.sum(contribution(tf.cast(raw(self.weight), tf.float32)))
 
-    def _summed(self, values: tf.Tensor) -> tf.Tensor:
+    def sum(self, values: tf.Tensor) -> tf.Tensor:
+        """Values of this weight's shape, summed in every group, shape (groups,)."""
         others = [axis for axis, size in enumerate(self._shape) if size == 1]
         values = tf.reshape(tf.reduce_sum(values, others), [-1])
         if self._index is None:
@@ -111,7 +112,7 @@ class Masked:
         @tf.custom_gradient
         def product(weight: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
             def gradient(upstream: tf.Tensor) -> tf.Tensor:
-                gather(self._summed(tf.cast(weight, tf.float32) * tf.cast(upstream, tf.float32)))
+                gather(self.sum(tf.cast(weight, tf.float32) * tf.cast(upstream, tf.float32)))
                 return upstream * factors
 
             return weight * factors, gradient

@@ -8,7 +8,7 @@ import tf_keras as keras
 from models import L, randomize
 
 import keras_spp as spp
-from keras_spp import sensitivity
+from keras_spp import sensitivity, stepwise
 from keras_spp.graph import find_channels
 from keras_spp.groups import Groups
 
@@ -118,7 +118,7 @@ def test_the_hull_is_convex_and_ends_where_the_curve_ends(seed):
     random = np.random.default_rng(seed)
     saved = np.cumsum(random.integers(0, 3, 8)).astype(float)
     rises = np.cumsum(random.normal(0.3, 1, 8)).round(1)
-    steps = sensitivity._hull(saved, rises)
+    steps = stepwise._hull(saved, rises)
     shares, macs, costs = np.transpose(steps)
     assert shares.sum() == pytest.approx(1) and macs.sum() == saved[-1], seed
     assert costs.sum() == pytest.approx(max(rises.max(), 0)) and (costs >= 0).all(), seed
