@@ -77,8 +77,14 @@ def set_goals(groups: Groups, ratios: list[float], round_to: int) -> None:
 
 
 def meet_ratio(groups: Groups, ratio: float, allocation: Allocation, round_to: int) -> None:
-    """Goals for one pruning ratio."""
-    set_goals(groups, allocation.ratios(groups.sets, ratio), round_to)
+    """Goals for one pruning ratio: the share of all groups, before rounding."""
+    sizes = np.array([entry.size for entry in groups.sets])
+    low, high = 0.0, 1.0
+    for _ in range(50):  # so fine that a uniform ratio comes out as it was given
+        middle = (low + high) / 2
+        met = sizes @ allocation.ratios(groups.sets, middle) >= ratio * sizes.sum() - 1e-9
+        low, high = (low, middle) if met else (middle, high)
+    set_goals(groups, allocation.ratios(groups.sets, high), round_to)
 
 
 def meet_ratios(groups: Groups, ratios: Mapping[str, float], round_to: int) -> None:

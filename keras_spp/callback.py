@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.masked import host
 from keras_spp.pruner import Progress, Pruner
-from keras_spp.wrapper import host
 
 
 class _Name(NamedTuple):

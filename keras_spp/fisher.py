@@ -81,22 +81,23 @@ class Fisher(Stepwise):
         weights = [each.weight for layer in masked for each in layer]
 
         @tf.function(reduce_retracing=True)
-        def derivatives(inputs: Any, number: tf.Tensor) -> list[tf.Tensor]:
+        def derivatives(inputs: Any, seed: tf.Tensor) -> list[tf.Tensor]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(weights)
                 outputs = copy(inputs, training=False)
-                value = _projected(outputs, tf.stack([self.seed, number]))
+                value = _projected(outputs, seed)
             gradients = iter(tape.gradient(value, weights, unconnected_gradients="zero"))
             return [
-                tf.add_n([each.sum(_product(each.weight, next(gradients))) for each in layer])
+                tf.add_n([each.derivative(each.weight, next(gradients)) for each in layer])
                 for layer in masked
             ]
 
         chunks = _chunks(representative_data, self.samples, self.passes)
         for number, inputs in enumerate(chunks):
             copy.reset_states()
+            by_reader = derivatives(inputs, tf.constant([self.seed, number], tf.int64))
             once = {entry.name: np.zeros(entry.size) for entry in groups.sets}
-            for reader, found in zip(groups.readers, derivatives(inputs, number), strict=True):
+            for reader, found in zip(groups.readers, by_reader, strict=True):
                 cuts = np.cumsum([entry.size for entry in reader.sets])[:-1]
                 for entry, part in zip(reader.sets, np.split(found.numpy(), cuts), strict=True):
                     once[entry.name] += part
@@ -112,10 +113,6 @@ class Fisher(Stepwise):
         return total
 
 
-def _product(weight: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
-    return tf.cast(weight, tf.float32) * tf.cast(gradient, tf.float32)
-
-
 def _projected(outputs: Any, seed: tf.Tensor) -> tf.Tensor:
     """A random sum of all outputs whose square is, on average, their mean square.
 
@@ -126,7 +123,9 @@ def _projected(outputs: Any, seed: tf.Tensor) -> tf.Tensor:
     for number, output in enumerate(tf.nest.flatten(outputs)):
         if output.dtype.is_floating:
             output = tf.cast(output, tf.float32)
-            factors = tf.random.stateless_normal(tf.shape(output), seed + tf.constant([number, 0]))
+            factors = tf.random.stateless_normal(
+                tf.shape(output), seed + tf.constant([number, 0], tf.int64)
+            )
             deviation = tf.stop_gradient(tf.math.reduce_std(output))
             values = tf.math.divide_no_nan(output * factors, deviation)
             total += tf.reduce_sum(values) / tf.sqrt(tf.cast(tf.size(values), tf.float32))

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_spp.channels import Axis, Classes
 from keras_spp.cost import model_macs
-from keras_spp.wrapper import Masked, weight_path
+from keras_spp.masked import Masked, weight_path
 
 GRANULARITIES = ("channel", "column")
 

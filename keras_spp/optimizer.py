@@ -9,9 +9,10 @@ import tf_keras as keras
 
 from keras_spp.compat import require_tf_keras_model
 from keras_spp.graph import layers
+from keras_spp.masked import host, raw
 from keras_spp.pruner import Pruner
 from keras_spp.shrink import sliced
-from keras_spp.wrapper import host, raw, unwrap
+from keras_spp.wrapper import unwrap
 
 
 def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:

@@ -19,10 +19,11 @@ from keras_spp.copying import clone_layer
 from keras_spp.fisher import Fisher
 from keras_spp.graph import copy_weights, find_channels, layers, rebuild
 from keras_spp.groups import GRANULARITIES, Groups
+from keras_spp.masked import host
 from keras_spp.pruner import Pruner
 from keras_spp.schedule import OneShotSchedule, Schedule, SPPSchedule
 from keras_spp.stepwise import importance
-from keras_spp.wrapper import PruneLowMagnitude, PruneSPP, host
+from keras_spp.wrapper import PruneLowMagnitude, PruneSPP
 
 COUNTED = ("all", "convolutions")
 
@@ -48,10 +49,11 @@ def prune(
 
     Args:
         model: A built functional or Sequential tf_keras model. It is not modified.
-        pruning_ratio: Share of groups to prune, in [0, 1): one number for all layers or a dict
-            from layer name to ratio. With "channel" a layer's ratio is that of its filters
-            (layers whose outputs are added share one), with "column" that of its columns.
-            Layers that a dict does not name are not pruned.
+        pruning_ratio: Share of groups to prune, in [0, 1): one number (of every layer; of all
+            groups together with an allocation that sees differences) or a dict from layer name to
+            ratio. With "channel" a layer's ratio is that of its filters (layers whose outputs are
+            added share one), with "column" that of its columns. Layers that a dict does not name
+            are not pruned.
         target_speedup: Instead: dense MACs over remaining MACs, at least 1.
         granularity: "channel" (all weights that read one channel, in every layer: the network
             becomes physically smaller) or "column" (one kernel position of one input channel,
@@ -59,8 +61,9 @@ def prune(
         schedule: An `SPPSchedule`; None takes the default one, whose frequency is chosen from
             the steps that `fit` will run. To compare with: `GradualSchedule`, `OneShotSchedule`.
         policy: A tfmot `PruningPolicy`: layers whose kernel it refuses keep it whole.
-        allocation: How a target is spread over layers; None for `spp.Fisher()` if there are
-            representative data to judge layers by, and for `spp.Uniform()` if there are none.
+        allocation: How a target is spread over layers. None: by `spp.Fisher()` for a target
+            speedup if there are representative data to judge layers by, otherwise by
+            `spp.Uniform()`.
         round_to: The channels (columns) that survive in a layer are rounded up to a multiple of
             this, and are never fewer.
         seed: Decides all masks.
@@ -94,7 +97,8 @@ def prune(
     _check_methods("allocation", allocation, "prepare", "ratios")
     schedule = schedule or SPPSchedule()
     if allocation is None:
-        allocation = allocating.Uniform() if representative_data is None else Fisher()
+        judged = target_speedup is not None and representative_data is not None
+        allocation = Fisher() if judged else allocating.Uniform()
     _check_weights(model)
     if policy is not None:
         policy.ensure_model_supports_pruning(model)

@@ -21,7 +21,7 @@ from keras_spp import probability, scores
 from keras_spp.channels import Classes
 from keras_spp.cost import model_macs
 from keras_spp.graph import find_channels, find_wrappers
-from keras_spp.wrapper import host
+from keras_spp.masked import host
 
 # Of the steps that are planned when no frequency is given, this share goes to pruning and the
 # rest to fine-tuning: more steps to explore cost more than they gain (benchmarks/accuracy.py).

@@ -29,7 +29,7 @@ import tf_keras as keras
 
 from keras_spp.channels import Argument, Channels, Labels, Reason, Tensor
 from keras_spp.copying import read_config
-from keras_spp.wrapper import weight_path
+from keras_spp.masked import weight_path
 
 L = keras.layers
 Rule = Callable[..., Any]

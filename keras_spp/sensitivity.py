@@ -16,8 +16,8 @@ from keras_spp.checks import check_integer
 from keras_spp.data import batches
 from keras_spp.files import atomic_path
 from keras_spp.groups import Groups, GroupSet
+from keras_spp.masked import host
 from keras_spp.stepwise import Stepwise, copied, importance
-from keras_spp.wrapper import host
 
 
 class Sensitivity(Stepwise):

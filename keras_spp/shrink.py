@@ -14,8 +14,9 @@ from keras_spp.compat import require_tf_keras_model
 from keras_spp.copying import clone_layer
 from keras_spp.graph import copy_weights, find_wrappers, rebuild
 from keras_spp.layers import plain_class
+from keras_spp.masked import host
 from keras_spp.pruner import Pruner
-from keras_spp.wrapper import host, unwrap
+from keras_spp.wrapper import unwrap
 
 
 def shrink(model: keras.Model) -> keras.Model:

@@ -14,7 +14,7 @@ from keras_spp.copying import clone_layer
 from keras_spp.cost import model_macs
 from keras_spp.graph import copy_weights, rebuild
 from keras_spp.groups import Groups, GroupSet
-from keras_spp.wrapper import Masked
+from keras_spp.masked import Masked
 
 
 class Stepwise:
@@ -80,8 +80,13 @@ def importance(groups: Groups) -> dict[str, np.ndarray]:
 
 
 def _saved(groups: Groups, entry: GroupSet, points: int) -> np.ndarray:
-    """MACs that go when only this set is pruned, to each ratio, shape (points,)."""
+    """MACs that go when only this set is pruned, to each ratio, shape (points,).
+
+    Groups, in a model of which no MACs are counted.
+    """
     dense, goal, saved = model_macs(groups.classes), entry.goal, []
+    if not dense:
+        return entry.size * np.arange(1, points + 1) / points
     for share in np.arange(1, points + 1) / points:
         entry.goal = round(share * entry.size)
         saved.append(dense - groups.macs())

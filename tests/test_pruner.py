@@ -421,7 +421,7 @@ tf.config.set_logical_device_configuration(
 )
 from training import compiled, fit, plain_net, prune, sgd, state
 import keras_spp as spp
-from keras_spp.wrapper import raw
+from keras_spp.masked import raw
 
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 with strategy.scope():

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
+from judged import net
 from models import L, randomize, relative_error
 
 import keras_spp as spp
@@ -139,6 +140,18 @@ def test_one_shot_prunes_the_lowest_norms_at_once_and_for_good():
         lowest = np.argsort(norms)[: len(norms) // 2]
         assert set(np.flatnonzero(wrapper.p.numpy() == 1)) == set(lowest), wrapper.layer.name
     assert relative_error(pruned, spp.shrink(pruned)) <= 2e-5
+
+
+@pytest.mark.parametrize("target", [2.0, 4.0])
+def test_one_shot_foresees_which_producers_pruned_columns_free(target):
+    options = {"target_speedup": target, "granularity": "column", "round_to": 1}
+    model = net("second")  # half of the second layer's channels are hardly read
+    pruned = spp.prune(model, schedule=spp.OneShotSchedule(), **options)
+    gradual = spp.Pruner(spp.prune(model, schedule=spp.GradualSchedule(), **options))
+    assert spp.Pruner(pruned).sets.goal.sum() < gradual.sets.goal.sum()
+    pruned.compile(keras.optimizers.SGD(1e-6), "mse")
+    pruned.fit(np.ones((6, 8, 8, 3)), np.ones((6, 5)), 2, verbose=0, callbacks=[spp.SPPCallback()])
+    assert target <= spp.Pruner(pruned).progress().macs_speedup <= 1.02 * target
 
 
 def test_gradual_pruning_follows_the_polynomial():

@@ -7,7 +7,7 @@ from training import compiled, conv_net, data, fit, predicted_mask, prune, sgd
 
 import keras_spp as spp
 from keras_spp import scores
-from keras_spp.wrapper import host
+from keras_spp.masked import host
 
 pytestmark = pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")
 

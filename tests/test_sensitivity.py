@@ -1,46 +1,16 @@
-import itertools
 import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from judged import LOSS, data, goals, net
 from models import L, randomize
 
 import keras_spp as spp
-from keras_spp import sensitivity, stepwise
+from keras_spp import sensitivity
 from keras_spp.graph import find_channels
 from keras_spp.groups import Groups
-
-LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-def net(quiet="first"):
-    """Layers of equal cost; half of the quiet one's channels are hardly read."""
-    x = keras.Input((8, 8, 3))
-    y = L.Conv2D(16, 3, padding="same", activation="relu", name="first")(x)
-    y = L.Conv2D(16, 3, padding="same", activation="relu", name="second")(y)
-    y = L.Conv2D(16, 3, padding="same", activation="relu", name="third")(y)
-    y = L.Conv2D(16, 3, padding="same", activation="relu", name="last")(y)
-    model = randomize(keras.Model(x, L.Dense(5)(L.GlobalAveragePooling2D()(y))))
-    readers = {"first": "second", "second": "third", "third": "last"}
-    reader = model.get_layer(readers[quiet])
-    kernel = reader.kernel.numpy()
-    kernel[:, :, ::2] *= 1e-3
-    reader.kernel.assign(kernel)
-    return model
-
-
-def data(model=None):
-    """Images, and what the model makes of them as targets: pruning cannot be a gain."""
-    x = np.random.default_rng(0).normal(size=(64, 8, 8, 3)).astype("float32")
-    arrays = x if model is None else (x, model.predict(x, verbose=0).argmax(-1))
-    return tf.data.Dataset.from_tensor_slices(arrays).batch(16)
-
-
-def goals(pruned):
-    sets = spp.Pruner(pruned).sets
-    return dict(zip(spp.Pruner(pruned).names, sets.goal.tolist(), strict=True))
 
 
 @pytest.mark.parametrize("quiet", ["first", "second", "third"])
@@ -111,19 +81,6 @@ def test_ratios_rise_with_the_strength_from_nothing_to_everything(granularity):
     np.testing.assert_allclose(rows[0], 0)
     np.testing.assert_allclose(rows[-1], 1)
     assert (np.diff(rows, axis=0) >= -1e-9).all()
-
-
-@pytest.mark.parametrize("seed", range(50))
-def test_the_hull_is_convex_and_ends_where_the_curve_ends(seed):
-    random = np.random.default_rng(seed)
-    saved = np.cumsum(random.integers(0, 3, 8)).astype(float)
-    rises = np.cumsum(random.normal(0.3, 1, 8)).round(1)
-    steps = stepwise._hull(saved, rises)
-    shares, macs, costs = np.transpose(steps)
-    assert shares.sum() == pytest.approx(1) and macs.sum() == saved[-1], seed
-    assert costs.sum() == pytest.approx(max(rises.max(), 0)) and (costs >= 0).all(), seed
-    prices = [cost / size if size else np.inf for size, cost in zip(macs, costs, strict=True)]
-    assert all(a <= b + 1e-9 for a, b in itertools.pairwise(prices)), (seed, prices)
 
 
 def test_the_cache_spares_measuring_again_only_for_the_same_question(tmp_path, monkeypatch):

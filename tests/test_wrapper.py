@@ -32,7 +32,8 @@ from training import (
 
 import keras_spp as spp
 from keras_spp.graph import find_wrappers
-from keras_spp.wrapper import KeepPruned, PruneLowMagnitude, PruneSPP, raw, unwrap
+from keras_spp.masked import raw
+from keras_spp.wrapper import KeepPruned, PruneLowMagnitude, PruneSPP, unwrap
 
 sparsity = tfmot.sparsity.keras
 pytestmark = pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")

@@ -6,7 +6,7 @@ import tf_keras as keras
 from models import L, random_probabilities, randomize
 
 import keras_spp as spp
-from keras_spp.wrapper import host
+from keras_spp.masked import host
 
 
 def conv_net(normalised=True, **options):

@@ -1,0 +1,157 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+from judged import data, goals, net
+from models import L, randomize
+
+import keras_spp as spp
+from keras_spp import fisher
+from keras_spp.graph import find_channels
+from keras_spp.groups import Groups
+
+
+def squares(model, given, granularity="channel", **options):
+    groups = Groups(find_channels(model), granularity)
+    return spp.Fisher(**options)._squares(model, groups, given), groups
+
+
+def two_heads():
+    """Channels with several readers, and outputs of different sizes and types."""
+    x = keras.Input((5, 5, 2))
+    y = L.Conv2D(4, 3, activation="tanh", name="stem")(x)
+    z = L.Conv2D(4, 1, name="branch")(y)
+    shared = L.Add()([y, z])
+    head = L.Dense(3, activation="softmax", name="head")(L.GlobalAveragePooling2D()(shared))
+    label = L.Lambda(lambda t: tf.argmax(t, -1))(head)
+    return randomize(keras.Model(x, [L.Conv2D(2, 1, name="map")(shared), head, label]))
+
+
+@pytest.mark.parametrize("granularity", ["channel", "column"])
+@pytest.mark.parametrize("seed", range(3))
+def test_squares_are_those_of_the_jacobian(seed, granularity):
+    model = two_heads()
+    x = np.random.default_rng(seed).normal(size=(6, 5, 5, 2)).astype("float32")
+    found, groups = squares(model, x, granularity, passes=3000, samples=6, seed=seed)
+
+    exact = {entry.name: np.zeros(entry.size) for entry in groups.sets}
+    kernels = [masked.weight for reader in groups.readers for masked in reader.weights]
+    with tf.GradientTape(persistent=True) as tape:
+        outputs = [each / tf.math.reduce_std(tf.stop_gradient(each)) for each in model(x)[:2]]
+    for output in outputs:
+        jacobians = iter(tape.jacobian(output, kernels, unconnected_gradients="zero"))
+        change = {entry.name: 0 for entry in groups.sets}
+        for reader in groups.readers:
+            for masked in reader.weights:
+                product = (next(jacobians) * masked.weight).numpy()
+                flat = product.reshape(-1, *masked.weight.shape)
+                sums = np.stack([masked.derivative(tf.ones_like(row), row) for row in flat])
+                cuts = np.cumsum([entry.size for entry in reader.sets])[:-1]
+                for entry, part in zip(reader.sets, np.split(sums, cuts, 1), strict=True):
+                    change[entry.name] = change[entry.name] + part
+        for name, values in change.items():
+            exact[name] += (values**2).mean(0)
+    for name, values in exact.items():
+        # 3,000 squares of a normal variable: a standard error of 2.6 %.
+        np.testing.assert_allclose(found[name], values, rtol=0.15, err_msg=f"{name}, seed {seed}")
+
+
+@pytest.mark.parametrize("quiet", ["first", "second", "third"])
+def test_the_layer_whose_channels_matter_least_is_pruned_most(quiet):
+    pruned = spp.prune(
+        net(quiet), target_speedup=1.2, round_to=1, representative_data=data(), seed=3
+    )
+    found = goals(pruned)
+    assert found[quiet] == max(found.values()) > 0
+    assert sum(found.values()) - found[quiet] <= found[quiet]
+
+
+def test_it_is_the_default_for_a_speedup_with_data_and_only_there():
+    def same(left, right):
+        return goals(spp.prune(net(), round_to=1, **left)) == goals(
+            spp.prune(net(), round_to=1, **right)
+        )
+
+    speedup, x = {"target_speedup": 1.5}, {"representative_data": data()}
+    assert same({**speedup, **x}, {**speedup, **x, "allocation": spp.Fisher()})
+    assert not same({**speedup, **x}, speedup)
+    assert same({**speedup, **x, "allocation": spp.Uniform()}, speedup)
+    assert same({"pruning_ratio": 0.5, **x}, {"pruning_ratio": 0.5})
+
+
+def test_a_pruning_ratio_is_the_share_of_all_groups():
+    pruned = spp.prune(net(), 0.5, round_to=1, allocation=spp.Fisher(), representative_data=data())
+    found = goals(pruned)
+    assert len(set(found.values())) > 1
+    assert sum(found.values()) == pytest.approx(0.5 * 16 * len(found), abs=len(found))
+
+
+def test_the_form_of_the_data_does_not_matter():
+    x = np.concatenate(list(data()))
+    arrays = [x[start : start + 16] for start in range(0, len(x), 16)]
+    forms = {
+        "dataset": data(),
+        "with targets": tf.data.Dataset.zip(data(), tf.data.Dataset.range(9)),
+        "array": x,
+        "batches": arrays,
+        "generator": iter(arrays),
+    }
+    model = net()
+    for passes in (3, 20):  # fewer samples than there are, and more
+        found = {
+            name: squares(model, form, passes=passes, samples=8)[0]
+            for name, form in {**forms, "generator": iter(arrays)}.items()
+        }
+        for name, values in found.items():
+            for layer, expected in found["array"].items():
+                np.testing.assert_array_equal(values[layer], expected, name)
+
+
+def test_passes_are_traced_once_for_each_size_of_chunk(monkeypatch):
+    calls, projected = [], fisher._projected
+    monkeypatch.setattr(fisher, "_projected", lambda *args: calls.append(1) or projected(*args))
+    squares(net(), np.concatenate(list(data()))[:60], passes=40, samples=16)
+    assert len(calls) == 2
+
+
+def test_several_inputs_may_come_as_a_dict():
+    x = {"a": keras.Input((4,), name="a"), "b": keras.Input((3,), name="b")}
+    y = L.Dense(8, name="first")(L.Concatenate()([L.Dense(8)(each) for each in x.values()]))
+    model = randomize(keras.Model(x, L.Dense(5)(y)))
+    random = np.random.default_rng(0)
+    inputs = {
+        name: random.normal(size=(16, n)).astype("float32") for name, n in (("a", 4), ("b", 3))
+    }
+    samples = tf.data.Dataset.from_tensor_slices(inputs).batch(8)
+    pruned = spp.prune(model, target_speedup=1.5, round_to=1, representative_data=samples)
+    assert sum(goals(pruned).values()) > 0
+
+
+def test_the_model_is_left_as_it_was():
+    x = keras.Input((4, 3), batch_size=8)
+    y = L.LSTM(8, stateful=True)(L.Conv1D(16, 1)(x))
+    model = randomize(keras.Model(x, L.Dense(2)(y)))
+    before = [weight.numpy() for weight in model.variables]
+    samples = np.random.default_rng(0).normal(size=(32, 4, 3)).astype("float32")
+    squares(model, samples, samples=8, passes=4)
+    for old, weight in zip(before, model.variables, strict=True):
+        np.testing.assert_array_equal(old, weight)
+
+
+def test_what_is_wrong_is_said():
+    for argument, least in (("passes", 1), ("samples", 1), ("seed", 0)):
+        with pytest.raises(
+            ValueError, match=f"`{argument}` must be an integer of at least {least}"
+        ):
+            spp.Fisher(**{argument: least - 1})
+    model = randomize(keras.Sequential([keras.Input((4,)), L.Dense(8), L.Dense(2)]))
+    options = {"target_speedup": 1.2, "round_to": 1, "allocation": spp.Fisher()}
+    with pytest.raises(TypeError, match="`representative_data` must be a"):
+        spp.prune(model, **options)
+    with pytest.raises(ValueError, match="at least one batch but is empty"):
+        spp.prune(model, representative_data=[], **options)
+    with pytest.raises(ValueError, match="gives NaN or infinity of the outputs"):
+        spp.prune(model, representative_data=np.full((8, 4), np.nan, np.float32), **options)
+    blind = keras.Model(model.input, L.Lambda(lambda y: tf.argmax(y, -1))(model.output))
+    with pytest.raises(ValueError, match="gives no derivative of the outputs"):
+        spp.prune(blind, representative_data=np.ones((8, 4), np.float32), **options)

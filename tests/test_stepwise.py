@@ -1,0 +1,49 @@
+import itertools
+
+import numpy as np
+import pytest
+import tf_keras as keras
+from judged import net
+from models import L, randomize
+
+from keras_spp import stepwise
+from keras_spp.graph import find_channels
+from keras_spp.groups import Groups
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_the_hull_is_convex_and_ends_where_the_curve_ends(seed):
+    random = np.random.default_rng(seed)
+    saved = np.cumsum(random.integers(0, 3, 8)).astype(float)
+    rises = np.cumsum(random.normal(0.3, 1, 8)).round(1)
+    steps = stepwise._hull(saved, rises)
+    shares, macs, costs = np.transpose(steps)
+    assert shares.sum() == pytest.approx(1) and macs.sum() == saved[-1], seed
+    assert costs.sum() == pytest.approx(max(rises.max(), 0)) and (costs >= 0).all(), seed
+    prices = [cost / size if size else np.inf for size, cost in zip(macs, costs, strict=True)]
+    assert all(a <= b + 1e-9 for a, b in itertools.pairwise(prices)), (seed, prices)
+
+
+@pytest.mark.parametrize("granularity", ["channel", "column"])
+def test_what_costs_least_per_mac_goes_first(granularity):
+    groups = Groups(find_channels(net()), granularity)
+    allocation, rises = stepwise.Stepwise(), {}
+    for number, entry in enumerate(groups.sets):
+        rises[entry.name] = stepwise._saved(groups, entry, 4) * (1 + number)  # straight: one step
+    allocation.sort(groups, rises)
+    saved = np.array([stepwise._saved(groups, entry, 4)[-1] for entry in groups.sets])
+    for strength in (0.1, 0.3, 0.5, 0.9):
+        ratios = np.array(allocation.ratios(groups.sets, strength))
+        assert ratios @ saved == pytest.approx(strength * saved.sum())
+        assert ((ratios[:-1] > 1 - 1e-9) | (ratios[1:] < 1e-9)).all(), ratios
+
+
+def test_where_no_macs_are_counted_groups_are():
+    model = randomize(keras.Sequential([keras.Input((4,)), L.Dense(8), L.Dense(24), L.Dense(2)]))
+    classes = find_channels(model)
+    classes.counted = "convolutions"
+    groups = Groups(classes, "channel")
+    allocation = stepwise.Stepwise()
+    allocation.sort(groups, {entry.name: np.array([1.0, 2.0]) for entry in groups.sets})
+    assert [entry.size for entry in groups.sets] == [8, 24]
+    assert allocation.ratios(groups.sets, 0.5) == [0, pytest.approx(2 / 3)]  # it holds 24 of 32
