@@ -329,8 +329,8 @@ def test_addresses_are_understood(device, expected):
 
 @pytest.mark.parametrize(
     "device",
-    ["ssh://", "ssh://b:x", "ssh://b:99999", "ssh://b/folder", "ssh://b?pyhton=p", "ssh://b?python", "ssh://b?python=", "ssh://b?=p",
-     "ssh://@", "ssh://b#x", "ssh://[::1"],
+    ["ssh://", "ssh://b:x", "ssh://b:99999", "ssh://b/folder", "ssh://b?pyhton=p", "ssh://b?python",
+     "ssh://b?python=", "ssh://b?=p", "ssh://@", "ssh://b#x", "ssh://[::1"],
 )  # fmt: skip
 def test_other_addresses_are_refused(device, dense):
     refused(ValueError, r"`device` must be ssh://\[user@\]host.* but is ", dense, device)
