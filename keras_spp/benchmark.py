@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -118,7 +119,7 @@ def benchmark(
     inputs: Sequence[np.ndarray] | np.ndarray | None = None,
     delegate: str = "xnnpack",
     binary: _Path | None = None,
-    timeout: float = 600.0,
+    timeout: float | None = None,
     retries: int = 2,
     progress: Callable[[float], None] | None = None,
 ) -> BenchmarkReport:
@@ -146,7 +147,8 @@ def benchmark(
             also "gpu" and "nnapi", if `benchmark_model` has them.
         binary: On Android, TensorFlow's `benchmark_model` on this computer, which is copied to
             the device. By default /data/local/tmp/benchmark_model on the device.
-        timeout: Seconds for the whole measurement, from 0.1 to a million.
+        timeout: Seconds for the whole measurement, from 0.1 to a million. By default 600, and no
+            limit on this machine.
         retries: How often to start again after the connection was lost, at least 0.
         progress: Called now and then, between invocations, with the part done, in (0, 1].
 
@@ -181,7 +183,10 @@ def benchmark(
         ("retries", retries, 0),
     ):
         check_integer(name, value, least)
-    check_number("timeout", timeout, 0.1, 1e6, "a number of seconds in [0.1, 1000000]")
+    if timeout is None:
+        timeout = math.inf if device == "local" else 600.0
+    else:
+        check_number("timeout", timeout, 0.1, 1e6, "a number of seconds in [0.1, 1000000]")
     job = Job(
         device=device,
         files=_named_paths(models),

@@ -224,7 +224,9 @@ def export(
     type=_path,
     help="benchmark_model for Android, if the device has none in /data/local/tmp.",
 )
-@click.option("--timeout", default=600.0, show_default=True, help="Seconds for all of it.")
+@click.option(
+    "--timeout", type=float, help="Seconds for all of it.  [default: 600; local: no limit]"
+)
 @click.option(
     "--retries", default=2, show_default=True, help="New attempts after a lost connection."
 )

@@ -24,7 +24,8 @@ from keras_spp.timing import Dropped, Job, Measurement, Timing, with_retries
 
 # Runs the program that arrives on standard input. Double quotes only: the shell gets single ones.
 _RECEIVE = (
-    "import sys; size = int(sys.stdin.buffer.readline()); "
+    'import sys; assert sys.version_info >= (3, 9), "Python 3.9 or later is needed"; '
+    "size = int(sys.stdin.buffer.readline()); "
     'exec(compile(sys.stdin.buffer.read(size), "board.py", "exec"), {"__name__": "__main__"})'
 )
 _PROBLEMS = (
@@ -212,6 +213,7 @@ def _explain(job: Job, address: Address, status: int, complaints: str) -> NoRetu
     """Raises the reason why a board gave no answer."""
     what = f"`device` is {job.device!r}, which"
     lines = [line.strip() for line in complaints.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("INFO:", "WARNING:"))]  # the runtime's
     last = lines[-1].rstrip(".")[:200] if lines else f"exit status {status}"
     if status == 255:  # ssh's own: the program on the board ends with others
         for pattern, problem, remedy in _PROBLEMS:
@@ -219,6 +221,8 @@ def _explain(job: Job, address: Address, status: int, complaints: str) -> NoRetu
                 raise ConnectionError(f"{what} {problem} ({last}): {remedy}.")
         if any(_LOST.search(line) for line in lines):
             raise Dropped(f"{what} lost the connection {job.retries + 1} times ({last}).")
+    if status in (137, 255) and not lines:  # the board's system has ended the program
+        raise OSError(f"{what} stopped the program ({last}): its memory may be too small.")
     python = f"{address.python!r}"
     if status in (126, 127):
         raise OSError(f"{what} has no Python at {python} ({last}): name it with ?python=PATH.")

@@ -1,5 +1,6 @@
 """A real sshd on the loopback interface, with keys of its own, for one test module."""
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -17,6 +18,15 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def processes():
+    """The number, the parent's number and the command line of each process."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            command = (folder / "cmdline").read_text().replace("\0", " ").strip()
+            yield int(folder.name), int(parent), command
 
 
 class Board:
@@ -71,8 +81,7 @@ class Board:
 
     def sessions(self):
         """The processes of sshd that serve a connection."""
-        words = ["ps", "-o", "pid=", "--ppid", str(self.process.pid)]
-        return [int(pid) for pid in subprocess.run(words, capture_output=True).stdout.split()]
+        return [pid for pid, parent, _ in processes() if parent == self.process.pid]
 
     def stop(self):
         self.process.terminate()

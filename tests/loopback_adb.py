@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from loopback import free_port
+from loopback import free_port, processes
 
 TRANSCRIPTS = Path(__file__).parent / "benchmark_model"
 PLACE = "/data/local/tmp"
@@ -76,8 +76,7 @@ class Device:
 
     def runs(self, words):
         """Whether a program with such a command line runs."""
-        done = subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True)
-        return words in done.stdout.splitlines()
+        return any(command == words for _, _, command in processes())
 
     def stop(self):
         self.listener.close()

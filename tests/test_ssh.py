@@ -1,6 +1,7 @@
 """Over a real sshd on the loopback interface; nothing of the connection is simulated."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -188,6 +189,7 @@ def test_an_operation_that_the_runtime_lacks_is_named(where, request, dense, tmp
 # --- what goes wrong with the board ---
 
 
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="there is no ssh")
 def test_an_unknown_host_is_named(dense):
     address = "ssh://me@no-such-host.invalid"
     refused(ConnectionError, r"`device` .* is unknown .*Could not resolve", dense, address)
@@ -219,6 +221,19 @@ def test_a_python_without_the_runtime_is_named(board, dense, tmp_path):
     # -I -S: without the packages, as a board's own Python is
     bare = script(tmp_path / "python", f'exec {sys.executable} -I -S "$@"')
     refused(OSError, r"lacks .*No module named.*install ai-edge-litert", dense, board.address(bare))
+
+
+def test_a_python_that_is_too_old_is_named(board, dense, tmp_path):
+    pretend = "import sys; sys.version_info = (3, 6); exec(sys.argv[1])"
+    old = script(tmp_path / "python", f'exec {sys.executable} -c "{pretend}" "$3"')
+    refused(OSError, r"ended without .*Python 3\.9 or later is needed", dense, board.address(old))
+
+
+def test_a_program_that_the_board_ends_is_no_lost_connection(board, dense, tmp_path):
+    # As Linux does when its memory is full.
+    words = f'(sleep 2; kill -9 $$) >/dev/null 2>&1 & exec {sys.executable} "$@"'
+    address = board.address(script(tmp_path / "python", words))
+    refused(OSError, r"stopped the program \(exit status", dense, address, runs=10_000_000)
 
 
 def test_a_board_without_storage_is_named(board, dense, tmp_path):
