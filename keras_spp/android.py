@@ -21,6 +21,7 @@ from keras_spp.timing import Dropped, Job, Measurement, Timing, with_retries
 
 _PLACE = "/data/local/tmp"  # where Android lets adb put programs
 _AWAY = 30.0  # seconds to wait for a lost device: adb tries every ten
+_CLEANING = 10.0  # seconds to remove a folder
 _ROUNDS = 5  # processes per file: each loads the file anew, which takes longer than its runs
 _FLAGS = {
     "xnnpack": "--use_xnnpack=true",
@@ -65,8 +66,7 @@ def time_on_android(job: Job) -> Measurement:
         try:
             return with_retries(job, lambda: _attempt(job, adb, machine, inputs))
         finally:
-            with contextlib.suppress(OSError, subprocess.SubprocessError):
-                adb.clean()
+            adb.clean()
 
 
 @dataclass(frozen=True)
@@ -279,16 +279,18 @@ class _Adb:
         )
 
     def clean(self) -> None:
-        """Ends what still runs in the folder, by its number, and removes the folder."""
+        """Ends what still runs in the folder, by its number, and removes it, if possible."""
         end = f"test -f {self.folder}/pid && kill -9 $(cat {self.folder}/pid)"
         words = ["adb", "-s", self.serial, "wait-for-device", "shell"]
-        # Not through `shell`: it has to be tried when the time is up, too.
-        subprocess.run(
-            [*words, f"{end}; rm -rf {self.folder}"],
-            timeout=10,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-        )
+        # Not through `shell`: it has to be tried when the time is up, too, and must not hide the
+        # error that has led here.
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(
+                [*words, f"{end}; rm -rf {self.folder}"],
+                timeout=_CLEANING,
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+            )
 
     def full(self, text: str) -> OSError:
         what = f"`device` is {self.job.device!r}, whose {_PLACE}"

@@ -54,6 +54,7 @@ class Device:
     ):
         self.folder, self.machines = folder, machines
         self.trusting, self.full, self.drops, self.calls = True, False, 0, []
+        self.hangs_on = None
         folder.mkdir()
         self.set_transcripts(*transcripts)
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -150,6 +151,8 @@ class _Transport:
 
     def _shell(self, stream, command):
         device = self.device
+        if device.hangs_on and device.hangs_on in command:
+            return  # no answer, ever
         if "benchmark_model --" in command:
             device.calls.append(command)
             if device.drops:

@@ -5,6 +5,7 @@ What adb says and does is real; what benchmark_model prints are transcripts in i
 """
 
 import re
+import shutil
 import struct
 
 import numpy as np
@@ -270,3 +271,19 @@ def test_a_device_that_does_not_come_back_is_given_up(phone, dense, monkeypatch)
     refused(ConnectionError, r"lost the connection 2 times \(", dense, "android", retries=1)
     assert len(phone.calls) == 2
     assert phone.left_behind() == []  # adb found it again once more
+
+
+def test_a_device_that_hangs_when_it_is_tidied_up_does_not_hide_the_error(
+    phone, dense, monkeypatch
+):
+    monkeypatch.setattr(android, "_CLEANING", 0.3)
+    phone.hangs_on = "rm -rf"
+    phone.set_transcripts("without_percentiles.txt")
+    refused(ValueError, r"prints no percentiles", dense, "android")
+    (folder,) = phone.left_behind()
+    shutil.rmtree(phone.folder / folder)
+
+
+def test_a_device_that_hangs_is_given_up(phone, dense):
+    phone.hangs_on = "getprop"
+    refused(TimeoutError, r"`timeout` is 2 seconds but 'android'", dense, "android", timeout=2)
