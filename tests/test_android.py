@@ -25,9 +25,8 @@ layers = keras.layers
 def adb(tmp_path, monkeypatch):
     adb = Adb(tmp_path, monkeypatch)
     yield adb
-    for device in adb.devices:
-        assert device.left_behind() == []
     adb.stop()
+    assert [device.left_behind() for device in adb.devices] == [[]] * len(adb.devices)
 
 
 @pytest.fixture
