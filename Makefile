@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-models results lint format clean
+.PHONY: help venv demo test test-slow test-arm test-models results lint format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,6 +36,10 @@ test: $(STAMP) ## Run the tests
 test-slow: $(STAMP) ## Run the slow tests: a thousand random graphs, the demo
 	$(BIN)/python -m pytest -m slow
 
+test-arm: $(STAMP) ## Run exported files on aarch64 under qemu (Debian with qemu-user-static)
+	@tests/arm_python.sh .arm $(BIN)/python
+	KERAS_SPP_ARM_PYTHON=.arm/python $(BIN)/python -m pytest tests/test_arm.py -rs
+
 test-models: $(STAMP) ## Put every published network through prune and shrink, write docs/models.md
 	$(BIN)/python -m benchmarks.models --output models.jsonl --write docs/models.md
 
@@ -52,5 +56,5 @@ format: $(STAMP) ## Fix style and format where that can be done automatically
 	$(BIN)/ruff format .
 
 clean: ## Remove caches and build products (not .venv)
-	rm -rf build dist ./*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .arm build dist ./*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

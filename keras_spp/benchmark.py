@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,14 +12,16 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter
 from rich.markup import escape
 from rich.table import Table
 
-from keras_spp.checks import check_integer
+from keras_spp.checks import check_integer, check_number
+from keras_spp.devices import check_options, find_device
 from keras_spp.report import as_text
+from keras_spp.timing import Job, Timing
 
 _Path = str | os.PathLike[str]
+_TITLES = ("median ms", "p90 ms", "p95 ms", "min ms", "speedup", "KiB", "nodes", "delegated")
 
 
 @dataclass(frozen=True)
@@ -28,21 +31,24 @@ class BenchmarkRow:
     Attributes:
         name: The name the file was given.
         median_ms: The median latency of one invocation, in milliseconds.
-        p90_ms: The latency that 90 % of the invocations stay below, in milliseconds.
+        p90_ms: The latency that 90 % of the invocations stay below, in milliseconds. None on
+            Android, whose `benchmark_model` does not print it.
+        p95_ms: The same for 95 %.
         min_ms: The lowest latency, in milliseconds.
         ratio: The first file's latency over this one's, as the median over the rounds: 2.0 is
             twice as fast as the first file, whose own ratio is 1.0.
         file_bytes: The size of the file in bytes.
         nodes: The number of operations in the file's main graph.
-        delegated_nodes: How many of them XNNPACK runs; the others use TFLite's own, often slower
-            kernels. None if the interpreter does not tell.
+        delegated_nodes: How many of them the delegate runs (XNNPACK by default); the others use
+            TFLite's own, often slower kernels. None if the runtime does not tell.
         threads: The number of threads.
         runs: The number of timed invocations.
     """
 
     name: str
     median_ms: float
-    p90_ms: float
+    p90_ms: float | None
+    p95_ms: float
     min_ms: float
     ratio: float
     file_bytes: int
@@ -57,12 +63,14 @@ class BenchmarkReport(Sequence[BenchmarkRow]):
     """What `benchmark` measured: a sequence of `BenchmarkRow`, one per file, in the order given.
 
     Attributes:
-        device: Where the files ran.
+        device: Where the files ran, as it was asked for.
         entries: The measurements.
+        system: What is there: the processor and the runtime's version, or the phone's model.
     """
 
     device: str
     entries: tuple[BenchmarkRow, ...]
+    system: str = ""
 
     def __getitem__(self, index: Any) -> Any:
         return self.entries[index]
@@ -77,18 +85,19 @@ class BenchmarkReport(Sequence[BenchmarkRow]):
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the report as plain Python values, ready for JSON."""
-        return {"device": self.device, "rows": self.rows}
+        return {"device": self.device, "system": self.system, "rows": self.rows}
 
     def __rich__(self) -> Table:
         first = self.entries[0]
-        table = Table(title=f"{self.device}: threads {first.threads}, runs {first.runs}")
+        where = escape(f"{self.device} ({self.system})" if self.system else self.device)
+        table = Table(title=f"{where}: threads {first.threads}, runs {first.runs}")
         table.add_column("model")
-        for title in ("median ms", "p90 ms", "min ms", "speedup", "KiB", "nodes", "delegated"):
+        for title in _TITLES:
             table.add_column(title, justify="right")
         for row in self.entries:
             table.add_row(
                 escape(row.name),
-                *(f"{ms:.3f}" for ms in (row.median_ms, row.p90_ms, row.min_ms)),
+                *map(_milliseconds, (row.median_ms, row.p90_ms, row.p95_ms, row.min_ms)),
                 f"{row.ratio:.2f}x",
                 f"{row.file_bytes / 1024:,.1f}",
                 str(row.nodes),
@@ -108,31 +117,52 @@ def benchmark(
     runs: int = 50,
     warmup: int = 5,
     inputs: Sequence[np.ndarray] | np.ndarray | None = None,
+    delegate: str = "xnnpack",
+    binary: _Path | None = None,
+    timeout: float | None = None,
+    retries: int = 2,
+    progress: Callable[[float], None] | None = None,
 ) -> BenchmarkReport:
-    """Times TFLite files against each other.
+    """Times TFLite files against each other, on this machine, a Linux board or an Android device.
 
-    All files are loaded into one process and invoked in turn, round after round, so that noise
-    of the machine hits them alike. Only the invocation itself is timed.
+    The files are invoked in turn, round after round, so that noise of the machine hits them
+    alike. Only the invocation itself is timed. On Android one process times one file, and the
+    processes take turns.
 
     Args:
         models: The files: a dict from name to path, several paths or one path (named after the
             file, without its suffix).
-        device: Where to run: "local", this machine.
+        device: Where to run: "local", this machine; "ssh://user@host", a Linux board with Python
+            and ai-edge-litert, to which `ssh` can connect without a password (a port and
+            options: "ssh://user@host:22?python=PATH&config=FILE"); "android" or
+            "android:SERIAL", a device that `adb` sees.
         threads: The number of threads that one invocation may use, at least 1.
         runs: The number of timed invocations of each file, at least 1.
-        warmup: The number of untimed invocations of each file before that, at least 0.
+        warmup: The number of untimed invocations of each file before that, at least 0; on Android
+            in each process, and at least 1.
         inputs: Arrays to invoke every file with, in the order of the file's inputs, or the array
             for the only input. By default seeded random values: floats normally distributed,
             8-bit and quantized integers over their range, wider ones (mostly indices) 0 or 1.
+        delegate: What runs the operations: "xnnpack"; "none", TFLite's own kernels; on Android
+            also "gpu" and "nnapi", if `benchmark_model` has them.
+        binary: On Android, TensorFlow's `benchmark_model` on this computer, which is copied to
+            the device. By default /data/local/tmp/benchmark_model on the device.
+        timeout: Seconds for the whole measurement, from 0.1 to a million. By default 600, and no
+            limit on this machine.
+        retries: How often to start again after the connection was lost, at least 0.
+        progress: Called now and then, between invocations, with the part done, in (0, 1].
 
     Returns:
         A `BenchmarkReport`, which prints as a table and has the numbers in `rows`.
 
     Raises:
-        OSError: If a file does not exist, is a folder or cannot be read.
+        ConnectionError: If the device cannot be reached, or was lost once too often.
+        OSError: If a file does not exist, is a folder or cannot be read; if `ssh`, `adb` or
+            `benchmark_model` is missing; if the device lacks Python, a runtime or storage.
+        TimeoutError: If the time is up.
         TypeError: If `models` holds something else than paths.
-        ValueError: If a number is out of range, a name occurs twice, or a file is not a valid
-            TFLite model or does not run on the inputs.
+        ValueError: If a number is out of range, a name occurs twice, the device does not exist or
+            does not have an option, or a file is not a valid TFLite model or does not run there.
 
     Example:
         >>> import os, tempfile
@@ -145,57 +175,41 @@ def benchmark(
         >>> report[0].name, report[0].ratio, report[0].median_ms > 0
         ('dense', 1.0, True)
     """
-    if device not in _DEVICES:
-        choices = ", ".join(map(repr, _DEVICES))
-        raise ValueError(f"`device` must be one of {choices} but is {device!r}.")
-    for name, value, least in (("threads", threads, 1), ("runs", runs, 1), ("warmup", warmup, 0)):
+    time_on_device = find_device(device)
+    for name, value, least in (
+        ("threads", threads, 1),
+        ("runs", runs, 1),
+        ("warmup", warmup, 0),
+        ("retries", retries, 0),
+    ):
         check_integer(name, value, least)
-    threads, runs, warmup = int(threads), int(runs), int(warmup)  # NumPy's are integers too
-    paths = _named_paths(models)
-    for name, path in paths.items():
-        _check_file(name, path)
-    timings = _DEVICES[device](paths, threads, runs, warmup, inputs)
-    entries = (
-        _summarize(name, path, timing, timings[0], threads)
-        for (name, path), timing in zip(paths.items(), timings, strict=True)
+    if timeout is None:
+        timeout = math.inf if device == "local" else 600.0
+    else:
+        check_number("timeout", timeout, 0.1, 1e6, "a number of seconds in [0.1, 1000000]")
+    job = Job(
+        device=device,
+        files=_named_paths(models),
+        threads=int(threads),  # NumPy's are integers too
+        runs=int(runs),
+        warmup=int(warmup),
+        inputs=[inputs] if isinstance(inputs, np.ndarray) else inputs,
+        delegate=delegate,
+        binary=None if binary is None else Path(binary),
+        timeout=float(timeout),
+        retries=int(retries),
+        progress=progress,
+        started=time.monotonic(),
     )
-    return BenchmarkReport(device, tuple(entries))
-
-
-@dataclass(frozen=True)
-class _Timing:
-    """What a device reports on one file: the latency of each round in nanoseconds."""
-
-    nanoseconds: Sequence[int]
-    delegated_nodes: int | None
-
-
-def _time_locally(
-    paths: Mapping[str, Path],
-    threads: int,
-    runs: int,
-    warmup: int,
-    inputs: Sequence[np.ndarray] | np.ndarray | None,
-) -> list[_Timing]:
-    interpreters = [_load(name, path, threads, inputs) for name, path in paths.items()]
-    for interpreter in interpreters:
-        for _ in range(warmup):
-            interpreter.invoke()
-    times = np.empty((runs, len(interpreters)), np.int64)
-    for run in range(runs):
-        # Back and forth: no file runs always after the same other one, whose data fill the cache.
-        for place in range(len(interpreters))[:: 1 if run % 2 == 0 else -1]:
-            start = time.perf_counter_ns()
-            interpreters[place].invoke()
-            times[run, place] = time.perf_counter_ns() - start
-    return [
-        _Timing(column.tolist(), _count_delegated(interpreter))
-        for column, interpreter in zip(times.T, interpreters, strict=True)
-    ]
-
-
-# A further kind of device is one more function with the arguments of `_time_locally`.
-_DEVICES: dict[str, Callable[..., list[_Timing]]] = {"local": _time_locally}
+    check_options(job)
+    for name, path in job.files.items():
+        _check_file(name, path)
+    measured = time_on_device(job)
+    entries = (
+        _summarize(name, path, timing, measured.timings[0], job.threads)
+        for (name, path), timing in zip(job.files.items(), measured.timings, strict=True)
+    )
+    return BenchmarkReport(device, tuple(entries), measured.system)
 
 
 def _named_paths(models: Any) -> dict[str, Path]:
@@ -232,107 +246,22 @@ def _check_file(name: str, path: Path) -> None:
         raise ValueError(f"{what}, which {kind} a TFLite file: export the model again.")
 
 
-def _load(name: str, path: Path, threads: int, inputs: Any) -> Interpreter:
-    """Returns an interpreter that has its inputs and has run once."""
-    try:
-        # The interpreter verifies the file before it follows any offset in it: a truncated or
-        # damaged file is an exception here, not a crash.
-        interpreter = Interpreter(model_path=str(path), num_threads=threads)
-        interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"`models` has {str(path)!r} for {name!r}, which cannot be loaded ({_cause(error)}): "
-            "export it again, it is damaged or needs another runtime."
-        ) from error
-    details = interpreter.get_input_details()
-    if inputs is None:
-        generator = np.random.default_rng(0)
-        inputs = [_random_input(detail, generator) for detail in details]
-    elif isinstance(inputs, np.ndarray):
-        inputs = [inputs]
-    if len(inputs) != len(details):
-        raise ValueError(
-            f"`inputs` must hold {len(details)} arrays for {name!r} but holds {len(inputs)}."
-        )
-    for detail, value in zip(details, inputs, strict=True):
-        shape, dtype = tuple(detail["shape"].tolist()), np.dtype(detail["dtype"])
-        if np.shape(value) != shape or np.asarray(value).dtype != dtype:
-            raise ValueError(
-                f"`inputs` must fit the input {detail['name']!r} of {name!r}, {shape} {dtype}, but "
-                f"has {np.shape(value)} {np.asarray(value).dtype}."
-            )
-        interpreter.set_tensor(detail["index"], value)
-    try:
-        interpreter.invoke()
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"`inputs` must be values that {name!r} can run on but the first run failed "
-            f"({_cause(error)}): give others, by default they are random."
-        ) from error
-    return interpreter
-
-
-def _random_input(detail: Mapping[str, Any], generator: np.random.Generator) -> np.ndarray:
-    dtype, shape = np.dtype(detail["dtype"]), detail["shape"]
-    if dtype.kind in "fc":
-        return generator.standard_normal(shape).astype(dtype)
-    if dtype.kind in "iub":
-        quantized = detail["quantization_parameters"]["scales"].size > 0
-        full_range = dtype.kind != "b" and (quantized or dtype.itemsize == 1)
-        low, high = (np.iinfo(dtype).min, np.iinfo(dtype).max) if full_range else (0, 1)
-        return generator.integers(low, high, shape, endpoint=True).astype(dtype)
-    raise ValueError(
-        f"`inputs` must be given because the input {detail['name']!r} has the type {dtype}, for "
-        "which there are no random values."
-    )
-
-
-def _count_delegated(interpreter: Interpreter) -> int | None:
-    """Returns how many operations of the file a delegate (XNNPACK) has taken over.
-
-    The interpreter keeps the file's operations and adds one DELEGATE node for each region of
-    them that was taken over. The node names the tensors that enter and leave its region, so the
-    region is what one meets on the way back from the latter to the former.
-    """
-    try:
-        nodes = interpreter._get_ops_details()
-        regions = [node for node in nodes if node["op_name"] == "DELEGATE"]
-        operations = [node for node in nodes if node["op_name"] != "DELEGATE"]
-        producers = {tensor: node for node in operations for tensor in node["outputs"]}
-    except Exception:  # not a public method: whatever becomes of it, latencies are still right
-        return None
-    delegated: set[int] = set()
-    for region in regions:
-        borders = set(region["inputs"])
-        ahead = list(region["outputs"])
-        while ahead:
-            tensor = ahead.pop()
-            node = producers.get(tensor)
-            if tensor in borders or node is None or node["index"] in delegated:
-                continue
-            delegated.add(node["index"])
-            ahead.extend(node["inputs"])
-    return len(delegated)
-
-
-def _summarize(
-    name: str, path: Path, timing: _Timing, first: _Timing, threads: int
-) -> BenchmarkRow:
-    nanoseconds = np.asarray(timing.nanoseconds, float)
+def _summarize(name: str, path: Path, timing: Timing, first: Timing, threads: int) -> BenchmarkRow:
     graph = schema.Model.GetRootAs(path.read_bytes(), 0).Subgraphs(0)
     return BenchmarkRow(
         name=name,
-        median_ms=float(np.median(nanoseconds)) / 1e6,
-        p90_ms=float(np.percentile(nanoseconds, 90)) / 1e6,
-        min_ms=float(nanoseconds.min()) / 1e6,
-        ratio=float(np.median(np.asarray(first.nanoseconds, float) / nanoseconds)),
+        median_ms=timing.median_ms,
+        p90_ms=timing.p90_ms,
+        p95_ms=timing.p95_ms,
+        min_ms=timing.min_ms,
+        ratio=float(np.median(np.asarray(first.rounds) / np.asarray(timing.rounds))),
         file_bytes=path.stat().st_size,
         nodes=graph.OperatorsLength(),
         delegated_nodes=timing.delegated_nodes,
         threads=threads,
-        runs=len(nanoseconds),
+        runs=timing.runs,
     )
 
 
-def _cause(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200].rstrip(".")
+def _milliseconds(value: float | None) -> str:
+    return "?" if value is None else f"{value:.3f}"

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import sys
 import warnings
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import tf_keras as keras
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 from tf_keras.src.saving.serialization_lib import SafeModeScope
 
 import keras_spp as spp
+from keras_spp.devices import DELEGATES
 from keras_spp.export import QUANTIZATIONS
 from keras_spp.files import atomic_path
 from keras_spp.report import as_text
@@ -199,11 +203,36 @@ def export(
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, metavar="[NAME=]FILE...")
+@click.option(
+    "--device",
+    default="local",
+    show_default=True,
+    help="local, ssh://[user@]host[:port][?python=PATH&config=FILE], android or android:SERIAL.",
+)
 @click.option("--threads", default=1, show_default=True, help="Threads of one invocation.")
 @click.option("--runs", default=50, show_default=True, help="Timed invocations of each file.")
+@click.option("--warmup", default=5, show_default=True, help="Untimed invocations before that.")
+@click.option(
+    "--delegate",
+    type=click.Choice(DELEGATES),
+    default="xnnpack",
+    show_default=True,
+    help="What runs the operations; none: TFLite's own kernels; gpu, nnapi: Android only.",
+)
+@click.option(
+    "--binary",
+    type=_path,
+    help="benchmark_model for Android, if the device has none in /data/local/tmp.",
+)
+@click.option(
+    "--timeout", type=float, help="Seconds for all of it.  [default: 600; local: no limit]"
+)
+@click.option(
+    "--retries", default=2, show_default=True, help="New attempts after a lost connection."
+)
 @_as_json
-def benchmark(files: tuple[str, ...], threads: int, runs: int, as_json: bool) -> None:
-    """Time TFLite files against each other.
+def benchmark(files: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Time TFLite files against each other, here or on another device.
 
     Speedups are relative to the first file.
     """
@@ -215,7 +244,23 @@ def benchmark(files: tuple[str, ...], threads: int, runs: int, as_json: bool) ->
         if name in models:
             raise ValueError(f"two files have the name {name!r}: give NAME=FILE.")
         models[name] = path
-    _print(spp.benchmark(models, threads=threads, runs=runs), as_json)
+    with _progress_bar() as progress:
+        report = spp.benchmark(models, progress=progress, **options)
+    _print(report, as_json)
+
+
+@contextlib.contextmanager
+def _progress_bar() -> Iterator[Callable[[float], None] | None]:
+    """Yields what moves a bar on a terminal's stderr: what is printed stays clean."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    # No refreshing of its own: a thread that draws would take time from what is timed.
+    columns = TextColumn("timing"), BarColumn(), TaskProgressColumn()
+    with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
+        task = bar.add_task("timing", total=1.0)
+        yield lambda part: bar.update(task, completed=part, refresh=True)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp import board
 from keras_spp.benchmark import BenchmarkReport, benchmark
 from keras_spp.export import export_tflite
+from keras_spp.timing import Measurement, Timing
 
 layers = keras.layers
 # keras_spp.benchmark, as an attribute, is the function.
@@ -71,7 +73,7 @@ def test_delegated_nodes_leave_out_what_xnnpack_does_not_take(conv, mixed):
 
 
 def test_delegated_nodes_are_unknown_when_the_interpreter_does_not_tell(conv, monkeypatch):
-    monkeypatch.delattr(module.Interpreter, "_get_ops_details")
+    monkeypatch.delattr(board.Interpreter, "_get_ops_details")
     report = benchmark(conv, runs=1)
     assert report[0].nodes == 4
     assert report[0].delegated_nodes is None
@@ -81,7 +83,7 @@ def test_delegated_nodes_are_unknown_when_the_interpreter_does_not_tell(conv, mo
 def test_files_are_invoked_in_turn_after_the_warm_up(conv, monkeypatch):
     order = []
 
-    class Recorder(module.Interpreter):
+    class Recorder(board.Interpreter):
         made = 0
 
         def __init__(self, **kwargs):
@@ -93,19 +95,40 @@ def test_files_are_invoked_in_turn_after_the_warm_up(conv, monkeypatch):
             order.append(self.label)
             super().invoke()
 
-    monkeypatch.setattr(module, "Interpreter", Recorder)
+    monkeypatch.setattr(board, "Interpreter", Recorder)
     benchmark({"a": conv, "b": conv}, runs=3, warmup=2)
     assert "".join(order) == "ab" + "aabb" + "ab" + "ba" + "ab"  # trial, warm-up, three rounds
 
 
 def test_statistics_are_those_of_the_recorded_rounds(conv, monkeypatch):
-    timing = module._Timing
-    first, second = timing([4_000_000, 2_000_000, 3_000_000], 4), timing([1_000_000] * 3, None)
-    monkeypatch.setitem(module._DEVICES, "local", lambda *_: [first, second])
-    dense, small = benchmark({"dense": conv, "small": conv})
+    def measure(job):
+        recorded = [Timing.of([4_000_000, 2_000_000, 3_000_000], 4), Timing.of([1_000_000] * 3, 0)]
+        return Measurement(recorded, "a machine")
+
+    monkeypatch.setattr(module, "find_device", lambda device: measure)
+    report = benchmark({"dense": conv, "small": conv})
+    dense, small = report
     assert (dense.median_ms, dense.min_ms, dense.runs) == (3.0, 2.0, 3)
-    assert dense.p90_ms == pytest.approx(3.8)
+    assert (dense.p90_ms, dense.p95_ms) == (pytest.approx(3.8), pytest.approx(3.9))
     assert (dense.ratio, small.ratio) == (1.0, 3.0)
+    assert report.system == "a machine" and "a machine" in str(report)
+
+
+def test_without_a_delegate_no_node_is_delegated(conv):
+    assert benchmark(conv, runs=1, delegate="none")[0].delegated_nodes == 0
+
+
+def test_progress_is_told_between_rounds_and_ends_at_one(conv):
+    for runs, calls in ((3, 3), (100, 20)):
+        parts = []
+        benchmark(conv, runs=runs, progress=parts.append)
+        assert len(parts) == calls and parts == sorted(parts) and parts[-1] == 1.0
+
+
+def test_a_measurement_that_does_not_end_in_time_is_given_up(conv):
+    with pytest.raises(TimeoutError, match=r"`timeout` is 0\.2 seconds but 'local'") as error:
+        benchmark(conv, runs=10_000_000, timeout=0.2)
+    assert_one_sentence(error)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +152,7 @@ def test_random_inputs_are_repeatable_and_in_range(dtype):
         "dtype": np.dtype(dtype).type,
         "quantization_parameters": {"scales": np.array([], np.float32)},
     }
-    values, again = (module._random_input(detail, np.random.default_rng(0)) for _ in range(2))
+    values, again = (board._random_input(detail, np.random.default_rng(0)) for _ in range(2))
     np.testing.assert_array_equal(values, again)
     assert values.dtype == dtype and values.shape == (1, 4000)
     expected = {"int8": (-128, 127), "uint8": (0, 255)}.get(dtype, (0, 1))
@@ -144,7 +167,7 @@ def test_quantized_inputs_cover_the_range_of_their_type():
         "dtype": np.int16,
         "quantization_parameters": {"scales": np.array([0.1], np.float32)},
     }
-    values = module._random_input(detail, np.random.default_rng(0))
+    values = board._random_input(detail, np.random.default_rng(0))
     assert values.min() < -32_000 and values.max() > 32_000
 
 
@@ -175,7 +198,7 @@ def test_the_report_converts_to_plain_rows(conv):
     assert data["device"] == "local"
     assert data["rows"] == report.rows
     assert list(report.rows[0]) == [
-        "name", "median_ms", "p90_ms", "min_ms", "ratio",
+        "name", "median_ms", "p90_ms", "p95_ms", "min_ms", "ratio",
         "file_bytes", "nodes", "delegated_nodes", "threads", "runs",
     ]  # fmt: skip
 
@@ -277,6 +300,8 @@ def test_what_is_not_a_path_is_refused(models):
         ("runs", 0, 1),
         ("runs", None, 1),
         ("warmup", -1, 0),
+        ("retries", -1, 0),
+        ("retries", 0.5, 0),
     ],
 )
 def test_a_number_out_of_range_is_refused(conv, argument, value, least):
@@ -289,9 +314,10 @@ def test_a_whole_number_of_numpy_is_accepted(conv):
     assert benchmark(conv, threads=np.int64(1), runs=np.int32(2))[0].runs == 2
 
 
-def test_an_unknown_device_is_refused_with_the_choices(conv):
-    with pytest.raises(ValueError, match=r"`device` must be one of 'local' but is 'cloud'\."):
-        benchmark(conv, device="cloud")
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "9", True])
+def test_a_timeout_out_of_range_is_refused(conv, timeout):
+    with pytest.raises(ValueError, match=r"`timeout` must be a number of seconds in \[0\.1"):
+        benchmark(conv, timeout=timeout)
 
 
 def test_an_unreadable_file_is_an_error_of_the_system(conv, monkeypatch):

@@ -212,6 +212,57 @@ def test_benchmark_refuses_what_is_not_tflite(run):
     fails(run("benchmark", "{folder}/plain.keras"), "not a TFLite file")
 
 
+def test_benchmark_passes_its_options_on(run, monkeypatch):
+    given = {}
+    real = spp.benchmark
+
+    def record(models, **options):
+        given.update(options)
+        return real(models, runs=1)
+
+    monkeypatch.setattr(spp, "benchmark", record)
+    succeeds(run("benchmark", "{folder}/plain.tflite"))
+    assert given == {
+        "device": "local", "threads": 1, "runs": 50, "warmup": 5, "delegate": "xnnpack",
+        "binary": None, "timeout": None, "retries": 2, "progress": None,
+    }  # fmt: skip
+    succeeds(
+        run(
+            "benchmark", "{folder}/plain.tflite", "--device=android:X1", "--threads=2", "--runs=7",
+            "--warmup=0", "--delegate=gpu", "--binary=b", "--timeout=9.5", "--retries=0",
+        )
+    )  # fmt: skip
+    assert given == {
+        "device": "android:X1", "threads": 2, "runs": 7, "warmup": 0, "delegate": "gpu",
+        "binary": Path("b"), "timeout": 9.5, "retries": 0, "progress": None,
+    }  # fmt: skip
+
+
+def test_benchmark_shows_its_progress_in_a_terminal_beside_the_json(run, monkeypatch):
+    monkeypatch.setattr("keras_spp.cli._in_terminal", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
+    result = run("benchmark", "{folder}/plain.tflite", "--runs=3", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["rows"][0]["runs"] == 3
+    for part in ("timing", "33%", "100%"):
+        assert part in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--device=cloud", "`device` must be"),
+        ("--delegate=nnapi", "`delegate` must be one of 'xnnpack', 'none' on 'local'"),
+        ("--binary=x", "`binary` must be None"),
+        ("--timeout=0", "`timeout` must be"),
+        ("--retries=-1", "`retries` must be"),
+        ("--device=ssh://a:b@c", "must not hold a password"),
+    ],
+)
+def test_benchmark_names_a_wrong_option(run, option, words):
+    fails(run("benchmark", "{folder}/plain.tflite", option), words)
+
+
 # --- reading models ---
 
 
