@@ -18,8 +18,8 @@ from rich.table import Table
 from tf_keras.src.saving.serialization_lib import SafeModeScope
 
 import keras_spp as spp
-from keras_spp.export import QUANTIZATIONS
 from keras_spp.files import atomic_path
+from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
 from keras_spp.report import as_text
 
 _SAVED = (".keras", ".h5")
@@ -174,10 +174,10 @@ def _sizes(context: click.Context, option: click.Parameter, text: str | None) ->
 @click.argument("out", type=_path, metavar="OUT.tflite")
 @click.option(
     "--quantization",
-    type=click.Choice(QUANTIZATIONS),
+    type=click.Choice([name for name in QUANTIZATIONS if name not in IO_TYPES]),
     default="none",
     show_default=True,
-    help="How weights are stored: float32, or int8 with float32 inputs and outputs.",
+    help="How weights are stored: float32, float16, or int8 with float32 inputs and outputs.",
 )
 @click.option("--batch-size", default=1, show_default=True, help="Examples per invocation.")
 @click.option(
