@@ -13,6 +13,7 @@ INSTALL_REQUIRES = [
     *(name + bounds for name, bounds in VERSION["STACK"].items()),
     "ai-edge-litert>=2.3,<2.4",
     "click>=8.1,<9",
+    "flatbuffers>=25.9.23,<26",  # also what TensorFlow needs
     "numpy>=2.0,<3",
     "packaging>=24,<27",
     "rich>=13.7,<16",

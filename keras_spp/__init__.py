@@ -20,7 +20,9 @@ from keras_spp.distill import distill  # noqa: E402
 from keras_spp.export import export_tflite  # noqa: E402
 from keras_spp.fisher import Fisher  # noqa: E402
 from keras_spp.layers import PrunableConv2D  # noqa: E402
+from keras_spp.metadata import read_metadata  # noqa: E402
 from keras_spp.optimizer import sliced_optimizer  # noqa: E402
+from keras_spp.parity import parity  # noqa: E402
 from keras_spp.pca import PCA  # noqa: E402
 from keras_spp.prune import prune  # noqa: E402
 from keras_spp.pruner import Progress, Pruner  # noqa: E402
@@ -51,7 +53,9 @@ __all__ = [
     "distill",
     "export_tflite",
     "openable",
+    "parity",
     "prune",
+    "read_metadata",
     "reestimate_batch_norm",
     "rule",
     "shrink",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import tf_keras as keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -22,8 +23,8 @@ from tf_keras.src.saving.serialization_lib import SafeModeScope
 
 import keras_spp as spp
 from keras_spp.devices import DELEGATES
-from keras_spp.export import QUANTIZATIONS
 from keras_spp.files import atomic_path
+from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
 from keras_spp.report import as_text
 
 _SAVED = (".keras", ".h5")
@@ -173,6 +174,30 @@ def _sizes(context: click.Context, option: click.Parameter, text: str | None) ->
         raise click.BadParameter(f"{text!r} is not a list such as 224,224,3.") from error
 
 
+def _samples(path: Path | None, argument: str) -> Any:
+    """The batches in a .npy or .npz file: an array, or arrays by input and perhaps "labels"."""
+    if path is None:
+        return None
+    if not path.exists():
+        raise FileNotFoundError(f"{str(path)!r} does not exist.")
+    try:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return [content]
+        with content:
+            arrays = dict(content)
+    except Exception as error:  # damaged files end in any kind of exception
+        raise ValueError(
+            f"`{argument}` must be a .npy or .npz file of numbers but {str(path)!r} cannot be read."
+        ) from error
+    labels = arrays.pop("labels", None)
+    inputs = next(iter(arrays.values())) if len(arrays) == 1 else arrays
+    return [inputs if labels is None else (inputs, labels)]
+
+
+_types = click.Choice(sorted({kind for kinds in IO_TYPES.values() for kind in kinds}))
+
+
 @main.command()
 @click.argument("model", type=_path)
 @click.argument("out", type=_path, metavar="OUT.tflite")
@@ -181,7 +206,7 @@ def _sizes(context: click.Context, option: click.Parameter, text: str | None) ->
     type=click.Choice(QUANTIZATIONS),
     default="none",
     show_default=True,
-    help="How weights are stored: float32, or int8 with float32 inputs and outputs.",
+    help="How numbers are stored. int8 and int16x8 need --representative-data.",
 )
 @click.option("--batch-size", default=1, show_default=True, help="Examples per invocation.")
 @click.option(
@@ -190,15 +215,57 @@ def _sizes(context: click.Context, option: click.Parameter, text: str | None) ->
     metavar="SIZES",
     help="Sizes of the input without the batch, such as 224,224,3, if MODEL leaves them open.",
 )
+@click.option(
+    "--representative-data",
+    type=_path,
+    metavar="FILE",
+    help="Samples as MODEL takes them: a .npy array, or a .npz of one array for each input.",
+)
+@click.option("--input-type", type=_types, default="float32", show_default=True)
+@click.option("--output-type", type=_types, default="float32", show_default=True)
+@click.option(
+    "--original", type=_path, metavar="MODEL", help="The model before pruning, for the metadata."
+)
 @_with_imports
 def export(
-    model: Path, out: Path, quantization: str, batch_size: int, input_shape: list[int] | None
+    model: Path,
+    out: Path,
+    representative_data: Path | None,
+    original: Path | None,
+    **options: Any,
 ) -> None:
     """Convert MODEL to the TFLite file OUT.tflite."""
+    data = _samples(representative_data, "representative_data")
     report = spp.export_tflite(
-        _load(model), out, quantization, batch_size=batch_size, input_shape=input_shape
+        _load(model),
+        out,
+        representative_data=data,
+        original=None if original is None else _load(original),
+        **options,
     )
     click.echo(str(report))
+
+
+@main.command()
+@click.argument("model", type=_path)
+@click.argument("file", type=_path, metavar="FILE.tflite")
+@click.argument("data", type=_path)
+@_as_json
+@_with_imports
+def parity(model: Path, file: Path, data: Path, as_json: bool) -> None:
+    """Compare the outputs of FILE.tflite with those of MODEL.
+
+    DATA is a .npy array of samples, or a .npz file of one array for each input and, for top-1
+    accuracy, one named "labels".
+    """
+    _print(spp.parity(_load(model), file, _samples(data, "data")), as_json)
+
+
+@main.command()
+@click.argument("file", type=_path, metavar="FILE.tflite")
+def metadata(file: Path) -> None:
+    """Print what an exported file says about itself, as JSON."""
+    click.echo(json.dumps(spp.read_metadata(file), indent=2))
 
 
 @main.command()

@@ -16,7 +16,7 @@ def batches(
     data: Any,
     most: int | None = None,
     argument: str = "representative_data",
-    targets: bool = False,
+    targets: bool | None = False,
 ) -> Iterator:
     """Batches of inputs.
 
@@ -25,7 +25,8 @@ def batches(
             `fit`, (inputs, targets) or (inputs, targets, weights); or one array of samples.
         most: Stop after so many batches.
         argument: The name of the argument, for messages.
-        targets: Whether to yield (inputs, targets), or the weights too, as they come.
+        targets: Whether to yield (inputs, targets), or the weights too, as they come; None for
+            whatever comes.
 
     Yields:
         Inputs, as the model takes them.
@@ -50,6 +51,6 @@ def batches(
         empty = False
         if targets and not (isinstance(batch, tuple) and len(batch) > 1):
             raise ValueError(f"`{argument}` must yield (inputs, targets) but yields no targets.")
-        yield batch[0] if isinstance(batch, tuple) and not targets else batch
+        yield batch[0] if isinstance(batch, tuple) and targets is False else batch
     if empty:
         raise ValueError(f"`{argument}` must hold at least one batch but is empty.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,35 +13,27 @@ from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
-from ai_edge_litert import schema_py_generated as schema
 
+from keras_spp import metadata
+from keras_spp import quantization as quantized
 from keras_spp.checks import check_integer
 from keras_spp.compat import require_tf_keras_model
 from keras_spp.files import atomic_path
+from keras_spp.parity import parity
+from keras_spp.quantizer import QuantizerError, quantize
+from keras_spp.signature import (
+    TensorInfo,
+    arrange,
+    input_keys,
+    keeps_state,
+    output_keys,
+    valid_names,
+)
 
-QUANTIZATIONS = ("none", "dynamic")
-
-_TYPE_NAMES = {
-    value: name.lower() for name, value in vars(schema.TensorType).items() if name.isupper()
-}
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """One input or output of an exported file.
-
-    Attributes:
-        name: Its name in the file's signature.
-        shape: Its sizes, the batch first; -1 where a size is only known at run time.
-        dtype: Its type, such as "float32".
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.shape} {self.dtype}"
+# Integer files are compared with the model on so many batches, and are called far from it when
+# they are off by this fraction of the largest output, on average.
+COMPARED = 16
+FAR = 0.25
 
 
 @dataclass(frozen=True)
@@ -54,6 +47,9 @@ class ExportReport:
         batch_size: The number of examples per invocation.
         inputs: Its inputs, in the order of the model's.
         outputs: Its outputs, in the order of the model's.
+        metadata: What the file says about itself, as `read_metadata` gives it.
+        keeps_state: Whether the interpreter keeps the state of an LSTM from one invocation to the
+            next, unless its reset_all_variables() is called between them.
     """
 
     path: Path
@@ -62,9 +58,14 @@ class ExportReport:
     batch_size: int
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
+    metadata: dict[str, Any]
+    keeps_state: bool
 
     def __str__(self) -> str:
         head = f"{self.path}: {self.bytes:,} bytes, quantization {self.quantization!r}"
+        pruned = self.metadata["pruned"] or {}
+        if pruned.get("speedup"):
+            head += f", pruned to {pruned['speedup']:.2f}x fewer MACs"
         lines = [f"  input  {tensor}" for tensor in self.inputs]
         return "\n".join([head, *lines, *(f"  output {tensor}" for tensor in self.outputs)])
 
@@ -84,6 +85,10 @@ def export_tflite(
     *,
     batch_size: int = 1,
     input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    representative_data: Any = None,
+    input_type: str = "float32",
+    output_type: str = "float32",
+    original: keras.Model | None = None,
 ) -> ExportReport:
     """Converts a model to a TFLite file.
 
@@ -98,21 +103,39 @@ def export_tflite(
 
     Args:
         model: A functional or built Sequential tf_keras model with any number of inputs and
-            outputs. It is not modified.
+            outputs, or one from tfmot's `quantize_model`. It is not modified.
         path: Where to write; the folder must exist.
-        quantization: "none" keeps float32 weights; "dynamic" stores the larger weights as int8
-            with float32 inputs and outputs, which makes the file about four times smaller.
+        quantization: "none" keeps float32 weights; "float16" halves the file; "dynamic" stores
+            the larger weights as int8 and quantizes activations while it runs; "int8" computes
+            with 8-bit integers only; "int16x8" with 16-bit activations and 8-bit weights.
         batch_size: The number of examples per invocation, at least 1.
         input_shape: The input's sizes without the batch, for a model that leaves some of them
             open (None); a dict from input name to sizes for a model with several inputs.
+        representative_data: For "int8" and "int16x8", samples as the model will see them, from
+            which ranges are taken: a `tf.data.Dataset` or another iterable of batches (targets
+            are left out), or one array. The first 256 samples count. A batch for several inputs
+            is a list in the model's order, or a dict by name. A model from `quantize_model`
+            knows its ranges and needs none.
+        input_type: What the file takes, for all inputs: "float32", or with "int8" also "int8"
+            or "uint8", with "int16x8" also "int16". Integers stand for the numbers that
+            the scale and zero point in the report say.
+        output_type: What the file gives, likewise.
+        original: The model before pruning, for the metadata; not needed for what `shrink` has
+            just returned, but after saving, loading or `quantize_model`, where that is lost.
 
     Returns:
-        An `ExportReport`: the file's size, and the names, shapes and types of its tensors.
+        An `ExportReport`: the file's size, the names, shapes and types of its tensors, and the
+        metadata in it.
+
+    Warns:
+        UserWarning: If outputs of a file of integers are far from the model's on the
+            representative data, or if the file keeps state from one invocation to the next.
 
     Raises:
-        TypeError: If `model` is not a tf_keras model.
-        ValueError: If `quantization`, `batch_size` or `input_shape` do not fit, if the model is
-            subclassed, not built or computes in float16, or if TFLite lacks an operation it uses.
+        TypeError: If `model` is not a tf_keras model, or the data is no data.
+        ValueError: If the options do not fit the model or each other, if the data is missing,
+            empty, not finite or of other shapes, if the model is subclassed, not built or
+            computes in float16, or if TFLite lacks an operation it uses, in this quantization.
         OSError: If `path` cannot be written.
 
     Example:
@@ -124,33 +147,49 @@ def export_tflite(
         (1, 2)
     """
     require_tf_keras_model(model)
-    if quantization not in QUANTIZATIONS:
-        choices = ", ".join(map(repr, QUANTIZATIONS))
-        raise ValueError(f"`quantization` must be one of {choices} but is {quantization!r}.")
+    if original is not None:
+        require_tf_keras_model(original, "original")
+    types = {"input_type": input_type, "output_type": output_type}
+    quantized.check_options(quantization, **types, representative_data=representative_data)
     check_integer("batch_size", batch_size, 1)
-    input_names = _names(model.input, model.input_names)
-    output_names = _names(model.output, model.output_names)
+    input_names = valid_names(input_keys(model))
+    output_names = valid_names(output_keys(model))
     specs = _input_specs(model, input_names, batch_size, input_shape)
     with atomic_path(path) as temporary:
-        with _explained():
-            buffer = _convert(model, specs, output_names, quantization)
-        inputs, outputs = _order(buffer, input_names, output_names)
+        function = _trace(model, specs, output_names)
+        quantized.check_model(function.graph, specs, quantization, types)
+        samples = []
+        if quantized.needs_samples(function.graph, quantization, representative_data):
+            samples = quantized.calibration_batches(model, specs, representative_data)
+        buffer = _convert(function, quantization, samples, types)
+        inputs, outputs = arrange(buffer, input_names, output_names)
+        info = metadata.about(model, original, quantization)
+        buffer = metadata.with_metadata(buffer, info)
         temporary.write_bytes(buffer)
-    return ExportReport(Path(path), len(buffer), quantization, batch_size, inputs, outputs)
+        if samples:
+            _warn_if_far(model, temporary, samples)
+    if state := keeps_state(buffer):
+        warnings.warn(
+            "export_tflite: the file keeps the state of its LSTM from one invocation to the next: "
+            "call reset_all_variables() on the interpreter before each sequence of its own.",
+            stacklevel=2,
+        )
+    return ExportReport(
+        Path(path), len(buffer), quantization, batch_size, inputs, outputs, info, state
+    )
 
 
-def _names(structure: Any, layer_names: Sequence[str]) -> list[str]:
-    """Returns unique names that TensorFlow's signatures accept as they are."""
-    if isinstance(structure, Mapping) and len(structure) == len(layer_names):
-        layer_names = sorted(structure)  # the order of tf.nest, hence of model.inputs
-    names: list[str] = []
-    for name in layer_names:
-        name = re.sub(r"[^0-9A-Za-z_]", "_", str(name))
-        name = name if name[0].isalpha() else f"arg_{name}"
-        while name in names:
-            name += "_"
-        names.append(name)
-    return names
+def _warn_if_far(model: keras.Model, path: Path, samples: list[dict[str, Any]]) -> None:
+    """Warns if a file gives other outputs than the model: some of TFLite's kernels are wrong."""
+    data = [list(batch.values()) for batch in samples[:COMPARED]]
+    for row in parity(model, path, data):
+        if not row.mean_difference <= FAR * row.largest:
+            warnings.warn(
+                f"export_tflite: the output {row.output!r} of the file differs by "
+                f"{row.mean_difference:.3g} on average from the model's, which is "
+                f"{row.largest:.3g} at most: compare them with spp.parity() before you use it.",
+                stacklevel=3,
+            )
 
 
 def _input_specs(
@@ -195,18 +234,30 @@ def _input_specs(
     return specs
 
 
-def _convert(
-    model: keras.Model,
-    specs: Sequence[tf.TensorSpec],
-    output_names: Sequence[str],
-    quantization: str,
-) -> bytearray:
+def _trace(model: keras.Model, specs: Sequence[tf.TensorSpec], output_names: Sequence[str]) -> Any:
+    """The model's inference as a concrete function of the given inputs."""
+
     @tf.function
     def forward(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = model(tf.nest.pack_sequence_as(model.input, inputs), training=False)
         return dict(zip(output_names, tf.nest.flatten(outputs), strict=True))
 
-    function = forward.get_concrete_function(*specs)
+    batch = specs[0].shape[0]
+    fixed = {tensor.shape[0] for tensor in model.inputs} - {None, batch}
+    problem = None
+    if fixed:
+        problem = ValueError(
+            f"`batch_size` must be {min(fixed)}, which the model's inputs fix and its layers rely "
+            f"on, but is {batch}: give that, or build the model without a batch size."
+        )
+    try:
+        function = forward.get_concrete_function(*specs)
+    except Exception as error:  # whatever layers raise on sizes they were not made for
+        raise problem or error from error
+    for name, tensor in zip(output_names, model.outputs, strict=True):
+        given = function.structured_outputs[name].shape
+        if problem and tensor.shape[0] in fixed and given.rank and given[0] != batch:
+            raise problem
     for operation in function.graph.get_operations():
         if any(tensor.dtype in (tf.float16, tf.bfloat16) for tensor in operation.outputs):
             raise ValueError(
@@ -214,15 +265,31 @@ def _convert(
                 f"{operation.outputs[0].dtype.name}, for which TFLite has few kernels: rebuild it "
                 "under the policy 'float32' and copy the weights with set_weights()."
             )
+    return function
+
+
+def _convert(
+    function: Any, quantization: str, samples: list[dict[str, Any]], types: dict[str, str]
+) -> bytearray:
     # The converter saves the object it is given. With the model itself it would trace every one
     # of the model's functions (5 s instead of 1 s for a ResNet-20); with nothing it would drop
     # the names. The variables are all it needs.
     holder = tf.Module()
     holder.captured = list(function.variables)
+    if quantization in quantized.IO_TYPES:
+        try:
+            buffer = quantize(holder, function, samples, quantization, **types)
+        except QuantizerError as error:
+            raise quantized.explained(error, quantization) from error
+        quantized.check_file(buffer, quantization, calibrated=bool(samples))
+        return buffer
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], trackable_obj=holder)
-    if quantization == "dynamic":
+    if quantization != "none":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    return bytearray(converter.convert())
+    if quantization == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    with _explained():
+        return bytearray(converter.convert())
 
 
 @contextlib.contextmanager
@@ -244,39 +311,3 @@ def _explained() -> Iterator[None]:
             f"`model` uses operations for which TFLite has no kernel, {operations[1].strip()}: "
             "replace them, or export a model that ends before them."
         ) from error
-
-
-def _order(
-    buffer: bytearray, input_names: Sequence[str], output_names: Sequence[str]
-) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
-    """Puts the file's inputs and outputs into the model's order, in place, and describes them.
-
-    The converter sorts them by name or as the graph happens to lie; only the signature tells
-    which is which. It points to tensors, so permuting the graph's own lists leaves it valid.
-    """
-    file = schema.Model.GetRootAs(buffer, 0)
-    if not file.SignatureDefsLength():
-        raise ValueError(
-            "`model` uses state that cannot be frozen, such as a lookup table: remove the layer "
-            "that owns it."
-        )
-    graph, signature = file.Subgraphs(0), file.SignatureDefs(0)
-
-    def describe(name: str, index: int) -> TensorInfo:
-        tensor = graph.Tensors(index)
-        shape = [] if tensor.ShapeIsNone() else tensor.ShapeAsNumpy().tolist()
-        if not tensor.ShapeSignatureIsNone():  # has -1 where the shape has a stand-in
-            shape = tensor.ShapeSignatureAsNumpy().tolist()
-        return TensorInfo(name, tuple(shape), _TYPE_NAMES[tensor.Type()])
-
-    def arrange(names: Sequence[str], entries: list[Any], stored: Any) -> tuple[TensorInfo, ...]:
-        indices = {entry.Name().decode(): entry.TensorIndex() for entry in entries}
-        stored[:] = [indices[name] for name in names]
-        return tuple(describe(name, indices[name]) for name in names)
-
-    inputs = [signature.Inputs(i) for i in range(signature.InputsLength())]
-    outputs = [signature.Outputs(i) for i in range(signature.OutputsLength())]
-    return (
-        arrange(input_names, inputs, graph.InputsAsNumpy()),
-        arrange(output_names, outputs, graph.OutputsAsNumpy()),
-    )

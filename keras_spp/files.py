@@ -58,6 +58,34 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
 
 
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """The content of a file.
+
+    Raises:
+        TypeError: If `path` is not a string or a path.
+        FileNotFoundError: If there is no such file.
+        OSError: If it cannot be read.
+
+    Example:
+        >>> read_file("none.tflite")
+        Traceback (most recent call last):
+        FileNotFoundError: `path` must be a file but 'none.tflite' does not exist.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"`path` must name a file (str or os.PathLike) but is {path!r}.")
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"`path` must be a file but {os.fspath(path)!r} does not exist."
+        ) from error
+    except OSError as error:
+        raise type(error)(
+            f"`path` must be a file that can be read but {os.fspath(path)!r} cannot "
+            f"({error.strerror})."
+        ) from error
+
+
 def _check_replaceable(target: Path) -> None:
     """Refuses what must not be replaced by a file: a folder, a device, a pipe."""
     if target.is_dir():

@@ -15,6 +15,7 @@ from keras_spp.copying import clone_layer
 from keras_spp.graph import copy_weights, find_wrappers, rebuild
 from keras_spp.layers import plain_class
 from keras_spp.masked import host
+from keras_spp.metadata import remember
 from keras_spp.pruner import Pruner
 from keras_spp.wrapper import unwrap
 
@@ -58,7 +59,9 @@ def shrink(model: keras.Model) -> keras.Model:
             stacklevel=2,
         )
     dead = pruner.classes.dead(pruner.alive())
-    return _without(model, pruner.classes, dead)
+    small = _without(model, pruner.classes, dead)
+    remember(small, model)
+    return small
 
 
 def sliced(classes: Classes, dead: np.ndarray, variable: Any, array: np.ndarray) -> np.ndarray:

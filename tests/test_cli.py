@@ -4,6 +4,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tf_keras as keras
 from click.testing import CliRunner
@@ -167,6 +168,73 @@ def test_export_takes_the_sizes_that_a_model_leaves_open(run, tmp_path):
 
 def test_export_refuses_a_batch_size_below_one(run):
     fails(run("export", "{folder}/plain.keras", "o.tflite", "--batch-size=0"), "`batch_size`")
+
+
+@pytest.fixture
+def samples(tmp_path):
+    x = np.random.default_rng(0).normal(size=(20, 12, 12, 3)).astype("float32")
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "x.npz", images=x, labels=np.arange(20) % 4)
+    return x
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.npz"])
+def test_export_takes_representative_data_from_a_file(run, samples, plain, tmp_path, name):
+    printed = succeeds(
+        run("export", "{folder}/plain.keras", "o.tflite", "--quantization=int8",
+            f"--representative-data={name}", "--input-type=uint8")
+    )  # fmt: skip
+    assert "(1, 12, 12, 3) uint8, " in printed and "(1, 4) float32" in printed
+    (row,) = spp.parity(plain, tmp_path / "o.tflite", samples)
+    assert row.mean_difference < 0.05 * row.largest
+
+
+def test_export_takes_data_for_several_inputs_by_name(run, tmp_path):
+    a, b = keras.Input((3,), name="zoom"), keras.Input((2,), name="aux")
+    keras.Model([a, b], [L.Dense(2)(a), L.Dense(2)(b)]).save(tmp_path / "two.keras")
+    np.savez(tmp_path / "two.npz", aux=np.ones((9, 2)), zoom=np.full((9, 3), 9.0))
+    report = succeeds(
+        run("export", "two.keras", "two.tflite", "--quantization=int8",
+            "--representative-data=two.npz", "--input-type=int8")
+    )  # fmt: skip
+    assert "zoom (1, 3) int8, 0.0352941 *" in report and "aux (1, 2) int8, 0.00392157 *" in report
+
+
+def test_export_names_data_that_cannot_be_read(run, tmp_path):
+    (tmp_path / "text.npy").write_text("none")
+    np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
+    for name in ("text.npy", "objects.npy"):
+        arguments = ["--quantization=int8", f"--representative-data={name}"]
+        result = run("export", "{folder}/plain.keras", "o.tflite", *arguments)
+        fails(result, "`representative_data`", repr(name), "cannot be read")
+    result = run("export", "{folder}/plain.keras", "o.tflite", "--representative-data=none.npy")
+    fails(result, "'none.npy' does not exist")
+    result = run("export", "{folder}/plain.keras", "o.tflite", "--quantization=int8")
+    fails(result, "`representative_data` must be given")
+
+
+def test_what_was_pruned_is_written_and_printed(run, folder, pruned, plain, tmp_path):
+    succeeds(run("shrink", "{folder}/pruned.keras", "small.keras"))
+    printed = succeeds(run("export", "small.keras", "s.tflite", "--original={folder}/plain.keras"))
+    info = json.loads(succeeds(run("metadata", "s.tflite")))
+    assert info == spp.read_metadata(tmp_path / "s.tflite")
+    small = keras.models.load_model(tmp_path / "small.keras", compile=False)
+    assert info["pruned"]["macs"] == [spp.analyze(plain).macs, spp.analyze(small).macs]
+    assert f"pruned to {info['pruned']['speedup']:.2f}x fewer MACs" in printed
+    fails(run("metadata", "none.tflite"), "'none.tflite' does not exist")
+
+
+# --- parity ---
+
+
+def test_parity_prints_what_the_function_says(run, folder, samples, plain, tmp_path):
+    arguments = ["parity", "{folder}/plain.keras", "{folder}/plain.tflite"]
+    printed = json.loads(succeeds(run(*arguments, "x.npz", "--json")))
+    data = [(samples, np.arange(20) % 4)]
+    assert printed == spp.parity(plain, folder / "plain.tflite", data).to_dict()
+    assert printed["rows"][0]["keras_top1"] is not None
+    assert "20 samples" in succeeds(run(*arguments, "x.npy"))
+    fails(run(*arguments, "none.npy"), "'none.npy' does not exist")
 
 
 # --- benchmark ---
@@ -340,7 +408,7 @@ def test_a_module_that_cannot_be_imported_is_named(run):
 # --- the command itself ---
 
 
-@pytest.mark.parametrize("arguments", [[], ["analyze"], ["shrink"], ["export"], ["benchmark"]])
+@pytest.mark.parametrize("arguments", [[], *[[name] for name in sorted(main.commands)]])
 def test_help_is_shown(run, arguments):
     assert "Usage: keras-spp" in succeeds(run(*arguments, "--help"))
 

@@ -176,6 +176,30 @@ def test_open_sizes_of_one_of_several_inputs_are_filled_by_name(tmp_path):
     assert [tensor.shape for tensor in report.inputs] == [(1, 6, 3), (1, 4)]
 
 
+def test_a_fixed_batch_that_no_layer_relies_on_can_be_another_one(tmp_path):
+    x = keras.Input(batch_shape=(8, 6))
+    model = keras.Model(x, layers.Dense(3)(x))
+    arrays = [np.random.default_rng(0).standard_normal((8, 6)).astype(np.float32)]
+    export_tflite(model, tmp_path / "m.tflite")
+    assert_close(run(tmp_path / "m.tflite", [arrays[0][:1]]), model(arrays[0])[:1])
+
+
+def stateful():
+    return keras.Sequential([keras.Input(batch_shape=(8, 5, 3)), layers.GRU(4, stateful=True)])
+
+
+def reshaped():
+    x = keras.Input(batch_shape=(8, 6))
+    return keras.Model(x, tf.reshape(layers.Dense(4)(x), [8, -1]))
+
+
+@pytest.mark.parametrize("make", [stateful, reshaped])
+def test_a_fixed_batch_that_layers_rely_on_is_named(tmp_path, make):
+    with pytest.raises(ValueError, match=r"`batch_size` must be 8, which .* but is 1: give that"):
+        export_tflite(make(), tmp_path / "m.tflite")
+    assert not any(tmp_path.iterdir())
+
+
 # --- the report ---
 
 
@@ -187,7 +211,13 @@ def test_the_report_prints_and_converts_to_json(tmp_path):
     assert "output y_class (1, 4) float32" in str(report)
     data = json.loads(json.dumps(report.to_dict()))
     assert data["path"] == str(tmp_path / "m.tflite")
-    assert data["inputs"][0] == {"name": "zoom", "shape": [1, 12, 10, 3], "dtype": "float32"}
+    assert data["inputs"][0] == {
+        "name": "zoom",
+        "shape": [1, 12, 10, 3],
+        "dtype": "float32",
+        "scale": None,
+        "zero_point": None,
+    }
 
 
 def test_paths_with_spaces_and_unicode_work_as_strings(tmp_path):
@@ -213,7 +243,9 @@ def no_conversion(monkeypatch):
 
 
 def test_an_unknown_quantization_is_refused_with_the_choices(tmp_path, no_conversion):
-    with pytest.raises(ValueError, match=r"`quantization` .* 'none', 'dynamic' but is 'int4'\."):
+    with pytest.raises(
+        ValueError, match=r"`quantization` .* 'dynamic', 'int8', 'int16x8' but is 'int4'\."
+    ):
         export_tflite(dense(), tmp_path / "m.tflite", "int4")
 
 

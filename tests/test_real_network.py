@@ -10,15 +10,17 @@ import tf_keras as keras
 import keras_spp as spp
 
 
-@pytest.fixture
-def images(data_dir):
+def load(data_dir, split):
     tfds = pytest.importorskip("tensorflow_datasets")
-    data = tfds.load(
-        "cifar10", data_dir=str(data_dir), split="train[:960]", batch_size=-1, download=False
-    )
+    data = tfds.load("cifar10", data_dir=str(data_dir), split=split, batch_size=-1, download=False)
     x = data["image"].numpy().astype("float32") / 255
     x = (x - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
     return x, data["label"].numpy()
+
+
+@pytest.fixture
+def images(data_dir):
+    return load(data_dir, "train[:960]")
 
 
 @pytest.fixture
@@ -62,3 +64,11 @@ def test_a_trained_resnet_prunes_in_fit_and_shrinks_exactly(
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), small(x[:8]), rtol=1e-4, atol=1e-5)
+
+
+def test_a_trained_resnet_keeps_its_accuracy_in_int8(data_dir, resnet20, images, tmp_path):
+    path = tmp_path / "m.tflite"
+    spp.export_tflite(resnet20, path, "int8", representative_data=images[0])
+    (row,) = spp.parity(resnet20, path, [load(data_dir, "test[:2000]")])
+    assert row.tflite_top1 >= row.keras_top1 - 0.01
+    assert row.keras_top1 > 0.85 and row.top1_agreement > 0.97

@@ -1,0 +1,156 @@
+"""What an exported file says about itself: the version, and what was pruned."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import flatbuffers
+import numpy as np
+import tf_keras as keras
+from ai_edge_litert import schema_py_generated as schema
+
+from keras_spp.composites import opened
+from keras_spp.files import read_file
+from keras_spp.graph import layers
+from keras_spp.report import analyze
+from keras_spp.version import __version__
+from keras_spp.wrapper import unwrap
+
+NAME = "keras_spp"
+_FORMAT = b"TFL3"
+_REMEMBERED = "_keras_spp_original"
+
+
+class _Builder(flatbuffers.Builder):
+    """A builder that aligns vectors as the schema wants buffers: Python's knows no force_align."""
+
+    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> int:
+        return super().StartVector(elemSize, numElems, 16)
+
+
+def with_metadata(buffer: bytes | bytearray, info: dict[str, Any]) -> bytearray:
+    """The content of a TFLite file with `info` as a metadata entry, in JSON."""
+    file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(buffer, 0))
+    content, entry = schema.BufferT(), schema.MetadataT()
+    content.data = np.frombuffer(json.dumps(info).encode(), np.uint8)
+    entry.name, entry.buffer = NAME, len(file.buffers)
+    file.buffers.append(content)
+    file.metadata = [*(file.metadata or []), entry]
+    builder = _Builder(len(buffer) + 4096)
+    builder.Finish(file.Pack(builder), _FORMAT)
+    return bytearray(builder.Output())
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `export_tflite` has written into a file about it.
+
+    Args:
+        path: A TFLite file.
+
+    Returns:
+        "keras_spp", the version; "model", its name; "quantization"; and "pruned", as in
+        `pruned_from`, or None where that was not known.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is no TFLite file, or keras_spp did not write it.
+
+    Example:
+        >>> import os, tempfile
+        >>> import keras_spp as spp
+        >>> model = keras.Sequential([keras.layers.Dense(2, input_shape=(3,))])
+        >>> path = os.path.join(tempfile.mkdtemp(), "dense.tflite")
+        >>> _ = spp.export_tflite(model, path, "float16")
+        >>> spp.read_metadata(path)["quantization"]
+        'float16'
+    """
+    buffer = read_file(path)
+    if buffer[4:8] != _FORMAT:
+        raise ValueError(f"`path` must be a TFLite file but {str(path)!r} is none.")
+    try:
+        file = schema.Model.GetRootAs(buffer, 0)
+        for entry in (file.Metadata(index) for index in range(file.MetadataLength())):
+            if entry.Name() == NAME.encode():
+                return json.loads(file.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
+    except Exception as error:  # offsets that lead nowhere end in any kind of exception
+        raise ValueError(
+            f"`path` must be a whole TFLite file but {str(path)!r} is damaged: export it again."
+        ) from error
+    raise ValueError(
+        f"`path` must be a file that spp.export_tflite has written but {str(path)!r} has no "
+        f"metadata of {NAME}."
+    )
+
+
+def about(model: keras.Model, original: keras.Model | None, quantization: str) -> dict[str, Any]:
+    """What to write into a file: the keys are those of `read_metadata`."""
+    pruned = pruned_from(model, original)
+    return {NAME: __version__, "model": model.name, "quantization": quantization, "pruned": pruned}
+
+
+def describe(model: keras.Model) -> dict[str, Any]:
+    """What a model has to be compared by: MACs, parameters and widths of layers, before and after.
+
+    Returns:
+        "macs" per sample, None if a size is open; "params"; "widths", from the name of each layer
+        that makes channels to their number.
+    """
+    model = opened(model)
+    analysis = analyze(model)
+    widths: dict[str, int] = {}
+    params = 0
+    for layer in map(unwrap, layers(model)):
+        inner = layer
+        while isinstance(getattr(inner, "layer", None), keras.layers.Layer):
+            inner = inner.layer  # tfmot's wrapper for quantization, SpectralNormalization...
+        params += inner.count_params() if inner.weights else 0
+        width = next(
+            (
+                getattr(inner, key)
+                for key in ("filters", "units", "output_dim")
+                if key in vars(inner)
+            ),
+            None,
+        )
+        if width is not None:
+            widths[layer.name.removeprefix("quant_")] = int(width)
+    return {
+        "macs": analysis.macs if analysis.fixed_size else None,
+        "params": params,
+        "widths": widths,
+    }
+
+
+def remember(model: keras.Model, original: keras.Model) -> None:
+    """Lets a model know what it was made from, until it is saved or cloned."""
+    vars(model)[_REMEMBERED] = describe(original)  # past Keras, which would track and save it
+
+
+def pruned_from(model: keras.Model, original: keras.Model | None) -> dict[str, Any] | None:
+    """What was pruned, counted on the models themselves.
+
+    Args:
+        model: The small model, fine-tuned or wrapped for quantization since.
+        original: The model before pruning; None for what `shrink` remembers.
+
+    Returns:
+        "speedup", the ratio of MACs, None if a size is open; "macs" and "params", each [before,
+        after]; "layers", from the names of the layers that changed to their channels [before,
+        after]. None if there is nothing to compare with.
+    """
+    before = describe(original) if original is not None else vars(model).get(_REMEMBERED)
+    if before is None:
+        return None
+    after = describe(model)
+    known = before["macs"] and after["macs"]
+    old, new = before["widths"], after["widths"]
+    return {
+        "speedup": round(before["macs"] / after["macs"], 4) if known else None,
+        "macs": [before["macs"], after["macs"]],
+        "params": [before["params"], after["params"]],
+        "layers": {
+            name: [old[name], new[name]] for name in old if name in new and old[name] != new[name]
+        },
+    }
