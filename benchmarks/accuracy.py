@@ -55,7 +55,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--data-dir", help="folder of the dataset, which is downloaded if it is not there")
     add("--model", required=True, type=Path, help="saved classifier, softmax or logits at its end")
     add("--results", required=True, type=Path, help="file of JSON lines to add to")
-    add("--method", nargs="+", default=["dense", "one_shot()", "gradual()", "spp()"])
+    add("--method", nargs="+", default=["dense", "one_shot(allocation='uniform')", "spp()"])
     add("--speedup", type=float, nargs="+", default=[2.0])
     add("--granularity", nargs="+", default=["channel"], choices=("channel", "column"))
     add("--seed", type=int, nargs="+", default=[0])
