@@ -185,7 +185,7 @@ class Recorder(keras.callbacks.Callback):
 
 def prune(dense: keras.Model, data: Data, args: argparse.Namespace) -> tuple:
     """Prunes and fine-tunes in one go; returns the pruned model and what was recorded."""
-    pruned = spp.prune(dense, target_speedup=args.speedup)
+    pruned = spp.prune(dense, target_speedup=args.speedup, representative_data=data.train)
     pruning = spp.SPPCallback()
     recorder = Recorder(pruning)
     train(pruned, data, args.learning_rate, pruning, recorder)

@@ -154,13 +154,17 @@ def open_data(
     return demo.Data(train, test, args.steps_per_epoch or max(1, count // size), args.epochs)
 
 
-def prune(model: keras.Model, args: argparse.Namespace) -> keras.Model:
+def prune(
+    model: keras.Model, args: argparse.Namespace, train: tf.data.Dataset | None = None
+) -> keras.Model:
+    """The model, ready to be pruned; with training data, where that costs least."""
     return spp.prune(
         model,
         target_speedup=args.speedup,
         granularity=args.granularity,
         counted=args.counted,
         seed=args.seed,
+        representative_data=train,
     )
 
 
@@ -182,7 +186,7 @@ def main(recipe: Recipe, arguments: list[str] | None = None) -> None:
         demo.train(dense, longer, args.dense_learning_rate, weight_decay=recipe.weight_decay)
         dense.save(args.output / "dense.keras")  # for --model, the next time
     print(f"Pruning {dense.name} to {args.speedup:g}x fewer MACs: {args.epochs} epochs in all")
-    pruned = prune(dense, args)
+    pruned = prune(dense, args, data.train)
     callback = spp.SPPCallback(args.output / "logs")
     demo.train(pruned, data, args.learning_rate, callback, weight_decay=recipe.weight_decay)
     results = demo.compare(dense, pruned, data, args.output, runs=50)

@@ -30,8 +30,9 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
 
     Raises:
         TypeError: If one is no tf_keras model, or the optimizer is a legacy one.
-        ValueError: If `pruned` is not compiled or not pruned, `small` was not made from it, or
-            the optimizer keeps moments of other shapes than the weights' (Adafactor).
+        ValueError: If `pruned` is not compiled or not pruned, `small` was not made from it, other
+            layers are trainable than were trained, or the optimizer keeps moments of other shapes
+            than the weights' (Adafactor).
 
     Example:
         >>> import numpy as np, tf_keras as keras, keras_spp as spp
@@ -72,7 +73,13 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
         if isinstance(mine, tf.Variable):  # the step counter, Nadam's product of its decays
             getattr(other_inner, name).assign(mine)
     for variable, other in pairs:
-        for mine, slot in zip(_slots(inner, variable), _slots(other_inner, other), strict=True):
+        moments, slots = _slots(inner, variable), _slots(other_inner, other)
+        if len(moments) != len(slots):
+            raise ValueError(
+                f"`pruned` must have been trained with the layers that are trainable now but "
+                f"its optimizer has no state of {variable.name!r}: compile `small` with a new one."
+            )
+        for mine, slot in zip(moments, slots, strict=True):
             if mine.shape != raw(variable).shape:
                 raise ValueError(
                     f"`pruned` has an optimizer, {type(inner).__name__}, whose moments have other "
@@ -109,9 +116,15 @@ def _pairs(pruned: keras.Model, small: keras.Model) -> list[tuple[Any, Any]]:
     old, new = ([*map(unwrap, layers(each))] for each in (pruned, small))
     if [layer.name for layer in old] != [layer.name for layer in new]:
         raise ValueError("`small` must be what spp.shrink(pruned) returned but has other layers.")
-    pairs = zip(old, new, strict=True)
-    weights = ((mine.trainable_weights, other.trainable_weights) for mine, other in pairs)
-    return [pair for mine, other in weights for pair in zip(mine, other, strict=True)]
+    found: list[tuple[Any, Any]] = []
+    for mine, other in zip(old, new, strict=True):
+        if len(mine.trainable_weights) != len(other.trainable_weights):
+            raise ValueError(
+                f"`small` must have the layers trainable that are so in `pruned` but "
+                f"{mine.name!r} differs: set `trainable` alike in both."
+            )
+        found += zip(mine.trainable_weights, other.trainable_weights, strict=True)
+    return found
 
 
 def _slots(optimizer: Any, variable: Any) -> list[tf.Variable]:

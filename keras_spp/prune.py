@@ -212,6 +212,8 @@ def _check_arguments(
 
 
 def _check_methods(name: str, value: Any, *methods: str) -> None:
+    if isinstance(value, type):
+        raise TypeError(f"`{name}` must be an object but is the class: give {value.__name__}().")
     if value is not None and not all(callable(getattr(value, method, None)) for method in methods):
         raise TypeError(f"`{name}` must have the methods {' and '.join(methods)} but is {value!r}.")
 

@@ -111,6 +111,17 @@ def test_what_it_cannot_slice_it_says():
         spp.sliced_optimizer(pruned, spp.shrink(pruned))
 
 
+def test_other_layers_trainable_than_were_trained():
+    pruned = trained(optimizers.Adam(0.01), conv_net(trainable=False))
+    pruned.get_layer("inner").trainable = True
+    small = spp.shrink(pruned)
+    with pytest.raises(ValueError, match="`pruned` must have been trained with the layers that"):
+        spp.sliced_optimizer(pruned, small)
+    small.get_layer("head").trainable = False
+    with pytest.raises(ValueError, match="trainable that are so in `pruned` but 'head' differs"):
+        spp.sliced_optimizer(pruned, small)
+
+
 def test_models_that_do_not_belong_together():
     pruned = prune()
     with pytest.raises(ValueError, match=r"`pruned` must be compiled but has no optimizer"):

@@ -202,6 +202,8 @@ def test_other_arguments_are_checked(argument, message):
 def test_a_policy_and_an_allocation_need_their_methods(argument):
     with pytest.raises(TypeError, match=f"`{argument}` must have the methods .* but is 'mine'"):
         spp.prune(small_net(), pruning_ratio=0.5, **{argument: "mine"})
+    with pytest.raises(TypeError, match=f"`{argument}` must be an object but is the class: give P"):
+        spp.prune(small_net(), pruning_ratio=0.5, **{argument: spp.PCA})
 
 
 def test_a_schedule_of_another_kind_is_refused():
