@@ -36,8 +36,9 @@ class Fisher(Stepwise):
 
     Args:
         passes: Backward passes, at least 1.
-        samples: Samples in each pass, at least 1; they are taken from `representative_data` in
-            turn, and again from its beginning when it ends.
+        samples: Samples in each pass, at least 1 (a batch size that the model fixes goes first);
+            they are taken from `representative_data` in turn, and again from its beginning when
+            it ends.
         seed: Decides the projections.
 
     Raises:
@@ -92,10 +93,18 @@ class Fisher(Stepwise):
                 for layer in masked
             ]
 
-        chunks = _chunks(representative_data, self.samples, self.passes)
+        fixed = model.inputs[0].shape[0]
+        chunks = _chunks(representative_data, fixed or self.samples, self.passes, bool(fixed))
         for number, inputs in enumerate(chunks):
             copy.reset_states()
-            by_reader = derivatives(inputs, tf.constant([self.seed, number], tf.int64))
+            try:
+                by_reader = derivatives(inputs, tf.constant([self.seed, number], tf.int64))
+            except (ValueError, tf.errors.InvalidArgumentError) as error:
+                raise ValueError(
+                    f"`representative_data` must hold what the model takes, {self.samples} samples "
+                    f"at a time, but it fails on that ({_cause(error)}): give other data, or "
+                    f"allocation=spp.Fisher(samples=...)."
+                ) from error
             once = {entry.name: np.zeros(entry.size) for entry in groups.sets}
             for reader, found in zip(groups.readers, by_reader, strict=True):
                 cuts = np.cumsum([entry.size for entry in reader.sets])[:-1]
@@ -132,14 +141,31 @@ def _projected(outputs: Any, seed: tf.Tensor) -> tf.Tensor:
     return total
 
 
-def _chunks(data: Any, size: int, count: int) -> Iterator[Any]:
-    """So many samples at a time, from the beginning again when the data end."""
+def _cause(error: Exception) -> str:
+    """The last line of what a layer says: Keras puts where it happened before it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = (line for line in reversed(lines) if "Error: " in line)
+    return next(said, lines[-1] if lines else type(error).__name__)[:200]
+
+
+def _chunks(data: Any, size: int, count: int, whole: bool) -> Iterator[Any]:
+    """So many samples at a time, from the beginning again when the data end.
+
+    With `whole` only chunks of the full size.
+    """
     if isinstance(data, Iterator):  # it begins only once
         data = list(itertools.islice(data, count))
     while count:
+        before = count
         for batch in batches(data):
-            for start in range(0, len(tf.nest.flatten(batch)[0]), size)[:count]:
+            samples = len(tf.nest.flatten(batch)[0])
+            for start in range(0, samples - size + 1 if whole else samples, size)[:count]:
                 yield tf.nest.map_structure(operator.itemgetter(slice(start, start + size)), batch)
                 count -= 1
             if not count:
                 return
+        if count == before:
+            raise ValueError(
+                f"`representative_data` must hold batches of at least {size if whole else 1} "
+                f"samples, as the model takes them, but holds none."
+            )

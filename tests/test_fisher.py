@@ -127,6 +127,33 @@ def test_several_inputs_may_come_as_a_dict():
     assert sum(goals(pruned).values()) > 0
 
 
+def test_a_batch_size_that_the_model_fixes_is_kept():
+    x = keras.Input((4,), batch_size=6)
+    y = tf.reshape(L.Dense(8)(x), [6, 8])
+    model = randomize(keras.Model(x, L.Dense(2)(y)))
+    random = np.random.default_rng(0)
+    options = {"target_speedup": 1.2, "round_to": 1}
+    for size in (6, 20):
+        pruned = spp.prune(model, representative_data=random.normal(size=(size, 4)), **options)
+        assert sum(goals(pruned).values()) > 0
+    with pytest.raises(ValueError, match="must hold batches of at least 6 samples"):
+        spp.prune(model, representative_data=random.normal(size=(5, 4)), **options)
+
+
+def test_samples_that_belong_together_can_be_kept_together():
+    x = keras.Input((4,))
+    y = L.Dense(8)(tf.reshape(tf.reshape(x, [-1, 3, 4]), [-1, 4]))
+    model = randomize(keras.Model(x, L.Dense(2)(y)))
+    given = {"representative_data": np.random.default_rng(0).normal(size=(30, 4))}
+    options = {"target_speedup": 1.2, "round_to": 1, **given}
+    with pytest.raises(
+        ValueError, match=r"must hold what the model takes, 8 samples at a time, bu"
+    ):
+        spp.prune(model, **options)
+    pruned = spp.prune(model, allocation=spp.Fisher(samples=6), **options)
+    assert sum(goals(pruned).values()) > 0
+
+
 def test_the_model_is_left_as_it_was():
     x = keras.Input((4, 3), batch_size=8)
     y = L.LSTM(8, stateful=True)(L.Conv1D(16, 1)(x))
