@@ -104,7 +104,7 @@ def command(setting: dict[str, Any], runs: pd.DataFrame, path: Path) -> str:
 
     def values(name: str) -> str:
         found = runs[name].dropna().unique()
-        return " ".join(shlex.quote(f"{v:g}" if name == "speedup" else str(v)) for v in found)
+        return " ".join(quoted(f"{v:g}" if name == "speedup" else str(v)) for v in found)
 
     words = [
         f"python -m benchmarks.accuracy --dataset {setting['dataset']} --data-dir DIR "
@@ -123,6 +123,13 @@ def command(setting: dict[str, Any], runs: pd.DataFrame, path: Path) -> str:
     words.append(f"--seed {values('seed')} --method {values('method')}")
     words.append(f"--results docs/{path.parent.name}/{path.name}")
     return " \\\n    ".join(words)
+
+
+def quoted(word: str) -> str:
+    """A word for the shell, readable where it holds single quotes only."""
+    if "'" in word and not set(word) & set('"$`\\!'):
+        return f'"{word}"'
+    return shlex.quote(word)
 
 
 def table(runs: pd.DataFrame) -> str:
