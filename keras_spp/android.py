@@ -17,6 +17,7 @@ import numpy as np
 
 from keras_spp import board
 from keras_spp.benchmark_output import Output, parse
+from keras_spp.causes import last_line
 from keras_spp.timing import Dropped, Job, Measurement, Timing, with_retries
 
 _PLACE = "/data/local/tmp"  # where Android lets adb put programs
@@ -129,7 +130,7 @@ def _read(job: Job, name: str, text: str, status: int, runs: int) -> Output:
     if _WRONG_FILE.search(text):
         raise ValueError(
             f"`binary` must be a benchmark_model that {job.device!r} can execute but it cannot "
-            f"({text.strip().splitlines()[-1][:200]}): take one for its processor."
+            f"({last_line(text)}): take one for its processor."
         )
     what = f"`models` has {str(job.files[name])!r} for {name!r}, which on {job.device!r}"
     return parse(text, status, runs, job.delegate, what)
@@ -211,7 +212,7 @@ def _choose(job: Job) -> str:
     status, text = _run(job, "devices")
     listed = text.partition("List of devices attached")[2]
     if status or not listed:
-        raise ConnectionError(f"`device` is {job.device!r} but adb failed ({_last(text)}).")
+        raise ConnectionError(f"`device` is {job.device!r} but adb failed ({last_line(text)}).")
     lines = (line.split(None, 1) for line in listed.splitlines() if line.strip())
     states = {serial: state.strip() for serial, state in lines}
     if wanted and wanted not in states:
@@ -295,14 +296,14 @@ class _Adb:
     def full(self, text: str) -> OSError:
         what = f"`device` is {self.job.device!r}, whose {_PLACE}"
         if found := re.search(r"[^\n]*No space left[^\n]*", text):
-            return OSError(f"{what} is full ({_last(found[0])}): free some storage.")
-        return OSError(f"{what} cannot be written ({_last(text)}).")
+            return OSError(f"{what} is full ({last_line(found[0])}): free some storage.")
+        return OSError(f"{what} cannot be written ({last_line(text)}).")
 
     def _lost(self, text: str) -> Dropped:
         times = self.job.retries + 1
         return Dropped(
             f"`device` is {self.job.device!r}, which lost the connection {times} times "
-            f"({_last(text)}): check the cable."
+            f"({last_line(text)}): check the cable."
         )
 
 
@@ -320,8 +321,3 @@ def _run(job: Job, *words: str, limit: float = math.inf) -> tuple[int, str]:
         job.remaining()  # if the time for all of it is up, that is the reason
         return 1, f"it did not come back in {limit:g} seconds"
     return done.returncode, done.stdout.decode(errors="replace")
-
-
-def _last(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1].rstrip(".")[:200] if lines else "no answer"

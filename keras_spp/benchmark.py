@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rich.table import Table
 
 from keras_spp.checks import check_integer, check_number
 from keras_spp.devices import check_options, find_device
-from keras_spp.report import as_text
+from keras_spp.rows import Rows
 from keras_spp.timing import Job, Timing
 
 _Path = str | os.PathLike[str]
@@ -59,7 +59,7 @@ class BenchmarkRow:
 
 
 @dataclass(frozen=True)
-class BenchmarkReport(Sequence[BenchmarkRow]):
+class BenchmarkReport(Rows[BenchmarkRow]):
     """What `benchmark` measured: a sequence of `BenchmarkRow`, one per file, in the order given.
 
     Attributes:
@@ -71,17 +71,6 @@ class BenchmarkReport(Sequence[BenchmarkRow]):
     device: str
     entries: tuple[BenchmarkRow, ...]
     system: str = ""
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.entries[index]
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """The measurements as dicts: `pandas.DataFrame(report.rows)` works."""
-        return [asdict(entry) for entry in self.entries]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the report as plain Python values, ready for JSON."""
@@ -104,9 +93,6 @@ class BenchmarkReport(Sequence[BenchmarkRow]):
                 "?" if row.delegated_nodes is None else str(row.delegated_nodes),
             )
         return table
-
-    def __str__(self) -> str:
-        return as_text(self)
 
 
 def benchmark(

@@ -25,7 +25,7 @@ import keras_spp as spp
 from keras_spp.devices import DELEGATES
 from keras_spp.files import atomic_path
 from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
-from keras_spp.report import as_text
+from keras_spp.rows import as_text
 
 _SAVED = (".keras", ".h5")
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import tf_keras as keras
 
+from keras_spp.causes import first_line
+
 
 def clone_layer(
     layer: keras.layers.Layer, changes: dict[str, Any] | None = None, kind: Any = None
@@ -17,11 +19,11 @@ def clone_layer(
         config, shared = read_config(layer)
         copy = (kind or type(layer)).from_config({**config, **(changes or {})})
     except Exception as error:  # whatever a user's class raises
-        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
         raise ValueError(
             f"`model` has a layer {layer.name!r} ({type(layer).__name__}) that cannot be copied "
-            f"({reason[0][:200]}): give its class a get_config() from which it can be made again, "
-            f"and register classes of your own with keras.saving.register_keras_serializable()."
+            f"({first_line(error)}): give its class a get_config() from which it can be made "
+            "again, and register classes of your own with "
+            "keras.saving.register_keras_serializable()."
         ) from error
     for key, value in shared.items():
         setattr(copy, key, value)

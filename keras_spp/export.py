@@ -16,6 +16,7 @@ import tf_keras as keras
 
 from keras_spp import metadata
 from keras_spp import quantization as quantized
+from keras_spp.causes import first_line
 from keras_spp.checks import check_integer
 from keras_spp.compat import require_tf_keras_model
 from keras_spp.files import atomic_path
@@ -302,9 +303,8 @@ def _explained() -> Iterator[None]:
             raise
         operations = re.search(r"(?:Select|Custom) ops: (.+)", str(error))
         if operations is None:
-            cause = str(error).strip().partition("\n")[0]
             raise ValueError(
-                f"`model` cannot be converted to TFLite ({cause[:200].rstrip('.')}): export a "
+                f"`model` cannot be converted to TFLite ({first_line(error)}): export a "
                 "smaller part of it to find the layer that is to blame."
             ) from error
         raise ValueError(

@@ -107,8 +107,7 @@ class Fisher(Stepwise):
                 ) from error
             once = {entry.name: np.zeros(entry.size) for entry in groups.sets}
             for reader, found in zip(groups.readers, by_reader, strict=True):
-                cuts = np.cumsum([entry.size for entry in reader.sets])[:-1]
-                for entry, part in zip(reader.sets, np.split(found.numpy(), cuts), strict=True):
+                for entry, part in reader.split(found.numpy()):
                     once[entry.name] += part
             for name, found in once.items():
                 total[name] += found**2 / self.passes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +64,11 @@ class Reader:
     layer: Any
     sets: list[GroupSet]
     weights: list[Masked]
+
+    def split(self, values: np.ndarray) -> Iterator[tuple[GroupSet, np.ndarray]]:
+        """Each set with its part of the values of all groups that the layer reads."""
+        cuts = np.cumsum([entry.size for entry in self.sets])[:-1]
+        return zip(self.sets, np.split(values, cuts), strict=True)
 
 
 class Groups:

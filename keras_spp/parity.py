@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from ai_edge_litert.interpreter import Interpreter
 from rich.markup import escape
 from rich.table import Table
 
+from keras_spp.causes import first_line
 from keras_spp.checks import check_integer
 from keras_spp.compat import require_tf_keras_model
 from keras_spp.files import read_file
-from keras_spp.report import as_text
+from keras_spp.rows import Rows
 from keras_spp.samples import arrays, chunks
 from keras_spp.signature import output_keys
 
@@ -50,7 +51,7 @@ class ParityRow:
 
 
 @dataclass(frozen=True)
-class ParityReport(Sequence[ParityRow]):
+class ParityReport(Rows[ParityRow]):
     """What `parity` found: a sequence of `ParityRow`, one per output, in the model's order.
 
     Attributes:
@@ -62,17 +63,6 @@ class ParityReport(Sequence[ParityRow]):
     path: Path
     samples: int
     entries: tuple[ParityRow, ...]
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.entries[index]
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """The outputs as dicts: `pandas.DataFrame(report.rows)` works."""
-        return [asdict(entry) for entry in self.entries]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values, ready for JSON."""
@@ -91,9 +81,6 @@ class ParityReport(Sequence[ParityRow]):
                 *("" if share is None else f"{share:.2%}" for share in shares),
             )
         return table
-
-    def __str__(self) -> str:
-        return as_text(self)
 
 
 def parity(
@@ -184,7 +171,7 @@ class _File:
         except (ValueError, RuntimeError) as error:
             raise ValueError(
                 f"`path` must be a TFLite file that runs here but {self.path!r} cannot be loaded "
-                f"({str(error).strip().partition(chr(10))[0][:200]}): export it again."
+                f"({first_line(error)}): export it again."
             ) from error
         self.inputs = self.interpreter.get_input_details()
         self.outputs = self.interpreter.get_output_details()

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tf_keras as keras
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_spp.causes import first_line
 from keras_spp.quantizer import QuantizerError
 from keras_spp.samples import arrays, chunks
 
@@ -172,7 +173,7 @@ def explained(error: QuantizerError, quantization: str) -> ValueError:
     message = str(error)
     if operations := re.findall(r"not yet supported for op: '(\w+)'", message):
         return _no_kernels(quantization, operations)
-    cause = message.strip().partition("\n")[0][:200].rstrip(".")
+    cause = first_line(message)
     if error.step == "running":
         return ValueError(
             f"`quantization` must be one that TFLite's kernels can run but a file made with "

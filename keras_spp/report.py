@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tf_keras as keras
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,15 +15,8 @@ from keras_spp.compat import require_tf_keras_model
 from keras_spp.composites import opened
 from keras_spp.cost import kernel_macs
 from keras_spp.graph import find_channels, layers
+from keras_spp.rows import Rows
 from keras_spp.wrapper import unwrap
-
-
-def as_text(renderable: Any, width: int = 120) -> str:
-    """A rich object as plain text."""
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    with console.capture() as capture:
-        console.print(renderable)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 @dataclass(frozen=True)
@@ -55,7 +45,7 @@ class AnalysisRow:
 
 
 @dataclass(frozen=True)
-class Analysis(Sequence[AnalysisRow]):
+class Analysis(Rows[AnalysisRow]):
     """What `analyze` found: a sequence of `AnalysisRow` in the order of the layers' calls.
 
     Attributes:
@@ -69,12 +59,6 @@ class Analysis(Sequence[AnalysisRow]):
     entries: tuple[AnalysisRow, ...]
     fixed_size: bool
 
-    def __getitem__(self, index: Any) -> Any:
-        return self.entries[index]
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
     @property
     def macs(self) -> int:
         """Multiply-accumulates of the whole model per sample."""
@@ -84,11 +68,6 @@ class Analysis(Sequence[AnalysisRow]):
     def params(self) -> int:
         """Parameters of the whole model."""
         return sum(row.params for row in self.entries)
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """The layers as dicts: `pandas.DataFrame(report.rows)` works."""
-        return [asdict(row) for row in self.entries]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values, ready for JSON."""
@@ -115,9 +94,6 @@ class Analysis(Sequence[AnalysisRow]):
                 ("yes" if row.prunable else "no") + (f": {row.reason}" if row.reason else ""),
             )
         return table
-
-    def __str__(self) -> str:
-        return as_text(self)
 
 
 def analyze(model: keras.Model, policy: Any = None) -> Analysis:

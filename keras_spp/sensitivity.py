@@ -57,6 +57,7 @@ class Sensitivity(Stepwise):
         points: int = 8,
         cache: str | os.PathLike[str] | None = None,
     ) -> None:
+        super().__init__()
         check_integer("batches", batches, 1)
         check_integer("points", points, 2)
         self.loss = None if loss is None else keras.losses.get(loss)

@@ -73,8 +73,7 @@ def importance(groups: Groups) -> dict[str, np.ndarray]:
     for reader in groups.readers:
         norms = np.sum([masked.sums(tf.abs) for masked in reader.weights], axis=0)
         norms = norms / (norms.mean() or 1)
-        cuts = np.cumsum([entry.size for entry in reader.sets])[:-1]
-        for entry, part in zip(reader.sets, np.split(norms, cuts), strict=True):
+        for entry, part in reader.split(norms):
             found[entry.name] += part
     return found
 

@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 from loopback_adb import Adb, Device
+from sentences import refused
 
 from keras_spp import android, board, timing
 from keras_spp.benchmark import benchmark
@@ -43,14 +44,6 @@ def dense(tmp_path_factory):
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image))
     export_tflite(keras.Model([image, side], layers.Concatenate()([x, side])), path)
     return path
-
-
-def refused(kind, match, *arguments, **options):
-    with pytest.raises(kind, match=match) as error:
-        benchmark(*arguments, **options)
-    message = str(error.value)
-    assert message.endswith(".") and "\n" not in message and len(message) < 700
-    return message
 
 
 def program(path, machine=183):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from sentences import assert_one_sentence
 
 from keras_spp import board
 from keras_spp.benchmark import BenchmarkReport, benchmark
@@ -204,11 +205,6 @@ def test_the_report_converts_to_plain_rows(conv):
 
 
 # --- bad input ---
-
-
-def assert_one_sentence(error):
-    message = str(error.value)
-    assert message.endswith(".") and "\n" not in message and len(message) < 400
 
 
 def test_a_missing_file_is_named(folder):

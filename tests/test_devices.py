@@ -1,5 +1,6 @@
 import pytest
 import tf_keras as keras
+from sentences import assert_one_sentence
 
 from keras_spp.benchmark import benchmark
 from keras_spp.export import export_tflite
@@ -10,11 +11,6 @@ def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("devices") / "m.tflite"
     export_tflite(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), path)
     return path
-
-
-def assert_one_sentence(error):
-    message = str(error.value)
-    assert message.endswith(".") and "\n" not in message and len(message) < 400
 
 
 @pytest.mark.parametrize("device", ["cloud", "", "Local", "android:", "androids", None, 3, "ssh:"])

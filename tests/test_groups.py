@@ -104,3 +104,12 @@ def test_round_to_counts_channels_where_a_group_has_several():
     pruned = spp.prune(keras.Model(x, L.Dense(4)(y)), pruning_ratio=0.5, round_to=8)
     goals = {e["name"]: e["goal"] for w in find_wrappers(pruned) for e in w.sets}
     assert goals["grouped"] == 4
+
+
+def test_a_readers_values_are_split_by_its_sets():
+    x = keras.Input((8, 8, 3))
+    a, b = L.Conv2D(4, 1, name="a")(x), L.Conv2D(6, 1, name="b")(x)
+    groups = found(x, L.Dense(4)(L.Concatenate()([b, a])))
+    (reader,) = groups.readers
+    parts = {entry.name: part.tolist() for entry, part in reader.split(np.arange(10))}
+    assert parts == {"b": [0, 1, 2, 3, 4, 5], "a": [6, 7, 8, 9]}

@@ -16,6 +16,7 @@ import pytest
 import tf_keras as keras
 from ai_edge_litert import schema_py_generated as schema
 from loopback import Board
+from sentences import refused
 
 from keras_spp.benchmark import benchmark
 from keras_spp.export import export_tflite
@@ -69,15 +70,6 @@ def script(path, text):
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return path
-
-
-def refused(kind, match, *arguments, **options):
-    """Checks that a benchmark fails with one sentence, and returns it."""
-    with pytest.raises(kind, match=match) as error:
-        benchmark(*arguments, **options)
-    message = str(error.value)
-    assert message.endswith(".") and "\n" not in message and len(message) < 600
-    return message
 
 
 # --- what is measured ---

@@ -1,0 +1,35 @@
+"""What an error or a program said, short enough to stand in a sentence."""
+
+from __future__ import annotations
+
+LENGTH = 200
+
+
+def first_line(said: object) -> str:
+    r"""The first line, without its full stop; the class of an error that says nothing.
+
+    Example:
+        >>> first_line(ValueError("Shapes differ.\nTraceback follows"))
+        'Shapes differ'
+    """
+    lines = _lines(said)
+    return _short(lines[0]) if lines else type(said).__name__
+
+
+def last_line(said: str, otherwise: str = "no answer") -> str:
+    r"""The last line, without its full stop: programs put there what stopped them.
+
+    Example:
+        >>> last_line("copying\nNo space left on device.\n")
+        'No space left on device'
+    """
+    lines = _lines(said)
+    return _short(lines[-1]) if lines else otherwise
+
+
+def _lines(said: object) -> list[str]:
+    return [line.strip() for line in str(said).splitlines() if line.strip()]
+
+
+def _short(line: str) -> str:
+    return line[:LENGTH].rstrip(".")
