@@ -9,22 +9,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import numpy as np
-import tensorflow_datasets as tfds
 import tf_keras as keras
 from rich.console import Console
 from rich.table import Table
 
 import keras_spp as spp
+from examples import images
 from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
-
-MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
-
-
-def images(data_dir: str, split: str) -> tuple[np.ndarray, np.ndarray]:
-    data = tfds.load("cifar10", data_dir=data_dir, split=split, batch_size=-1, download=False)
-    scaled = data["image"].numpy().astype("float32") / 255
-    return (scaled - MEAN) / STD, data["label"].numpy()
 
 
 def main() -> None:
@@ -35,8 +26,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=200)
     options = parser.parse_args()
     model = keras.models.load_model(options.model, compile=False)
-    ranges, _ = images(options.data_dir, "train[:256]")
-    test = [images(options.data_dir, f"test[:{options.samples}]")]
+    builder, shape = images.find("cifar10", options.data_dir), model.input_shape[1:]
+    ranges = images.batches(builder, "train[:256]", shape, 256)
+    test = images.batches(builder, f"test[:{options.samples}]", shape, 500)
 
     with tempfile.TemporaryDirectory() as folder:
         reports, files = {}, {}

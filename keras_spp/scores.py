@@ -25,6 +25,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.causes import first_line
 from keras_spp.channels import Axis, Classes
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class Magnitude(Score):
             values = tf.function(self.contribution)(tf.ones([2, 3]))
         except (TypeError, ValueError, NotImplementedError) as error:
             raise ValueError(
-                f"`score` must be made of TensorFlow functions of one weight but fails: {error}"
+                f"`score` must be made of TensorFlow functions of one weight but fails "
+                f"({first_line(error)})."
             ) from error
         if not tf.is_tensor(values) or values.shape != (2, 3) or values.dtype != tf.float32:
             got = getattr(values, "shape", None), getattr(values, "dtype", type(values))
