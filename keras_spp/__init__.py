@@ -19,6 +19,7 @@ from keras_spp.composites import openable  # noqa: E402
 from keras_spp.distill import distill  # noqa: E402
 from keras_spp.export import export_tflite  # noqa: E402
 from keras_spp.fisher import Fisher  # noqa: E402
+from keras_spp.latency import Device  # noqa: E402
 from keras_spp.layers import PrunableConv2D  # noqa: E402
 from keras_spp.metadata import read_metadata  # noqa: E402
 from keras_spp.optimizer import sliced_optimizer  # noqa: E402
@@ -37,6 +38,7 @@ __all__ = [
     "PCA",
     "Allocation",
     "Analysis",
+    "Device",
     "Fisher",
     "GradualSchedule",
     "OneShotSchedule",

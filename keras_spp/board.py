@@ -6,6 +6,7 @@ Python 3.9, NumPy and a TFLite runtime, and what both devices measure is the sam
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -26,6 +27,10 @@ try:
 except ModuleNotFoundError:  # a board with the runtime's older package
     from tflite_runtime.interpreter import Interpreter, OpResolverType
 
+_NAMES = (  # where Linux says what it runs on
+    ("/proc/device-tree/model", r"^([^\0]+)"),
+    ("/proc/cpuinfo", r"(?m)^model name\s*: (.+)$"),
+)
 MARK = "keras-spp "  # begins every line that `main` prints
 _RESOLVERS = {
     "xnnpack": OpResolverType.AUTO,
@@ -95,7 +100,7 @@ def time_rounds(
     return {
         "nanoseconds": times.T.tolist(),
         "delegated": [_count_delegated(interpreter) for interpreter in interpreters],
-        "system": f"{platform.machine()}, {_runtime()}",
+        "system": system(),
     }
 
 
@@ -233,12 +238,16 @@ def _check_time(deadline: float) -> None:
         raise TimeoutError  # whoever set the deadline says what it was
 
 
-def _runtime() -> str:
+def system() -> str:
+    """Returns the board's model or its processor, as far as Linux tells, and the runtime."""
     package = Interpreter.__module__.partition(".")[0]
-    try:
-        return f"{package} {metadata.version(package)}"
-    except metadata.PackageNotFoundError:
-        return package
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        package = f"{package} {metadata.version(package)}"
+    names = []
+    for path, pattern in _NAMES:
+        with contextlib.suppress(OSError), open(path, errors="replace") as file:
+            names += [name.strip() for name in re.findall(pattern, file.read())]
+    return ", ".join([platform.machine(), *names[:1], package])
 
 
 def main() -> None:

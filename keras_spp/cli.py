@@ -74,6 +74,13 @@ _with_imports = click.option(
     help="Import a Python module first, which registers the custom layers of the model.",
 )
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+_device = click.option(
+    "--device",
+    default="local",
+    show_default=True,
+    help="local, ssh://[user@]host[:port][?python=PATH&config=FILE], android or android:SERIAL.",
+)
+_threads = click.option("--threads", default=1, show_default=True, help="Of one invocation.")
 _path = click.Path(path_type=Path)
 
 
@@ -226,21 +233,35 @@ _types = click.Choice(sorted({kind for kinds in IO_TYPES.values() for kind in ki
 @click.option(
     "--original", type=_path, metavar="MODEL", help="The model before pruning, for the metadata."
 )
+@click.option(
+    "--pack/--no-pack",
+    default=True,
+    show_default=True,
+    help="Leave out pruned columns where that is faster on the device.",
+)
+@_device
+@_threads
+@click.option("--cache", type=_path, metavar="FILE", help="Keeps what was timed there (JSON).")
 @_with_imports
 def export(
     model: Path,
     out: Path,
     representative_data: Path | None,
     original: Path | None,
+    device: str,
+    threads: int,
+    cache: Path | None,
     **options: Any,
 ) -> None:
     """Convert MODEL to the TFLite file OUT.tflite."""
+    where = spp.Device(device, threads, cache=cache)
     data = _samples(representative_data, "representative_data")
     report = spp.export_tflite(
         _load(model),
         out,
         representative_data=data,
         original=None if original is None else _load(original),
+        device=where,
         **options,
     )
     click.echo(str(report))
@@ -270,13 +291,8 @@ def metadata(file: Path) -> None:
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, metavar="[NAME=]FILE...")
-@click.option(
-    "--device",
-    default="local",
-    show_default=True,
-    help="local, ssh://[user@]host[:port][?python=PATH&config=FILE], android or android:SERIAL.",
-)
-@click.option("--threads", default=1, show_default=True, help="Threads of one invocation.")
+@_device
+@_threads
 @click.option("--runs", default=50, show_default=True, help="Timed invocations of each file.")
 @click.option("--warmup", default=5, show_default=True, help="Untimed invocations before that.")
 @click.option(

@@ -14,14 +14,16 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp import metadata
+from keras_spp import columns, latency, metadata, packing
 from keras_spp import quantization as quantized
 from keras_spp.causes import first_line
 from keras_spp.checks import check_integer
 from keras_spp.compat import require_tf_keras_model
 from keras_spp.files import atomic_path
+from keras_spp.latency import Device
+from keras_spp.packing import PackedLayer
 from keras_spp.parity import parity
-from keras_spp.quantizer import QuantizerError, quantize
+from keras_spp.quantizer import QuantizerError, Task, convert, quantize
 from keras_spp.signature import (
     TensorInfo,
     arrange,
@@ -51,6 +53,7 @@ class ExportReport:
         metadata: What the file says about itself, as `read_metadata` gives it.
         keeps_state: Whether the interpreter keeps the state of an LSTM from one invocation to the
             next, unless its reset_all_variables() is called between them.
+        packed: The convolutions with pruned columns, and how the file computes each.
     """
 
     path: Path
@@ -61,6 +64,7 @@ class ExportReport:
     outputs: tuple[TensorInfo, ...]
     metadata: dict[str, Any]
     keeps_state: bool
+    packed: tuple[PackedLayer, ...]
 
     def __str__(self) -> str:
         head = f"{self.path}: {self.bytes:,} bytes, quantization {self.quantization!r}"
@@ -68,7 +72,8 @@ class ExportReport:
         if pruned.get("speedup"):
             head += f", pruned to {pruned['speedup']:.2f}x fewer MACs"
         lines = [f"  input  {tensor}" for tensor in self.inputs]
-        return "\n".join([head, *lines, *(f"  output {tensor}" for tensor in self.outputs)])
+        lines += [f"  output {tensor}" for tensor in self.outputs]
+        return "\n".join([head, *lines, *(f"  packed {layer}" for layer in self.packed)])
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the report as plain Python values, ready for JSON."""
@@ -90,6 +95,8 @@ def export_tflite(
     input_type: str = "float32",
     output_type: str = "float32",
     original: keras.Model | None = None,
+    pack: bool = True,
+    device: str | Device = "local",
 ) -> ExportReport:
     """Converts a model to a TFLite file.
 
@@ -123,6 +130,10 @@ def export_tflite(
         output_type: What the file gives, likewise.
         original: The model before pruning, for the metadata; not needed for what `shrink` has
             just returned, but after saving, loading or `quantize_model`, where that is lost.
+        pack: Whether convolutions may leave out their pruned columns (granularity "column").
+            Each is timed alone, as it is and in two other ways, and the fastest is taken.
+        device: Where that is timed: a name as for `spp.benchmark`, or an `spp.Device`, which
+            remembers what it has measured.
 
     Returns:
         An `ExportReport`: the file's size, the names, shapes and types of its tensors, and the
@@ -153,18 +164,24 @@ def export_tflite(
     types = {"input_type": input_type, "output_type": output_type}
     quantized.check_options(quantization, **types, representative_data=representative_data)
     check_integer("batch_size", batch_size, 1)
+    where = latency.find(device)
     input_names = valid_names(input_keys(model))
     output_names = valid_names(output_keys(model))
     specs = _input_specs(model, input_names, batch_size, input_shape)
     with atomic_path(path) as temporary:
-        function = _trace(model, specs, output_names)
+        with packing.calls(model) as calls:
+            function = _trace(model, specs, output_names)
         quantized.check_model(function.graph, specs, quantization, types)
         samples = []
         if quantized.needs_samples(function.graph, quantization, representative_data):
             samples = quantized.calibration_batches(model, specs, representative_data)
+        layers, operations = packing.decide(calls if pack else {}, quantization, where)
+        if operations:
+            with columns.computed_by(operations):
+                function = _trace(model, specs, output_names)
         buffer = _convert(function, quantization, samples, types)
         inputs, outputs = arrange(buffer, input_names, output_names)
-        info = metadata.about(model, original, quantization)
+        info = metadata.about(model, original, quantization, layers)
         buffer = metadata.with_metadata(buffer, info)
         temporary.write_bytes(buffer)
         if samples:
@@ -176,7 +193,7 @@ def export_tflite(
             stacklevel=2,
         )
     return ExportReport(
-        Path(path), len(buffer), quantization, batch_size, inputs, outputs, info, state
+        Path(path), len(buffer), quantization, batch_size, inputs, outputs, info, state, layers
     )
 
 
@@ -272,25 +289,14 @@ def _trace(model: keras.Model, specs: Sequence[tf.TensorSpec], output_names: Seq
 def _convert(
     function: Any, quantization: str, samples: list[dict[str, Any]], types: dict[str, str]
 ) -> bytearray:
-    # The converter saves the object it is given. With the model itself it would trace every one
-    # of the model's functions (5 s instead of 1 s for a ResNet-20); with nothing it would drop
-    # the names. The variables are all it needs.
-    holder = tf.Module()
-    holder.captured = list(function.variables)
     if quantization in quantized.IO_TYPES:
-        try:
-            buffer = quantize(holder, function, samples, quantization, **types)
-        except QuantizerError as error:
-            raise quantized.explained(error, quantization) from error
+        (buffer,) = quantize([Task(function, samples, quantization, **types)])
+        if isinstance(buffer, QuantizerError):
+            raise quantized.explained(buffer, quantization) from buffer
         quantized.check_file(buffer, quantization, calibrated=bool(samples))
         return buffer
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], trackable_obj=holder)
-    if quantization != "none":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantization == "float16":
-        converter.target_spec.supported_types = [tf.float16]
     with _explained():
-        return bytearray(converter.convert())
+        return convert(function, quantization)
 
 
 @contextlib.contextmanager

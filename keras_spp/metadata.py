@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import flatbuffers
 import numpy as np
@@ -17,6 +18,9 @@ from keras_spp.graph import layers
 from keras_spp.report import analyze
 from keras_spp.version import __version__
 from keras_spp.wrapper import unwrap
+
+if TYPE_CHECKING:
+    from keras_spp.packing import PackedLayer
 
 NAME = "keras_spp"
 _FORMAT = b"TFL3"
@@ -50,8 +54,9 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         path: A TFLite file.
 
     Returns:
-        "keras_spp", the version; "model", its name; "quantization"; and "pruned", as in
-        `pruned_from`, or None where that was not known.
+        "keras_spp", the version; "model", its name; "quantization"; "pruned", as in
+        `pruned_from`, or None where that was not known; and "columns", for each convolution with
+        pruned columns how many are left, how many there were, and how the file computes it.
 
     Raises:
         OSError: If the file cannot be read.
@@ -84,10 +89,20 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     )
 
 
-def about(model: keras.Model, original: keras.Model | None, quantization: str) -> dict[str, Any]:
+def about(
+    model: keras.Model,
+    original: keras.Model | None,
+    quantization: str,
+    packed: Sequence[PackedLayer] = (),
+) -> dict[str, Any]:
     """What to write into a file: the keys are those of `read_metadata`."""
-    pruned = pruned_from(model, original)
-    return {NAME: __version__, "model": model.name, "quantization": quantization, "pruned": pruned}
+    return {
+        NAME: __version__,
+        "model": model.name,
+        "quantization": quantization,
+        "pruned": pruned_from(model, original),
+        "columns": {row.layer: [*row.columns, row.layout] for row in packed},
+    }
 
 
 def describe(model: keras.Model) -> dict[str, Any]:

@@ -166,6 +166,23 @@ def test_export_takes_the_sizes_that_a_model_leaves_open(run, tmp_path):
     assert result.exit_code == 2 and "'9x8' is not a list" in result.stderr
 
 
+def test_export_leaves_pruned_columns_out_if_told_where_and_remembers_what_it_timed(run, tmp_path):
+    model = keras.Sequential([keras.Input((6, 6, 8)), L.Conv2D(4, 3, name="conv")])
+    kernel = np.ones((3, 3, 8, 4), "float32")
+    kernel[:, :, ::2] = 0
+    model.layers[0].kernel.assign(kernel)
+    model.save(tmp_path / "columns.keras")
+    where = "--device=local", "--threads=2", "--cache=known.json"
+    assert "packed conv: 36 of 72 columns" in succeeds(
+        run("export", "columns.keras", "o.tflite", *where)
+    )
+    known = json.loads((tmp_path / "known.json").read_text())
+    assert known["threads"] == 2 and len(known["milliseconds"]) == 3
+    assert "packed" not in succeeds(run("export", "columns.keras", "o.tflite", "--no-pack"))
+    fails(run("export", "columns.keras", "o.tflite", "--cache=columns.keras"), "`cache`")
+    fails(run("export", "columns.keras", "o.tflite", "--device=phone"), "`device`")
+
+
 def test_export_refuses_a_batch_size_below_one(run):
     fails(run("export", "{folder}/plain.keras", "o.tflite", "--batch-size=0"), "`batch_size`")
 

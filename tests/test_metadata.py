@@ -51,6 +51,7 @@ def test_a_shrunk_model_says_what_was_pruned(pair, tmp_path):
         "model": "net",
         "quantization": "dynamic",
         "pruned": counted(dense, small),
+        "columns": {},
     }
     assert read_metadata(tmp_path / "m.tflite") == expected == report.metadata
     assert expected["pruned"]["layers"]["first"] == [16, 8] and expected["pruned"]["speedup"] > 1

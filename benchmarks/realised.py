@@ -1,0 +1,92 @@
+"""Realised speed beside fewer MACs: dense and small networks in turn, in one process.
+
+    python -m benchmarks.realised [--case vgg16-channel-4 ...] [--quantization none int8]
+        [--device local] [--threads 1]
+
+Networks have 224x224 inputs and random weights, and what is pruned is chosen at random: neither
+matters for latency. Targets are met by the same ratio in all layers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
+
+import numpy as np
+import tf_keras as keras
+
+from benchmarks.apart import apart
+from benchmarks.random_weights import random_probabilities
+from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
+
+CASES = {
+    "vgg16-channel-4": ("VGG16", "channel", 4.0),
+    "resnet50-channel-2": ("ResNet50", "channel", 2.0),
+    "mobilenetv2-channel-2": ("MobileNetV2", "channel", 2.0),
+    "vgg16-column-4": ("VGG16", "column", 4.0),
+}
+HEAD = (
+    "| network | pruned | stored | MACs | latency | of the MACs' | packed | KiB, before | after |\n"
+    "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+)
+
+
+def measure(case: str, quantizations: list[str], place: str, threads: int, runs: int) -> list[str]:
+    """Lines of the table, for one network."""
+    name, granularity, target = CASES[case]
+    keras.utils.set_random_seed(0)
+    dense = getattr(keras.applications, name)(weights=None)
+    pruned = spp.prune(dense, target_speedup=target, granularity=granularity)
+    progress = random_probabilities(pruned, settled=True).progress()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # p of the survivors is 0, but no callback has said so
+        small = spp.shrink(pruned)
+    device = spp.Device(place, threads, runs=runs)
+    images = np.random.default_rng(0).normal(size=(4, *dense.input_shape[1:])).astype(np.float32)
+    lines = []
+    for quantization in quantizations:
+        data = images if quantization in IO_TYPES else None
+        options = {"representative_data": data, "device": device}
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # random weights are far from what 8 bits are made for
+            files = {key: Path(folder, f"{key}.tflite") for key in ("dense", "small")}
+            spp.export_tflite(dense, files["dense"], quantization, **options)
+            report = spp.export_tflite(small, files["small"], quantization, **options)
+            before, after = spp.benchmark(files, place, threads, runs=runs)
+        packed = sum(row.layout != "dense" for row in report.packed)
+        lines.append(
+            f"| {name} | {granularity} {target:g}x | {quantization} | "
+            f"{progress.macs_speedup:.2f}x | {after.ratio:.2f}x | "
+            f"{after.ratio / progress.macs_speedup:.2f} | "
+            f"{f'{packed} of {len(report.packed)}' if report.packed else ''} | "
+            f"{before.file_bytes / 1024:,.0f} | {after.file_bytes / 1024:,.0f} |"
+        )
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--case", nargs="+", default=list(CASES), choices=CASES)
+    add("--quantization", nargs="+", default=["none", "int8"], choices=QUANTIZATIONS)
+    add("--device", default="local")
+    add("--threads", type=int, default=1)
+    add("--runs", type=int, default=30)
+    options = parser.parse_args()
+    print(HEAD)
+    for case in options.case:
+        for line in apart(
+            measure, case, options.quantization, options.device, options.threads, options.runs
+        ):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
