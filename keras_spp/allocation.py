@@ -10,7 +10,6 @@ import numpy as np
 import tf_keras as keras
 
 from keras_spp.channels import Reason
-from keras_spp.cost import model_macs
 from keras_spp.groups import Groups, GroupSet
 
 # Kernels of phones and PCs compute blocks of up to 16 output channels, and a block that is partly
@@ -132,7 +131,7 @@ def meet_speedup(groups: Groups, target: float, allocation: Allocation, round_to
     Raises:
         ValueError: If even the strongest pruning does not reach it; says how far one can go.
     """
-    dense = model_macs(groups.classes)
+    dense = groups.dense()
     if not dense:
         raise ValueError(
             f"`target_speedup` is {target:g} but there are no MACs to count with "
@@ -142,14 +141,18 @@ def meet_speedup(groups: Groups, target: float, allocation: Allocation, round_to
     blocks = [
         entry.step(math.lcm(round_to, block(entry.size * entry.width))) for entry in groups.sets
     ]
-    if groups.granularity == "column" or not isinstance(allocation, Uniform):
-        blocks = exact  # columns are no output channels: their number fills no blocks
+    if (
+        groups.granularity == "column"  # no output channels: their number fills no blocks
+        or groups.price is not None  # the target is hit by small steps, not by large ones
+        or not isinstance(allocation, Uniform)
+    ):
+        blocks = exact
     for steps in (blocks, exact):
         if _meet(groups, dense / target, allocation, steps) and (
-            steps is exact or dense / groups.macs() <= target * CLOSE
+            steps is exact or dense / groups.cost() <= target * CLOSE
         ):
             return
-    largest = np.floor(100 * dense / groups.macs()) / 100
+    largest = np.floor(100 * dense / groups.cost()) / 100
     raise ValueError(
         f"`target_speedup` is {target:g} but the largest that this model can reach with "
         f"round_to={round_to} and granularity={groups.granularity!r} is {largest:g}: "
@@ -181,7 +184,7 @@ def _meet(groups: Groups, most: float, allocation: Allocation, steps: list[int])
         return wanted
 
     leave(1.0)
-    if groups.macs() > most:
+    if groups.cost() > most:
         return False
     # The strength that would do if any number could survive ...
     low, high = 0.0, 1.0
@@ -189,10 +192,10 @@ def _meet(groups: Groups, most: float, allocation: Allocation, steps: list[int])
         middle = (low + high) / 2
         for entry, ratio in zip(groups.sets, allocation.ratios(groups.sets, middle), strict=True):
             entry.goal = goal(entry.size, ratio, 1)
-        low, high = (low, middle) if groups.macs() <= most else (middle, high)
+        low, high = (low, middle) if groups.cost() <= most else (middle, high)
     # ... rounded down (all the way where sets of one step cannot follow), ...
     wanted = leave(high)
-    if groups.macs() > most:
+    if groups.cost() > most:
         leave(1.0)
     # ... then back up step by step where rounding took most, as far as the target allows. Where
     # it took the same, sets that many layers read come first: a residual stream hurts most.
@@ -203,7 +206,7 @@ def _meet(groups: Groups, most: float, allocation: Allocation, steps: list[int])
         number = min(open_sets, key=lambda n: (round(kept[n], 6), -readers[n], n))
         entry, before = groups.sets[number], groups.sets[number].goal
         _keep(entry, entry.size - before + steps[number])
-        if groups.macs() > most or not before:
+        if groups.cost() > most or not before:
             entry.goal = before
             open_sets.remove(number)
     return True

@@ -130,17 +130,16 @@ def _split(
     widths = [(pad[0], pad[1] + rest) for pad, rest in zip(pads, more, strict=True)]
     if any(map(any, widths)):
         image = tf.pad(image, ((0, 0), *widths, (0, 0)))
-    if layout == "rows" or strides != (1, 1):
-        (rows, down), (columns, right) = (
-            (size // s, s) for size, s in zip(image.shape[1:3], strides, strict=True)
-        )
+    (rows, down), (columns, right) = (
+        (size // s, s) for size, s in zip(image.shape[1:3], strides, strict=True)
+    )
+    if strides != (1, 1):
         image = tf.reshape(image, (batch, rows, down, columns, right, channels))
-        if layout == "rows":
-            image = tf.transpose(image, (2, 4, 5, 0, 1, 3))
-            return tf.reshape(image, (-1, batch, rows, columns))
         image = tf.transpose(image, (0, 1, 3, 2, 4, 5))
-        image = tf.reshape(image, (batch, rows, columns, down * right * channels))
-    return image
+    image = tf.reshape(image, (-1, down * right * channels))
+    if layout == "rows":  # of a matrix: TFLite turns that around much faster than four axes
+        return tf.reshape(tf.transpose(image), (-1, batch, rows, columns))
+    return tf.reshape(image, (batch, rows, columns, -1))
 
 
 def _take(tensor: tf.Tensor, channels: np.ndarray, axis: int) -> tf.Tensor:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from keras_spp.channels import Classes, Kernel
+
+# The cost of a kernel of which a shape is left: milliseconds, say.
+Price = Callable[[Kernel, list[int]], float]
 
 
 def kernel_macs(
@@ -37,6 +42,19 @@ def kernel_macs(
             if labelled is not None and size > 1:
                 shape[axis] = int(classes.keep(labelled.labels, dead).sum())
     return kernel.positions * columns * int(np.prod(shape, dtype=np.int64))
+
+
+def model_price(classes: Classes, price: Price, dead: np.ndarray | None = None) -> float:
+    """What all kernels cost without the dead channels, by a price of each."""
+    total = 0.0
+    for kernel in classes.channels.kernels.values():
+        shape = list(map(int, kernel.variable.shape))
+        for axis in range(len(shape)):
+            labelled = classes.channels.axes.get((id(kernel.variable), axis))
+            if labelled is not None and dead is not None:
+                shape[axis] = int(classes.keep(labelled.labels, dead).sum())
+        total += price(kernel, shape)
+    return total
 
 
 def model_macs(

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_spp.channels import Axis, Classes
-from keras_spp.cost import model_macs
+from keras_spp.cost import Price, model_macs, model_price
 from keras_spp.masked import Masked, weight_path
 
 GRANULARITIES = ("channel", "column")
@@ -85,6 +85,7 @@ class Groups:
         self.granularity = granularity
         # Scores by which groups will go, (size,) by set's name; {} where that is not known.
         self.scores: dict[str, np.ndarray] = {}
+        self.price: Price | None = None  # of channels, where something else counts than MACs
         self.readers: list[Reader] = []
         self.sets: list[GroupSet] = []
         if granularity == "channel":
@@ -145,8 +146,14 @@ class Groups:
             weights.append(Masked(axis.layer, path, shape, None if same else index, total))
         self.readers.append(Reader(masks[0][0].layer, sets, weights))
 
-    def macs(self) -> int:
-        """MACs that the sets' goals would leave.
+    def dense(self) -> float:
+        """The cost of the model as it is, to compare `cost` with."""
+        if self.price is not None:
+            return model_price(self.classes, self.price)
+        return model_macs(self.classes)
+
+    def cost(self) -> float:
+        """MACs that the sets' goals would leave, or with a `price` what those cost.
 
         Producers that columns free are foreseen only where `scores` tell which columns will go.
         """
@@ -154,6 +161,8 @@ class Groups:
             gone = np.zeros(self.classes.count, bool)
             for entry in self.sets:
                 gone[entry.classes[: entry.goal]] = True
+            if self.price is not None:
+                return model_price(self.classes, self.price, gone)
             return model_macs(self.classes, gone)
         alive = {}
         for reader in self.readers:

@@ -65,12 +65,13 @@ class Device:
     def __repr__(self) -> str:
         return f"Device({self.name!r}, threads={self.threads})"
 
-    def known(self, keys: Iterable[str]) -> dict[str, float] | None:
-        """Latencies in milliseconds by what they were measured as; None if one is missing."""
-        wanted = list(keys)
-        if not self._known.keys() >= set(wanted):
-            return None
-        return {key: self._known[key] for key in wanted}
+    def knows(self, keys: Iterable[str]) -> bool:
+        """Whether all of these have been measured."""
+        return self._known.keys() >= set(keys)
+
+    def latency(self, key: str) -> float:
+        """Milliseconds of what was measured under this key."""
+        return self._known[key]
 
     def measure(self, files: Mapping[str, bytes]) -> None:
         """Measures TFLite files side by side.

@@ -85,8 +85,10 @@ def decide(
     _measure([call for each in known.values() for call in each], device)
     rows, operations = [], {}
     for layer, each in known.items():
-        times = [call.milliseconds(device) or {} for call in each]
-        total = {layout: sum([one[layout] for one in times], 0.0) for layout in LAYOUTS}
+        total = {
+            layout: sum([device.latency(call.keys[layout]) for call in each], 0.0)
+            for layout in LAYOUTS
+        }
         best = min(columns.LAYOUTS, key=total.__getitem__)
         layout = best if total[best] * GAIN <= total[DENSE] else DENSE
         there = columns.left(layer)
@@ -98,7 +100,7 @@ def decide(
 
 def _measure(calls: Sequence[_Call], device: Device) -> None:
     """Measures what the device does not know yet, the layouts of one call side by side."""
-    unknown = {call.keys[DENSE]: call for call in calls if call.milliseconds(device) is None}
+    unknown = {c.keys[DENSE]: c for c in calls if not device.knows(c.keys.values())}
     if not unknown:
         return
     functions = [call.function(layout) for call in unknown.values() for layout in LAYOUTS]
@@ -136,21 +138,16 @@ class _Call:
     def keys(self) -> dict[str, str]:
         """Of all that latencies depend on: which columns are left, but not their values."""
         layer, there = self.layer, columns.left(self.layer)
-        config = (layer.filters, layer.strides, layer.dilation_rate, layer.padding, layer.use_bias)
-        said = (self.shape, there.shape, config, keras.activations.serialize(layer.activation))
+        config = (layer.filters, layer.strides, layer.dilation_rate, layer.padding)
+        said = (self.shape, there.shape, config)
         digest = hashlib.sha256(repr(said).encode() + np.packbits(there).tobytes()).hexdigest()[:16]
         size = "x".join(map(str, (*self.shape, *there.shape, layer.filters)))
         what = f"conv2d {size} {there.mean():.3f} {self.quantization} {digest}"
         return {layout: f"{what} {layout}" for layout in LAYOUTS}
 
-    def milliseconds(self, device: Device) -> dict[str, float] | None:
-        """What is known, by layout."""
-        known = device.known(self.keys.values())
-        return known and {layout: known[key] for layout, key in self.keys.items()}
-
     def function(self, layout: str) -> Any:
-        """The layer alone."""
-        spec = tf.TensorSpec(self.shape, tf.float32, name="inputs")
-        operation = {} if layout == DENSE else {self.layer: columns.packed(self.layer, layout)}
-        with columns.computed_by(operation):
-            return tf.function(lambda inputs: self.layer(inputs)).get_concrete_function(spec)
+        """The convolution alone: bias and activation take the same time in all layouts."""
+        layer, spec = self.layer, tf.TensorSpec(self.shape, tf.float32, name="inputs")
+        with columns.computed_by({} if layout == DENSE else {layer: columns.packed(layer, layout)}):
+            function = tf.function(lambda inputs: layer.convolution_op(inputs, layer.kernel))
+            return function.get_concrete_function(spec)

@@ -11,7 +11,7 @@ import numpy as np
 import tf_keras as keras
 
 from keras_spp import allocation as allocating
-from keras_spp import scores
+from keras_spp import latency, scores
 from keras_spp.checks import check_integer, check_number
 from keras_spp.compat import require_tf_keras_model
 from keras_spp.composites import opened
@@ -19,9 +19,12 @@ from keras_spp.copying import clone_layer
 from keras_spp.fisher import Fisher
 from keras_spp.graph import copy_weights, find_channels, layers, rebuild
 from keras_spp.groups import GRANULARITIES, Groups
+from keras_spp.latency import Device
+from keras_spp.latency_target import meet_latency, parse
 from keras_spp.masked import host
 from keras_spp.pruner import Pruner
 from keras_spp.schedule import OneShotSchedule, Schedule, SPPSchedule
+from keras_spp.shrink import shrink
 from keras_spp.stepwise import importance
 from keras_spp.wrapper import PruneLowMagnitude, PruneSPP
 
@@ -33,6 +36,8 @@ def prune(
     pruning_ratio: float | Mapping[str, float] | None = None,
     *,
     target_speedup: float | None = None,
+    target_latency: float | str | None = None,
+    device: str | Device = "local",
     granularity: str = "channel",
     schedule: Schedule | None = None,
     policy: Any = None,
@@ -55,6 +60,10 @@ def prune(
             added share one), with "column" that of its columns. Layers that a dict does not name
             are not pruned.
         target_speedup: Instead: dense MACs over remaining MACs, at least 1.
+        target_latency: Instead, with "channel": the latency of the small model's float32 TFLite
+            file, as a share of the dense one's, in (0, 1), or as a time, such as "12ms".
+        device: Where that is measured: a name as for `spp.benchmark`, or an `spp.Device`, which
+            remembers the latencies of single layers. Not used for other targets.
         granularity: "channel" (all weights that read one channel, in every layer: the network
             becomes physically smaller) or "column" (one kernel position of one input channel,
             the paper's own; convolutions only).
@@ -62,7 +71,7 @@ def prune(
             the steps that `fit` will run. To compare with: `GradualSchedule`, `OneShotSchedule`.
         policy: A tfmot `PruningPolicy`: layers whose kernel it refuses keep it whole.
         allocation: How a target is spread over layers. None: by `spp.Fisher()` for a target
-            speedup if there are representative data to judge layers by, otherwise by
+            speedup or latency if there are representative data to judge layers by, otherwise by
             `spp.Uniform()`.
         round_to: The channels (columns) that survive in a layer are rounded up to a multiple of
             this, and are never fewer.
@@ -79,6 +88,10 @@ def prune(
         TypeError: If `model` is no tf_keras model or an argument has the wrong type.
         ValueError: If an argument is outside its range, the target is out of reach, the model
             is pruned already, has nothing to prune or has weights that are not finite.
+        OSError: If `device` cannot be reached or lacks something, as for `spp.benchmark`.
+
+    Warns:
+        UserWarning: If no plan comes close to the target latency.
 
     Example:
         >>> import tf_keras as keras
@@ -90,14 +103,21 @@ def prune(
         ['Conv2D', 'ReLU', 'PruneSPP', 'Flatten', 'PruneSPP']
     """
     require_tf_keras_model(model)
-    _check_arguments(pruning_ratio, target_speedup, granularity, schedule, counted)
+    targets = {
+        "pruning_ratio": pruning_ratio,
+        "target_speedup": target_speedup,
+        "target_latency": target_latency,
+    }
+    _check_targets(targets, granularity)
+    _check_arguments(granularity, schedule, counted)
+    where = latency.find(device)
     check_integer("round_to", round_to, 1)
     check_integer("seed", seed, 0)
     _check_methods("policy", policy, "allow_pruning", "ensure_model_supports_pruning")
     _check_methods("allocation", allocation, "prepare", "ratios")
     schedule = schedule or SPPSchedule()
     if allocation is None:
-        judged = target_speedup is not None and representative_data is not None
+        judged = pruning_ratio is None and representative_data is not None
         allocation = Fisher() if judged else allocating.Uniform()
     _check_weights(model)
     if policy is not None:
@@ -115,14 +135,24 @@ def prune(
     scores.get(schedule.score).check(groups)
     if granularity == "column" and isinstance(schedule, OneShotSchedule):
         groups.scores = importance(groups)  # too late to stop when freed producers meet the target
-    allocation.prepare(model, groups, representative_data)
+    if pruning_ratio is None and classes.channels.unknown_size:
+        name = "target_speedup" if target_latency is None else "target_latency"
+        raise ValueError(
+            f"`{name}` counts MACs, which are unknown because the model's input size "
+            "is not fixed (or a layer without a rule cannot be called on one sample): give "
+            "pruning_ratio instead, or a model with a fixed input shape."
+        )
+    if target_latency is not None:
+
+        def small() -> keras.Model:
+            return _at_once(_wrap(model, groups, schedule, None))
+
+        meet_latency(
+            model, groups, target_latency, allocation, representative_data, round_to, where, small
+        )
+    else:
+        allocation.prepare(model, groups, representative_data)
     if target_speedup is not None:
-        if classes.channels.unknown_size:
-            raise ValueError(
-                "`target_speedup` counts MACs, which are unknown because the model's input size "
-                "is not fixed (or a layer without a rule cannot be called on one sample): give "
-                "pruning_ratio instead, or a model with a fixed input shape."
-            )
         allocating.meet_speedup(groups, float(target_speedup), allocation, round_to)
     elif isinstance(pruning_ratio, Mapping):
         allocating.meet_ratios(groups, pruning_ratio, round_to)
@@ -136,6 +166,17 @@ def prune(
     Pruner(pruned)
     _warn_of_lost_methods(given, pruned)
     return pruned
+
+
+def _at_once(pruned: keras.Model) -> keras.Model:
+    """What would be left of a model at its goals: for latency it does not matter what goes."""
+    pruner = Pruner(pruned)
+    of_group = pruner.sets.of_group
+    place = np.arange(len(of_group)) - np.searchsorted(of_group, of_group)
+    pruner.set_probabilities(place < pruner.sets.goal[of_group])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nobody has counted these groups as pruned
+        return shrink(pruned)
 
 
 def _warn_of_lost_methods(model: keras.Model, pruned: keras.Model) -> None:
@@ -185,20 +226,31 @@ def _wrap(
     return pruned
 
 
-def _check_arguments(
-    ratio: Any, speedup: Any, granularity: Any, schedule: Any, counted: Any
-) -> None:
-    if (ratio is None) == (speedup is None):
+def _check_targets(targets: Mapping[str, Any], granularity: Any) -> None:
+    given = {name: value for name, value in targets.items() if value is not None}
+    if len(given) != 1:
+        got = " and ".join(f"{name}={value!r}" for name, value in given.items()) or "none"
         raise ValueError(
-            f"`pruning_ratio` and `target_speedup` exclude each other but are {ratio!r} and "
-            f"{speedup!r}: give one of them."
+            f"`pruning_ratio`, `target_speedup` and `target_latency` exclude each other but there "
+            f"is {got}: give one of them."
         )
+    ratio, speedup, latency_now = targets.values()
     for name, value in ratio.items() if isinstance(ratio, Mapping) else [("", ratio)]:
         if value is not None:
             where = f"[{name!r}]" if name else ""
             check_number(f"pruning_ratio{where}", value, 0, 1 - 1e-9, "a number in [0, 1)")
     if speedup is not None:
         check_number("target_speedup", speedup, 1, 1e12, "a number of at least 1")
+    if latency_now is not None:
+        parse(latency_now)
+        if granularity == "column":
+            raise ValueError(
+                '`granularity` must be "channel" with target_latency but is "column": what packed '
+                "columns gain is measured by export_tflite only."
+            )
+
+
+def _check_arguments(granularity: Any, schedule: Any, counted: Any) -> None:
     if granularity not in GRANULARITIES:
         choices = " or ".join(map(repr, GRANULARITIES))
         raise ValueError(f"`granularity` must be {choices} but is {granularity!r}.")

@@ -11,7 +11,6 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.copying import clone_layer
-from keras_spp.cost import model_macs
 from keras_spp.graph import copy_weights, rebuild
 from keras_spp.groups import Groups, GroupSet
 from keras_spp.masked import Masked
@@ -83,12 +82,12 @@ def _saved(groups: Groups, entry: GroupSet, points: int) -> np.ndarray:
 
     Groups, in a model of which no MACs are counted.
     """
-    dense, goal, saved = model_macs(groups.classes), entry.goal, []
+    dense, goal, saved = groups.dense(), entry.goal, []
     if not dense:
         return entry.size * np.arange(1, points + 1) / points
     for share in np.arange(1, points + 1) / points:
         entry.goal = round(share * entry.size)
-        saved.append(dense - groups.macs())
+        saved.append(dense - groups.cost())
     entry.goal = goal
     return np.array(saved, float)
 

@@ -39,16 +39,16 @@ def test_a_speedup_is_met_and_nothing_is_pruned_that_it_does_not_need(
     granularity, target, round_to
 ):
     groups = some_groups(granularity)
-    dense = groups.macs()
+    dense = groups.cost()
     allocation.meet_speedup(groups, target, spp.Uniform(), round_to)
-    assert dense / groups.macs() >= target
+    assert dense / groups.cost() >= target
     assert all((entry.size - entry.goal) % round_to == 0 for entry in groups.sets if entry.goal)
-    close = granularity == "channel" and dense / groups.macs() <= target * allocation.CLOSE
+    close = granularity == "channel" and dense / groups.cost() <= target * allocation.CLOSE
     for entry in groups.sets:
         if entry.goal and not close:
             kept, survivors = entry.goal, entry.size - entry.goal
             entry.goal = max(0, entry.size - (survivors // round_to + 1) * round_to)
-            assert dense / groups.macs() < target, entry
+            assert dense / groups.cost() < target, entry
             entry.goal = kept
 
 
@@ -57,9 +57,9 @@ def test_survivors_fill_whole_blocks_when_that_meets_the_target_closely():
     for name in "abc":
         x = L.Conv2D(64, 3, name=name)(x if name > "a" else (inputs := x))
     groups = Groups(find_channels(keras.Model(inputs, L.Dense(4)(x))), "channel")
-    dense = groups.macs()
+    dense = groups.cost()
     allocation.meet_speedup(groups, 2.1, spp.Uniform(), 1)
-    assert 2.1 <= dense / groups.macs() <= 2.1 * allocation.CLOSE
+    assert 2.1 <= dense / groups.cost() <= 2.1 * allocation.CLOSE
     assert all((entry.size - entry.goal) % 16 == 0 for entry in groups.sets)
 
 

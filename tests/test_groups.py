@@ -75,13 +75,13 @@ def test_macs_fall_with_the_goals(granularity):
     x = keras.Input((8, 8, 3))
     y = L.Conv2D(8, 1, name="b")(L.Conv2D(8, 1, name="a")(x))
     groups = found(x, L.Dense(4)(y), granularity)
-    dense = groups.macs()
+    dense = groups.cost()
     assert dense == 64 * (3 * 8 + 8 * 8 + 8 * 4)
     goals = {"a": 4, "b": 2} if granularity == "channel" else {"a": 1, "b": 4}
     for entry in groups.sets:
         entry.goal = goals[entry.name]
     left = {"channel": 3 * 4 + 4 * 6 + 6 * 4, "column": 2 * 8 + 4 * 8 + 8 * 4}
-    assert groups.macs() == 64 * left[granularity]
+    assert groups.cost() == 64 * left[granularity]
 
 
 def test_seeds_differ_between_sets_and_between_runs():
