@@ -24,7 +24,7 @@ from keras_spp.masked import host
 # keeps images in, one number at a time. "rows" turns the image around first, so that each channel
 # is one block of memory, and back at the end: on large images that is far less work.
 LAYOUTS = ("gather", "rows")
-LEFT = 0.75  # with a larger share of columns left no layout was faster (benchmarks/columns.py)
+LEFT = 0.75  # with more columns left there is too little to gain to time it
 
 Operation = Callable[[tf.Tensor, Any], tf.Tensor]
 

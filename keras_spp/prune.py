@@ -231,8 +231,8 @@ def _check_targets(targets: Mapping[str, Any], granularity: Any) -> None:
     if len(given) != 1:
         got = " and ".join(f"{name}={value!r}" for name, value in given.items()) or "none"
         raise ValueError(
-            f"`pruning_ratio`, `target_speedup` and `target_latency` exclude each other but there "
-            f"is {got}: give one of them."
+            f"`pruning_ratio`, `target_speedup` and `target_latency` exclude each other but are "
+            f"given as {got}: give one of them."
         )
     ratio, speedup, latency_now = targets.values()
     for name, value in ratio.items() if isinstance(ratio, Mapping) else [("", ratio)]:
