@@ -26,9 +26,22 @@ hypothesis.settings.load_profile("default")
 
 @pytest.fixture(autouse=True)
 def _fresh_keras_session():
-    """Makes automatic layer names, and the global state behind them, independent of test order."""
+    """Makes weights and automatic layer names the same in whatever order the tests run."""
+    tf_keras.utils.set_random_seed(0)
     yield
     tf_keras.backend.clear_session()
+
+
+@pytest.fixture(scope="session")
+def small_file(tmp_path_factory) -> Path:
+    """A TFLite file with one input and one operation."""
+    from keras_spp.export import export_tflite
+
+    path = tmp_path_factory.mktemp("small_file") / "m.tflite"
+    export_tflite(
+        tf_keras.Sequential([tf_keras.Input((3,)), tf_keras.layers.Dense(2)]), path, pack=False
+    )
+    return path
 
 
 @pytest.fixture(scope="session")
