@@ -1,5 +1,6 @@
 """Random weights, normalisation statistics and masks, far from what fresh layers start with."""
 
+import warnings
 from collections.abc import Iterable
 
 import numpy as np
@@ -44,6 +45,14 @@ def random_probabilities(pruned: keras.Model, seed: int = 0, settled: bool = Fal
         p[random.permutation(members)[:goal]] = 1
     pruner.set_probabilities(p)
     return pruner
+
+
+def shrunk_at_random(pruned: keras.Model, seed: int = 0) -> keras.Model:
+    """What is left when every set has lost as many random groups as its goal."""
+    random_probabilities(pruned, seed, settled=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # no callback has counted these groups as pruned
+        return spp.shrink(pruned)
 
 
 def calibrate(model: keras.Model, x: np.ndarray) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 import tf_keras as keras
 
 from benchmarks.apart import apart
-from benchmarks.random_weights import random_probabilities
+from benchmarks.random_weights import shrunk_at_random
 from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
 
 CASES = {
@@ -44,10 +44,8 @@ def measure(case: str, quantizations: list[str], place: str, threads: int, runs:
     keras.utils.set_random_seed(0)
     dense = getattr(keras.applications, name)(weights=None)
     pruned = spp.prune(dense, target_speedup=target, granularity=granularity)
-    progress = random_probabilities(pruned, settled=True).progress()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # p of the survivors is 0, but no callback has said so
-        small = spp.shrink(pruned)
+    small = shrunk_at_random(pruned)
+    progress = spp.Pruner(pruned).progress()
     device = spp.Device(place, threads, runs=runs)
     images = np.random.default_rng(0).normal(size=(4, *dense.input_shape[1:])).astype(np.float32)
     lines = []

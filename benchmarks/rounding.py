@@ -8,27 +8,14 @@ Two plans for the same speedup in MACs: survivors in whole blocks of channels, w
 
 import argparse
 import tempfile
-import warnings
 from pathlib import Path
 
-import numpy as np
 import tf_keras as keras
 from training_step import resnet20
 
 import keras_spp as spp
 from keras_spp import allocation
-
-
-def shrunk(model: keras.Model, speedup: float) -> keras.Model:
-    """The model without its first channels: for latency it does not matter which ones go."""
-    pruned = spp.prune(model, target_speedup=speedup, round_to=1)
-    pruner = spp.Pruner(pruned)
-    place = np.arange(len(pruner.sets.of_group))
-    first = np.searchsorted(pruner.sets.of_group, pruner.sets.of_group)
-    pruner.set_probabilities(place - first < pruner.sets.goal[pruner.sets.of_group])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return spp.shrink(pruned)
+from keras_spp.prune import at_goals
 
 
 def main() -> None:
@@ -44,7 +31,7 @@ def main() -> None:
         spp.export_tflite(model, files["dense"])
         for name, block in (("blocks", allocation.BLOCK), ("any number", 1)):
             allocation.BLOCK = block
-            small = shrunk(model, options.speedup)
+            small = at_goals(spp.prune(model, target_speedup=options.speedup, round_to=1))
             files[name] = Path(folder, f"{name}.tflite")
             spp.export_tflite(small, files[name])
             print(f"{name}: MACs speedup {spp.analyze(model).macs / spp.analyze(small).macs:.3f}")

@@ -13,7 +13,6 @@ import argparse
 import os
 import tempfile
 import time
-import warnings
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -23,7 +22,7 @@ import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is t
 import tf_keras as keras
 
 from benchmarks.apart import apart
-from benchmarks.random_weights import random_probabilities
+from benchmarks.random_weights import shrunk_at_random
 
 
 def measure(
@@ -35,10 +34,7 @@ def measure(
     device, started = spp.Device(place, threads, cache=cache), time.monotonic()
     pruned = spp.prune(dense, target_latency=target, device=device, round_to=round_to)
     seconds = time.monotonic() - started
-    random_probabilities(pruned, settled=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # p of the survivors is 0, but no callback has said so
-        small = spp.shrink(pruned)
+    small = shrunk_at_random(pruned)
     macs = spp.analyze(dense).macs / spp.analyze(small).macs
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder, f"{name}.tflite") for name in ("dense", "small")}

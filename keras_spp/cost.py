@@ -36,25 +36,27 @@ def kernel_macs(
     if mask is not None:
         columns = int(mask.sum())
         shape = [size if mask.shape[axis] == 1 else 1 for axis, size in enumerate(shape)]
-    if dead is not None:
-        for axis, size in enumerate(shape):
-            labelled = classes.channels.axes.get((id(kernel.variable), axis))
-            if labelled is not None and size > 1:
-                shape[axis] = int(classes.keep(labelled.labels, dead).sum())
+    shape = _left(classes, kernel, shape, dead)
     return kernel.positions * columns * int(np.prod(shape, dtype=np.int64))
 
 
 def model_price(classes: Classes, price: Price, dead: np.ndarray | None = None) -> float:
     """What all kernels cost without the dead channels, by a price of each."""
-    total = 0.0
-    for kernel in classes.channels.kernels.values():
-        shape = list(map(int, kernel.variable.shape))
-        for axis in range(len(shape)):
+    return sum(
+        price(kernel, _left(classes, kernel, list(kernel.variable.shape), dead))
+        for kernel in classes.channels.kernels.values()
+    )
+
+
+def _left(classes: Classes, kernel: Kernel, shape: list[int], dead: np.ndarray | None) -> list[int]:
+    """A shape of a kernel without the dead channels; an axis of one is none of channels."""
+    shape = list(shape)
+    if dead is not None:
+        for axis, size in enumerate(shape):
             labelled = classes.channels.axes.get((id(kernel.variable), axis))
-            if labelled is not None and dead is not None:
+            if labelled is not None and size > 1:
                 shape[axis] = int(classes.keep(labelled.labels, dead).sum())
-        total += price(kernel, shape)
-    return total
+    return shape
 
 
 def model_macs(

@@ -23,7 +23,7 @@ from keras_spp.files import atomic_path
 from keras_spp.latency import Device
 from keras_spp.packing import PackedLayer
 from keras_spp.parity import parity
-from keras_spp.quantizer import QuantizerError, Task, convert, quantize
+from keras_spp.quantizer import Task, convert
 from keras_spp.signature import (
     TensorInfo,
     arrange,
@@ -169,13 +169,13 @@ def export_tflite(
     output_names = valid_names(output_keys(model))
     specs = _input_specs(model, input_names, batch_size, input_shape)
     with atomic_path(path) as temporary:
-        with packing.calls(model) as calls:
+        with packing.calls(model, pack) as calls:
             function = _trace(model, specs, output_names)
         quantized.check_model(function.graph, specs, quantization, types)
         samples = []
         if quantized.needs_samples(function.graph, quantization, representative_data):
             samples = quantized.calibration_batches(model, specs, representative_data)
-        layers, operations = packing.decide(calls if pack else {}, quantization, where)
+        layers, operations = packing.decide(calls, quantization, where)
         if operations:
             with columns.computed_by(operations):
                 function = _trace(model, specs, output_names)
@@ -290,9 +290,7 @@ def _convert(
     function: Any, quantization: str, samples: list[dict[str, Any]], types: dict[str, str]
 ) -> bytearray:
     if quantization in quantized.IO_TYPES:
-        (buffer,) = quantize([Task(function, samples, quantization, **types)])
-        if isinstance(buffer, QuantizerError):
-            raise quantized.explained(buffer, quantization) from buffer
+        (buffer,) = quantized.in_integers([Task(function, samples, quantization, **types)])
         quantized.check_file(buffer, quantization, calibrated=bool(samples))
         return buffer
     with _explained():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_spp import board
-from keras_spp.benchmark import benchmark
+from keras_spp.benchmark import BenchmarkReport, benchmark
 from keras_spp.checks import check_integer
 from keras_spp.devices import find_device
 from keras_spp.files import atomic_path
@@ -59,7 +59,7 @@ class Device:
         self.name, self.threads, self.runs = name, int(threads), int(runs)
         self.cache = None if cache is None else Path(cache)
         self.options = options
-        self._system = board.system() if name == "local" else ""
+        self._system = ""  # known from the cache, or when something has been measured
         self._known = self._read()
 
     def __repr__(self) -> str:
@@ -88,7 +88,7 @@ class Device:
             paths = {key: Path(folder, f"{place}.tflite") for place, key in enumerate(files)}
             for key, path in paths.items():
                 path.write_bytes(files[key])
-            report = benchmark(paths, self.name, self.threads, runs=self.runs, **self.options)
+            report = self.time(paths)
         if report.system != self._system:  # another runtime since: other latencies
             self._system, self._known = report.system, {}
         self._known |= {row.name: row.median_ms for row in report}
@@ -96,6 +96,10 @@ class Device:
             content = {**self._label(), "system": self._system, "milliseconds": self._known}
             with atomic_path(self.cache) as temporary:
                 temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+    def time(self, paths: Any) -> BenchmarkReport:
+        """What `spp.benchmark` says of files here; nothing is remembered."""
+        return benchmark(paths, self.name, self.threads, runs=self.runs, **self.options)
 
     def _label(self) -> dict[str, Any]:
         delegate = self.options.get("delegate", "xnnpack")
@@ -108,7 +112,7 @@ class Device:
         try:
             content = json.loads(self.cache.read_text())
             known = {str(key): float(ms) for key, ms in content["milliseconds"].items()}
-            self._system = self._system or str(content["system"])
+            self._system = board.system() if self.name == "local" else str(content["system"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise ValueError(
                 f"{what} is not a file that spp.Device wrote: name another file, or delete it."

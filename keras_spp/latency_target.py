@@ -12,7 +12,6 @@ from typing import Any
 import tf_keras as keras
 
 from keras_spp.allocation import Allocation, meet_speedup
-from keras_spp.benchmark import BenchmarkReport, benchmark
 from keras_spp.export import export_tflite
 from keras_spp.groups import Groups
 from keras_spp.latency import Device
@@ -77,9 +76,6 @@ def meet_latency(
     groups.price = Prices(groups.classes, device)
     allocation.prepare(model, groups, representative_data)
 
-    def time(paths: Any) -> BenchmarkReport:
-        return benchmark(paths, device.name, device.threads, runs=device.runs, **device.options)
-
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder, f"{name}.tflite") for name in ("dense", "small")}
         export_tflite(model, files["dense"], pack=False)
@@ -87,10 +83,10 @@ def meet_latency(
         def measure() -> float:
             """The small model's latency over the target."""
             export_tflite(small(), files["small"], pack=False)
-            row = time(files)[1]
+            row = device.time(files)[1]
             return (1 / row.ratio if is_ratio else row.median_ms) / number
 
-        before = (1.0 if is_ratio else time(files["dense"])[0].median_ms) / number
+        before = (1.0 if is_ratio else device.time(files["dense"])[0].median_ms) / number
         if before <= 1:
             raise ValueError(
                 f"`target_latency` is {target!r} but the model takes no longer than that now."

@@ -16,8 +16,8 @@ import tf_keras as keras
 
 from keras_spp import columns
 from keras_spp.latency import Device
-from keras_spp.quantization import IO_TYPES, explained
-from keras_spp.quantizer import QuantizerError, Task, convert, quantize
+from keras_spp.quantization import IO_TYPES, in_integers
+from keras_spp.quantizer import Task, convert
 
 DENSE = "dense"
 LAYOUTS = (DENSE, *columns.LAYOUTS)
@@ -49,8 +49,11 @@ class PackedLayer:
 
 
 @contextlib.contextmanager
-def calls(model: keras.Model) -> Iterator[Calls]:
-    """Yields what will say with which shapes a model calls its convolutions with pruned columns."""
+def calls(model: keras.Model, pack: bool) -> Iterator[Calls]:
+    """Yields what will say with which shapes a model calls its convolutions with pruned columns.
+
+    Without `pack` that is none.
+    """
     found: dict[Any, list[tuple[int, ...]]] = defaultdict(list)
 
     def watched(layer: keras.layers.Conv2D) -> columns.Operation:
@@ -60,7 +63,8 @@ def calls(model: keras.Model) -> Iterator[Calls]:
 
         return convolve
 
-    with columns.computed_by({layer: watched(layer) for layer in columns.find_pruned(model)}):
+    pruned = columns.find_pruned(model) if pack else ()
+    with columns.computed_by({layer: watched(layer) for layer in pruned}):
         yield found
 
 
@@ -118,12 +122,7 @@ def _files(functions: Sequence[Any], quantization: str) -> list[bytearray]:
         shape = function.inputs[0].shape
         samples = [{"inputs": generator.normal(size=shape).astype(np.float32)}]
         tasks.append(Task(function, samples, quantization, integers, integers))
-    files = []
-    for file in quantize(tasks):
-        if isinstance(file, QuantizerError):
-            raise explained(file, quantization) from file
-        files.append(file)
-    return files
+    return in_integers(tasks)
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def prune(
     if target_latency is not None:
 
         def small() -> keras.Model:
-            return _at_once(_wrap(model, groups, schedule, None))
+            return at_goals(_wrap(model, groups, schedule, None))
 
         meet_latency(
             model, groups, target_latency, allocation, representative_data, round_to, where, small
@@ -168,7 +168,7 @@ def prune(
     return pruned
 
 
-def _at_once(pruned: keras.Model) -> keras.Model:
+def at_goals(pruned: keras.Model) -> keras.Model:
     """What would be left of a model at its goals: for latency it does not matter what goes."""
     pruner = Pruner(pruned)
     of_group = pruner.sets.of_group

@@ -13,7 +13,7 @@ import tf_keras as keras
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_spp.causes import first_line
-from keras_spp.quantizer import QuantizerError
+from keras_spp.quantizer import QuantizerError, Task, quantize
 from keras_spp.samples import arrays, chunks
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8", "int16x8")
@@ -168,7 +168,17 @@ def _no_kernels(quantization: str, operations: Iterable[str]) -> ValueError:
     )
 
 
-def explained(error: QuantizerError, quantization: str) -> ValueError:
+def in_integers(tasks: Sequence[Task]) -> list[bytearray]:
+    """The contents of files of integers; raises ValueError, in one sentence, if one fails."""
+    files = []
+    for task, file in zip(tasks, quantize(tasks), strict=True):
+        if isinstance(file, QuantizerError):
+            raise _explained(file, task.quantization) from file
+        files.append(file)
+    return files
+
+
+def _explained(error: QuantizerError, quantization: str) -> ValueError:
     """One sentence for what the quantizer said."""
     message = str(error)
     if operations := re.findall(r"not yet supported for op: '(\w+)'", message):

@@ -10,17 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tf_keras as keras
 
 from keras_spp import board
-from keras_spp.export import export_tflite
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("board") / "m.tflite"
-    export_tflite(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), path)
-    return path.read_bytes()
+@pytest.fixture
+def model(small_file):
+    return small_file.read_bytes()
 
 
 @pytest.fixture

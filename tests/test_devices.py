@@ -1,16 +1,12 @@
 import pytest
-import tf_keras as keras
 from sentences import assert_one_sentence
 
 from keras_spp.benchmark import benchmark
-from keras_spp.export import export_tflite
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("devices") / "m.tflite"
-    export_tflite(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), path)
-    return path
+@pytest.fixture
+def model(small_file):
+    return small_file
 
 
 @pytest.mark.parametrize("device", ["cloud", "", "Local", "android:", "androids", None, 3, "ssh:"])

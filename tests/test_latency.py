@@ -2,18 +2,14 @@ import json
 import re
 
 import pytest
-import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp import board, latency
-from keras_spp.export import export_tflite
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("latency") / "m.tflite"
-    export_tflite(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), path)
-    return path.read_bytes()
+@pytest.fixture
+def file(small_file):
+    return small_file.read_bytes()
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tf_keras as keras
-from models import L, random_probabilities
+from models import L
 
 import keras_spp as spp
+from benchmarks.random_weights import shrunk_at_random
 from keras_spp import latency_target
 from keras_spp.export import export_tflite
 from keras_spp.latency_target import CLOSE, parse
@@ -20,23 +21,18 @@ def milliseconds(size):
 class Steady(spp.Device):
     """A device on which latency is a matter of the file's size, whatever else goes on."""
 
+    def __init__(self):
+        super().__init__()
+        self.timed = 0
+
     def measure(self, files):
         self._known |= {key: milliseconds(len(content)) for key, content in files.items()}
 
-
-@pytest.fixture(autouse=True)
-def steady(monkeypatch):
-    """What was timed: a list of latencies for each time."""
-    seen = []
-
-    def benchmark(paths, *arguments, **options):
+    def time(self, paths):
         paths = list(paths.values()) if isinstance(paths, dict) else [paths]
         times = [milliseconds(path.stat().st_size) for path in paths]
-        seen.append(times)
+        self.timed += 1
         return [SimpleNamespace(median_ms=ms, ratio=times[0] / ms) for ms in times]
-
-    monkeypatch.setattr(latency_target, "benchmark", benchmark)
-    return seen
 
 
 def net(width=48):
@@ -47,14 +43,6 @@ def net(width=48):
     return keras.Model(x, L.Dense(10)(L.GlobalAveragePooling2D()(y)))
 
 
-def shrunk(pruned):
-    """With other groups than those that were tried."""
-    random_probabilities(pruned, settled=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return spp.shrink(pruned)
-
-
 def latency(model, tmp_path):
     return milliseconds(export_tflite(model, tmp_path / "m.tflite").bytes)
 
@@ -63,16 +51,16 @@ def latency(model, tmp_path):
     ("target", "allocation"),
     [(0.9, spp.Uniform()), (0.35, spp.Uniform()), ("0.1 ms", spp.Uniform()), (0.5, spp.Fisher())],
 )
-def test_what_is_left_after_pruning_takes_the_target(target, allocation, steady, tmp_path):
-    model = net()
+def test_what_is_left_after_pruning_takes_the_target(target, allocation, tmp_path):
+    model, device = net(), Steady()
     images = np.random.default_rng(0).normal(size=(16, 12, 12, 3)).astype("float32")
     pruned = spp.prune(
-        model, target_latency=target, device=Steady(), round_to=1, allocation=allocation,
+        model, target_latency=target, device=device, round_to=1, allocation=allocation,
         representative_data=images,
     )  # fmt: skip
     wanted = target * latency(model, tmp_path) if isinstance(target, float) else parse(target)[0]
-    assert latency(shrunk(pruned), tmp_path) == pytest.approx(wanted, rel=CLOSE + 0.02)
-    assert len(steady) <= latency_target.TRIES + 1
+    assert latency(shrunk_at_random(pruned), tmp_path) == pytest.approx(wanted, rel=CLOSE + 0.02)
+    assert device.timed <= latency_target.TRIES + 1
 
 
 def test_steps_too_coarse_for_the_target_are_said_and_the_nearest_is_taken(tmp_path):
@@ -115,8 +103,7 @@ def test_an_unknown_device_is_refused_at_once():
         spp.prune(net(), target_latency=0.5, device="phone")
 
 
-def test_on_this_machine_it_is_measured_for_real(monkeypatch):
-    monkeypatch.undo()
+def test_on_this_machine_it_is_measured_for_real():
     device = spp.Device(runs=5)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a loaded machine may not come close
