@@ -1,41 +1,66 @@
-"""What the number of surviving channels does to TFLite latency at equal MACs.
+"""What rounding the surviving channels costs in MACs and gains in time, network by network.
 
-    python benchmarks/rounding.py [--speedup 2] [--model FILE] [--runs 300]
+    python -m benchmarks.rounding [--network resnet20_cifar10.keras ResNet50] [--device local]
 
-Two plans for the same speedup in MACs: survivors in whole blocks of channels, which is what
-`spp.prune` prefers, and the same ratio everywhere, whatever number that leaves.
+Networks are saved ones, or those of tf_keras.applications with random weights.
 """
 
 import argparse
-import tempfile
+import os
 from pathlib import Path
 
-import tf_keras as keras
-from training_step import resnet20
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras_spp as spp
-from keras_spp import allocation
-from keras_spp.prune import at_goals
+import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
+
+import numpy as np
+import tf_keras as keras
+
+from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
+
+
+def network(name: str) -> keras.Model:
+    if Path(name).suffix:
+        return keras.models.load_model(name, compile=False)
+    return getattr(keras.applications, name)(weights=None)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", help="a saved tf_keras model (default: a ResNet-20)")
-    parser.add_argument("--speedup", type=float, default=2.0)
-    parser.add_argument("--runs", type=int, default=300)
+    add = parser.add_argument
+    add("--network", nargs="+", default=["ResNet50", "MobileNetV2"])
+    add("--speedup", type=float, default=2.0)
+    add("--round-to", type=int, nargs="+", default=[1, 4, 8, 16])
+    add("--quantization", nargs="+", default=["none", "int8"], choices=QUANTIZATIONS)
+    add("--device", default="local")
+    add("--threads", type=int, default=1)
+    add("--runs", type=int, default=60)
     options = parser.parse_args()
-    model = keras.models.load_model(options.model, compile=False) if options.model else resnet20()
-
-    with tempfile.TemporaryDirectory() as folder:
-        files = {"dense": Path(folder, "dense.tflite")}
-        spp.export_tflite(model, files["dense"])
-        for name, block in (("blocks", allocation.BLOCK), ("any number", 1)):
-            allocation.BLOCK = block
-            small = at_goals(spp.prune(model, target_speedup=options.speedup, round_to=1))
-            files[name] = Path(folder, f"{name}.tflite")
-            spp.export_tflite(small, files[name])
-            print(f"{name}: MACs speedup {spp.analyze(model).macs / spp.analyze(small).macs:.3f}")
-        print(spp.benchmark(files, runs=options.runs))
+    device = spp.Device(options.device, options.threads, runs=options.runs)
+    print("| network | stored | round_to | MACs | latency | of the MACs' |")
+    print("| --- | --- | ---: | ---: | ---: | ---: |")
+    for name in options.network:
+        keras.utils.set_random_seed(0)
+        model = network(name)
+        label = Path(name).stem
+        images = np.random.default_rng(0).normal(size=(4, *model.input_shape[1:]))
+        for quantization in options.quantization:
+            report = spp.compare_rounding(
+                model,
+                options.speedup,
+                round_to=options.round_to,
+                device=device,
+                quantization=quantization,
+                representative_data=images.astype("float32") if quantization in IO_TYPES else None,
+            )
+            for row in report:
+                print(
+                    f"| {label} | {quantization} | {row.round_to} | {row.macs_speedup:.2f}x | "
+                    f"{row.latency_speedup:.2f}x | {row.realised:.2f} |",
+                    flush=True,
+                )
+            for multiple, why in report.unreachable.items():
+                print(f"| {label} | {quantization} | {multiple} | {why} | | |", flush=True)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from keras_spp.pca import PCA  # noqa: E402
 from keras_spp.prune import prune  # noqa: E402
 from keras_spp.pruner import Progress, Pruner  # noqa: E402
 from keras_spp.report import Analysis, analyze  # noqa: E402
+from keras_spp.rounding import compare_rounding  # noqa: E402
 from keras_spp.rules import rule  # noqa: E402
 from keras_spp.schedule import GradualSchedule, OneShotSchedule, SPPSchedule  # noqa: E402
 from keras_spp.sensitivity import Sensitivity  # noqa: E402
@@ -52,6 +53,7 @@ __all__ = [
     "__version__",
     "analyze",
     "benchmark",
+    "compare_rounding",
     "distill",
     "export_tflite",
     "openable",

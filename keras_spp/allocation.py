@@ -36,10 +36,18 @@ class Allocation(Protocol):
 class Uniform:
     """The same ratio everywhere.
 
+    Args:
+        whole_blocks: Whether a plan for a target speedup may deviate from that, so that layers
+            keep whole blocks of channels where that meets the target closely: at equal MACs it
+            runs faster.
+
     Example:
         >>> Uniform().ratios([None, None], 0.5)
         [0.5, 0.5]
     """
+
+    def __init__(self, whole_blocks: bool = True) -> None:
+        self.whole_blocks = whole_blocks
 
     def prepare(self, model: keras.Model, groups: Groups, representative_data: Any) -> None:
         """Nothing to prepare: a uniform ratio looks at no data."""
@@ -125,8 +133,8 @@ def meet_speedup(groups: Groups, target: float, allocation: Allocation, round_to
     """Goals that reach a speedup in MACs and prune nothing that it does not need.
 
     A uniform plan whose survivors fill whole blocks is taken, even if `round_to` would allow
-    others, when it meets the target closely: at equal MACs it runs faster. Allocations that look
-    at what layers can do without are not bent to blocks: that costs more accuracy.
+    others, when it meets the target closely (see `Uniform`). Allocations that look at what layers
+    can do without are not bent to blocks: that costs more accuracy.
 
     Raises:
         ValueError: If even the strongest pruning does not reach it; says how far one can go.
@@ -144,7 +152,7 @@ def meet_speedup(groups: Groups, target: float, allocation: Allocation, round_to
     if (
         groups.granularity == "column"  # no output channels: their number fills no blocks
         or groups.price is not None  # the target is hit by small steps, not by large ones
-        or not isinstance(allocation, Uniform)
+        or not getattr(allocation, "whole_blocks", False)
     ):
         blocks = exact
     for steps in (blocks, exact):

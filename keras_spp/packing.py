@@ -49,7 +49,7 @@ class PackedLayer:
 
 
 @contextlib.contextmanager
-def calls(model: keras.Model, pack: bool) -> Iterator[Calls]:
+def calls(model: keras.Model, pack: bool = True) -> Iterator[Calls]:
     """Yields what will say with which shapes a model calls its convolutions with pruned columns.
 
     Without `pack` that is none.
