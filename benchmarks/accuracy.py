@@ -21,6 +21,7 @@ import ast
 import itertools
 import json
 import os
+import re
 import time
 from datetime import date
 from pathlib import Path
@@ -68,6 +69,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--augmentation", default="flip", choices=images.AUGMENTATIONS)
     add("--input", default="imagenet", choices=images.NORMALIZATIONS, help="what the model takes")
     add("--precision", default="float32", help="policy of training, as mixed_bfloat16")
+    add("--keep", type=Path, help="folder for the networks that come out, in float32")
     options = parser.parse_args(arguments)
     for text in options.method:
         try:
@@ -127,7 +129,9 @@ def runs(options: argparse.Namespace) -> list[dict[str, Any]]:
     return found
 
 
-def measure(run: dict[str, Any], model_path: Path, data_dir: str | None) -> dict[str, Any]:
+def measure(
+    run: dict[str, Any], model_path: Path, data_dir: str | None, keep: Path | None = None
+) -> dict[str, Any]:
     """Trains as a run says; returns what came out."""
     keras.utils.set_random_seed(run["seed"])
     started = time.monotonic()
@@ -167,6 +171,10 @@ def measure(run: dict[str, Any], model_path: Path, data_dir: str | None) -> dict
     if pruned:
         progress, model = spp.Pruner(model).progress(), spp.shrink(model)
         counts = count(dense, model, progress)
+    model = in_precision(model, "float32")
+    if keep is not None:
+        with atomic_path(keep / file_name(run)) as temporary:
+            model.save(temporary)
     return {
         **counts,
         **evaluate(model, test),
@@ -205,9 +213,9 @@ def count(dense: keras.Model, small: keras.Model, progress: spp.Progress) -> dic
 
 
 def evaluate(model: keras.Model, test: Any) -> dict[str, Any]:
-    """Top-1 in float32, of all images and of each half of them."""
+    """Top-1 of all images, and of each half of them."""
     labels = np.concatenate([y for _, y in test])
-    outputs = in_precision(model, "float32").predict(test, verbose=0)
+    outputs = model.predict(test, verbose=0)
     correct = outputs.argmax(-1) == labels
     halves = [float(half.mean()) for half in np.array_split(correct, 2)]
     return {"top1": float(correct.mean()), "top1_halves": halves}
@@ -242,6 +250,16 @@ def loss(model: keras.Model) -> keras.losses.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
 
 
+def file_name(run: dict[str, Any]) -> str:
+    """A name of its own for what comes out of a run.
+
+    >>> file_name({"method": "spp(A=0.1)", "speedup": 2.0, "seed": 0})
+    'spp_A_0_1_-2_0-0.keras'
+    """
+    parts = (run.get(key) for key in ("method", "granularity", "speedup", "epochs", "seed"))
+    return "-".join(re.sub(r"\W", "_", str(part)) for part in parts if part is not None) + ".keras"
+
+
 def read(path: Path) -> list[dict[str, Any]]:
     """The lines of a results file."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -249,12 +267,13 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
-    options.results.parent.mkdir(parents=True, exist_ok=True)
+    for folder in filter(None, (options.results.parent, options.keep)):
+        folder.mkdir(parents=True, exist_ok=True)
     todo = runs(options)
     for number, run in enumerate(todo, 1):
         if any(line["run"] == run for line in read(options.results)):
             continue
-        result = apart(measure, run, options.model, options.data_dir)
+        result = apart(measure, run, options.model, options.data_dir, options.keep)
         line = {"run": run, **result, "date": date.today().isoformat()}
         lines = [*read(options.results), line]
         with atomic_path(options.results) as temporary:

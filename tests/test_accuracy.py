@@ -44,7 +44,8 @@ METHODS = ["dense", "one_shot()", "spp(A=0.3, distill=0.5)"]
 @pytest.fixture(scope="module")
 def lines(folder, tmp_path_factory):
     path = tmp_path_factory.mktemp("results") / "net.jsonl"
-    accuracy.main(arguments(folder, path, "--speedup", 1.5, 2, "--method", *METHODS))
+    kept = ["--keep", path.parent / "kept"]
+    accuracy.main(arguments(folder, path, *kept, "--speedup", 1.5, 2, "--method", *METHODS))
     return path
 
 
@@ -60,6 +61,14 @@ def test_each_run_is_a_line_and_dense_is_trained_once(lines):
         if line["run"]["speedup"]:
             assert line["finished"] and line["macs_speedup"] >= line["run"]["speedup"]
             assert line["rebuilt_speedup"] == pytest.approx(line["macs_speedup"])
+
+
+def test_the_networks_that_come_out_are_kept(folder, lines):
+    dense = keras.models.load_model(folder / "net.keras").count_params()
+    for line in map(json.loads, lines.read_text().splitlines()):
+        model = keras.models.load_model(lines.parent / "kept" / accuracy.file_name(line["run"]))
+        assert model.count_params() == line.get("params", dense)
+        assert (model.count_params() < dense) == (line["run"]["method"] != "dense")
 
 
 def test_what_is_there_is_not_run_again(folder, lines, monkeypatch):
