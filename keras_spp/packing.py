@@ -108,12 +108,13 @@ def _measure(calls: Sequence[_Call], device: Device) -> None:
     if not unknown:
         return
     functions = [call.function(layout) for call in unknown.values() for layout in LAYOUTS]
-    files = iter(_files(functions, next(iter(unknown.values())).quantization))
+    files = iter(files_of(functions, next(iter(unknown.values())).quantization))
     for call in unknown.values():
         device.measure({call.keys[layout]: bytes(next(files)) for layout in LAYOUTS})
 
 
-def _files(functions: Sequence[Any], quantization: str) -> list[bytearray]:
+def files_of(functions: Sequence[Any], quantization: str) -> list[bytearray]:
+    """TFLite files to time, of functions of one input."""
     if quantization not in IO_TYPES:
         return [convert(function, quantization) for function in functions]
     integers = IO_TYPES[quantization][1]
