@@ -124,7 +124,7 @@ def prune(
         policy.ensure_model_supports_pruning(model)
 
     given, model = model, opened(model)
-    classes = find_channels(model, policy)
+    classes = find_channels(model, policy, to_prune=True)
     classes.counted = counted
     groups = Groups(classes, granularity, seed)
     if not any(entry.size > entry.step(round_to) for entry in groups.sets):
