@@ -69,8 +69,8 @@ class Faults:
             raise FloatingPointError(
                 f"SPP stopped at step {step}, before an update of the pruning probabilities: the "
                 f"weights or scores of layer {self._layers[number].name!r} hold NaN or infinity; "
-                f"go back to a checkpoint, then lower the learning rate, clip gradients or look "
-                f"for such numbers in the data."
+                f"go back to a checkpoint of model and optimizer, then lower the learning rate, "
+                f"clip gradients or look for such numbers in the data."
             )
 
     def start(self, step: int) -> None:
@@ -83,7 +83,7 @@ class Faults:
             if not all(np.isfinite(host(weight)).all() for weight in _floats(layer)):
                 raise FloatingPointError(
                     f"SPP cannot go on at step {step}: the weights of layer {layer.name!r} hold "
-                    f"NaN or infinity; go back to a checkpoint that is sound."
+                    f"NaN or infinity; go back to a sound checkpoint of model and optimizer."
                 )
         self._record.assign([NONE, NONE])
 

@@ -89,7 +89,8 @@ def test_weights_that_are_bad_already_are_refused_before_the_first_step_and_soun
     for weight, value in zip(pruned.weights, sound, strict=True):
         if weight is not record:  # not a checkpoint, which would hold an empty record
             weight.assign(value)
-    assert fit(pruned, 40).history["groups_decided"] == [1.0]
+    # Momenta are NaN too, even where the momentum is 0.
+    assert fit(compiled(pruned), 40).history["groups_decided"] == [1.0]
 
 
 def test_a_record_is_saved_with_the_model(tmp_path):
@@ -141,18 +142,24 @@ def test_a_learning_rate_that_explodes():
     assert 0 < step < 10
 
 
-def test_losses_that_overflow_now_and_then_under_loss_scaling_stop_nothing():
+@pytest.mark.parametrize("score", ["l1", "taylor"])
+def test_losses_that_overflow_now_and_then_under_loss_scaling_stop_nothing(score):
     policy = keras.mixed_precision.Policy("mixed_float16")
     model = keras.Sequential([keras.Input((4,)), L.Dense(8, dtype=policy), L.Dense(4)])
-    optimizer = keras.mixed_precision.LossScaleOptimizer(
+    scaled = keras.mixed_precision.LossScaleOptimizer(
         sgd(), initial_scale=2.0**20, dynamic_growth_steps=2
     )
-    pruned = compiled(prune(randomize(model)), optimizer)
-    random = np.random.default_rng(0)
-    x, y = (random.normal(size=(320, 4)).astype("float32") for _ in range(2))
-    pruned.fit(x, y, 4, verbose=0, callbacks=[spp.SPPCallback()])
-    progress = spp.Pruner(pruned).progress()
-    assert progress.finished and 20 < progress.step < 75  # the others were skipped
+    pruned = compiled(prune(randomize(model), score=score), scaled)
+    scales = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            scales.append(float(scaled.loss_scale))
+
+    x = np.random.default_rng(0).normal(size=(160, 4)).astype("float32")
+    pruned.fit(x, x, 4, verbose=0, callbacks=[spp.SPPCallback(), Watch()])
+    assert spp.Pruner(pruned).progress().finished
+    assert (np.diff(scales) < 0).sum() > 5, "steps should have been skipped"
 
 
 def test_a_score_of_ones_own_that_is_not_finite():
@@ -178,7 +185,7 @@ def test_pca_says_when_data_give_numbers_that_are_not_finite(value):
 # -- nothing to tell groups apart by -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("score", ["l1", "l2", "taylor"])
+@pytest.mark.parametrize("score", ["l2", "taylor"])
 def test_layers_of_zeros_are_pruned_in_the_order_of_their_groups(score):
     model = plain_net()
     for name in ("inner", "last", "head"):
