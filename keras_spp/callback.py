@@ -33,13 +33,15 @@ class SPPCallback(keras.callbacks.Callback):
             None for none.
 
     Raises:
-        ValueError: When training begins, if the model is not pruned or no update would happen
-            in the planned steps.
+        ValueError: When training begins, if the model is not pruned, no update would happen in
+            the planned steps, or there are two of these callbacks.
+        FloatingPointError: If weights or scores hold NaN or infinity when an update is due, with
+            the layer and the step; nothing has been decided by them.
         RuntimeError: When training ends, if not one update has happened and groups remain.
 
     Warns:
-        UserWarning: At the start if the planned steps cannot reach the target, at the end if
-            they did not.
+        UserWarning: At the start if the planned steps cannot reach the target or layers to be
+            pruned are frozen, at the end if it was not reached.
 
     Example:
         >>> import numpy as np, tf_keras as keras, keras_spp as spp
@@ -58,7 +60,7 @@ class SPPCallback(keras.callbacks.Callback):
         self.log_dir = None if log_dir is None else os.fspath(log_dir)
         self.pruner: Pruner
         self._writer: Any = None
-        self._planned = False
+        self._planned = self._begun = False
         # Updates of the probabilities that were looked at: for the target, and to be shown.
         self._checked = self._shown = -1
         self._logs: dict[str, float] = {}
@@ -67,9 +69,14 @@ class SPPCallback(keras.callbacks.Callback):
         """Attaches to the model before its training step is traced."""
         super().set_model(model)
         self.pruner = Pruner(model)
+        # Every callback of a fit comes here before the first of them begins.
+        self.pruner.conductor.callback, self._begun = self, False
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Opens the log."""
+        if self._begun or self.pruner.conductor.callback is not self:
+            raise ValueError("`callbacks` must hold one SPPCallback but holds more: give one.")
+        self._begun = True
         if self.log_dir is not None:
             self._writer = tf.summary.create_file_writer(self.log_dir)
         self._planned, self._checked, self._shown = False, -1, -1
@@ -100,6 +107,7 @@ class SPPCallback(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Shows an update that has happened in this step, or in this execution of steps."""
+        self.pruner.faults.tell()
         if self._updates() != self._shown:
             self._report()
         if logs is not None:
@@ -113,6 +121,7 @@ class SPPCallback(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Says loudly when the target was not met."""
+        self._begun = False
         self._zero_pruned()  # an optimizer with use_ema has just put averages in their place
         self.pruner.finish_if_reached()
         progress = self._report()

@@ -42,6 +42,7 @@ class Reason(enum.StrEnum):
     GROUPS = "group mismatch"
     FEW = "too few channels"
     POLICY = "excluded by policy"
+    FROZEN = "not trainable"
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Channels:
         self.axes: dict[tuple[int, int], Axis] = {}
         self.edits: dict[tuple[int, str | Argument], Edit] = {}
         self.kernels: dict[int, Kernel] = {}
-        self.refused: set[int] = set()  # ids of layers that a policy excludes
+        self.refused: set[int] = set()  # ids of layers that keep their kernels whole
         self.unknown_size = False
         self.batch: int | None = None  # the model's own, if it is fixed
         self._count = 0

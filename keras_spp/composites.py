@@ -117,4 +117,7 @@ def _as_model(layer: keras.layers.Layer, copy: keras.layers.Layer) -> keras.Mode
         lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype), layer.get_input_at(0)
     )
     copy(inputs)  # builds it
-    return keras.Model(inputs, copy.call(inputs), name=layer.name)
+    model = keras.Model(inputs, copy.call(inputs), name=layer.name)
+    if not layer.trainable:
+        model.trainable = False
+    return model

@@ -80,6 +80,11 @@ def as_layer(
     return kind(kernel.shape[-1], size, groups=groups, **common), kernel
 
 
+def is_frozen(layer: keras.layers.Layer) -> bool:
+    """Whether someone has set a layer's `trainable` to False; no one has for a constant kernel."""
+    return not layer.trainable and not layer.name.startswith("tf.")  # as Keras calls functions
+
+
 def _spatial(value: Any, dimensions: int) -> tuple[int, ...] | None:
     """Strides or dilations in space, from any of the forms that TensorFlow takes."""
     if value is None:

@@ -19,7 +19,7 @@ import keras_spp.sequence_rules  # noqa: F401
 from keras_spp import measure, rules
 from keras_spp.channels import Channels, Classes, Reason, Tensor
 from keras_spp.compat import is_graph
-from keras_spp.function_layers import weights_given
+from keras_spp.function_layers import is_frozen, weights_given
 from keras_spp.wrapper import PruneSPP, unwrap
 
 
@@ -67,12 +67,13 @@ def find_wrappers(model: keras.Model) -> list[PruneSPP]:
     return [layer for layer in layers(model) if isinstance(layer, PruneSPP)]
 
 
-def find_channels(model: keras.Model, policy: Any = None) -> Classes:
+def find_channels(model: keras.Model, policy: Any = None, to_prune: bool = False) -> Classes:
     """Labels every channel of a model.
 
     Args:
         model: A built functional or Sequential model; pruning wrappers are looked through.
         policy: A tfmot `PruningPolicy`; layers that it refuses keep all their channels.
+        to_prune: Whether layers that are not trainable keep theirs too.
 
     Returns:
         The solved classes of channels.
@@ -87,11 +88,15 @@ def find_channels(model: keras.Model, policy: Any = None) -> Classes:
         inputs.append(Tensor(labels.reshape([1] * (len(shape) - 1) + [-1]), shape))
     for tensor in trace(model, channels, inputs):
         channels.freeze(tensor.labels, Reason.OUTPUT)
-    if policy is not None:
-        for axis in list(channels.axes.values()):
-            if axis.role != "follows" and not policy.allow_pruning(axis.layer):
-                channels.refused.add(id(axis.layer))
-                channels.freeze(axis.labels, Reason.POLICY, axis.layer.name)
+    for axis in list(channels.axes.values()):
+        reason = None
+        if axis.role != "follows" and to_prune and is_frozen(axis.layer):
+            reason = Reason.FROZEN
+        elif axis.role != "follows" and policy is not None and not policy.allow_pruning(axis.layer):
+            reason = Reason.POLICY
+        if reason is not None:
+            channels.refused.add(id(axis.layer))
+            channels.freeze(axis.labels, reason, axis.layer.name)
     return channels.solve()
 
 

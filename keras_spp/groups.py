@@ -119,7 +119,7 @@ class Groups:
                 writes = _written_axis(self.classes, axis)
                 shape = [1 if i == writes else int(n) for i, n in enumerate(axis.variable.shape)]
                 size = int(np.prod(shape))
-                # The paper prunes convolutions; a policy may refuse one of them.
+                # The paper prunes convolutions; one of them may have to stay whole.
                 if len(shape) < 3 or writes is None or size < 2 or id(axis.layer) in refused:
                     continue
                 if weight_path(axis.layer, axis.variable) is None:  # nothing can mask it

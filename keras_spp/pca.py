@@ -54,6 +54,11 @@ class PCA:
         for inputs in batches(representative_data, self.batches):
             copy(inputs, training=False)
         for name, layer in _makers(groups).items():
+            if not np.isfinite(found[id(layer)].products).all():
+                raise ValueError(
+                    f"`representative_data` gives NaN or infinity in the outputs of layer "
+                    f"{layer.name!r}, so spp.PCA cannot say how redundant it is: give finite data."
+                )
             self._energy[name] = found[id(layer)].energy()
 
     def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:

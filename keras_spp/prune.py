@@ -87,11 +87,13 @@ def prune(
     Raises:
         TypeError: If `model` is no tf_keras model or an argument has the wrong type.
         ValueError: If an argument is outside its range, the target is out of reach, the model
-            is pruned already, has nothing to prune or has weights that are not finite.
+            is pruned already, has nothing to prune (layers with trainable=False are left as they
+            are) or has weights that are not finite.
         OSError: If `device` cannot be reached or lacks something, as for `spp.benchmark`.
 
     Warns:
-        UserWarning: If no plan comes close to the target latency.
+        UserWarning: If no plan comes close to the target latency, or a ratio is rounded to
+            nothing in all layers, or in one that is named.
 
     Example:
         >>> import tf_keras as keras
@@ -124,7 +126,7 @@ def prune(
         policy.ensure_model_supports_pruning(model)
 
     given, model = model, opened(model)
-    classes = find_channels(model, policy)
+    classes = find_channels(model, policy, to_prune=True)
     classes.counted = counted
     groups = Groups(classes, granularity, seed)
     if not any(entry.size > entry.step(round_to) for entry in groups.sets):
@@ -158,6 +160,7 @@ def prune(
         allocating.meet_ratios(groups, pruning_ratio, round_to)
     elif pruning_ratio is not None:
         allocating.meet_ratio(groups, float(pruning_ratio), allocation, round_to)
+    _warn_of_rounding(groups, pruning_ratio, round_to)
 
     # Goals of columns do not foresee the producers that they free, so pruning may have to end
     # before them. Goals of channels are the target, in whole blocks.
@@ -177,6 +180,23 @@ def at_goals(pruned: keras.Model) -> keras.Model:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # nobody has counted these groups as pruned
         return shrink(pruned)
+
+
+def _warn_of_rounding(groups: Groups, ratio: Any, round_to: int) -> None:
+    named = isinstance(ratio, Mapping)
+    asked = [
+        entry
+        for entry in groups.sets
+        if (any(map(ratio.get, set(ratio).intersection(entry.layers))) if named else ratio)
+    ]
+    spared = [entry.name for entry in asked if not entry.goal]
+    if spared and (named or len(spared) == len(asked)):
+        warnings.warn(
+            f"prune: `pruning_ratio` {ratio} comes to no channel or column of {spared} that "
+            f"round_to={round_to} lets go, so nothing of them will be pruned: raise it or lower "
+            f"round_to.",
+            stacklevel=3,
+        )
 
 
 def _warn_of_lost_methods(model: keras.Model, pruned: keras.Model) -> None:

@@ -8,7 +8,6 @@ replica and after a restore, and does not depend on the order of callbacks.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -17,15 +16,13 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp import probability, scores
+from keras_spp import planning, probability, scores
 from keras_spp.channels import Classes
 from keras_spp.cost import model_macs
+from keras_spp.faults import Faults
+from keras_spp.function_layers import is_frozen
 from keras_spp.graph import find_channels, find_wrappers
 from keras_spp.masked import host
-
-# Of the steps that are planned when no frequency is given, this share goes to pruning and the
-# rest to fine-tuning: more steps to explore cost more than they gain (benchmarks/accuracy.py).
-PRUNING_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -100,6 +97,7 @@ class Pruner:
             )
         self.conductor = conductors[0]
         self.schedule = self.conductor.pruning_schedule
+        self.faults = Faults(model, self.conductor.fault)
 
         sets: dict[str, dict[str, Any]] = {}
         for wrapper in self.wrappers:
@@ -120,9 +118,9 @@ class Pruner:
         everywhere = np.concatenate(self._places)
         # For each group one place among all wrappers' groups at which its p can be read.
         self._owner = np.unique(everywhere, return_index=True)[1].astype(np.int32)
-        self._planned = int(host(self.conductor.frequency)) > 0
+        self.planned = int(host(self.conductor.frequency)) > 0
         before = self.conductor.pruner
-        if before is None or not before._planned:
+        if before is None or not before.planned:
             # A training step traced before this has failed, and Keras would go on using it.
             model.train_function = None
         if self.counts_steps() or before is None or not before.counts_steps():
@@ -150,7 +148,7 @@ class Pruner:
 
     def move(self) -> None:
         """Moves all probabilities if an update is due; called by the first wrapper."""
-        if not self._planned:
+        if not self.planned:
             raise RuntimeError(
                 "SPPSchedule has no frequency and none was chosen: pass "
                 "callbacks=[spp.SPPCallback()] to fit, call Pruner.plan(steps), or give "
@@ -167,24 +165,34 @@ class Pruner:
         decay, score = self.schedule.score_decay, scores.get(self.schedule.score)
         totals = tf.zeros([len(self.sets.of_group)])
         found = score.of(self.wrappers, lambda: self.classes)
-        for wrapper, places, new in zip(self.wrappers, self._places, found, strict=True):
-            wrapper.score.assign(decay * wrapper.score + new)
-            share = tf.convert_to_tensor(wrapper.score)
+        found = [decay * old.score + new for old, new in zip(self.wrappers, found, strict=True)]
+        good = self.faults.note(self.clock(), self.wrappers, found)
+        for wrapper, places, share in zip(self.wrappers, self._places, found, strict=True):
+            wrapper.score.assign(tf.where(good, share, wrapper.score))
             if score.relative:  # to their mean: a wide layer must not drown a narrow one
                 mean = tf.reduce_sum(tf.abs(share)) / tf.maximum(tf.reduce_sum(wrapper.mask), 1.0)
                 share = tf.math.divide_no_nan(share, mean)
             totals = tf.tensor_scatter_nd_add(totals, places[:, None], share)
-        p, scale = self.schedule.move(
-            self.probabilities(), totals, self.sets, self.conductor.updates_made
-        )
+        before = self.probabilities()
+        made = self.conductor.updates_made
+        p, scale = self.schedule.move(before, totals, self.sets_in_training(), made)
+        p, scale = tf.where(good, p, before), tf.where(good, scale, 1.0)
         for wrapper, places in zip(self.wrappers, self._places, strict=True):
             wrapper.multiply(tf.gather(scale, places))
         self.set_probabilities(p)
-        self.conductor.updates_made.assign_add(1)
+        self.conductor.updates_made.assign_add(tf.cast(good, tf.int64))
         # No set ever exceeds its goal, so the sum says whether all have met theirs.
         pruned = tf.math.count_nonzero(p >= 1)
         self.conductor.finished.assign(tf.cast(pruned >= int(self.sets.goal.sum()), tf.int64))
         return tf.constant(True)
+
+    def sets_in_training(self) -> probability.Sets:
+        """The sets, without a goal where a frozen layer reads them: it is left alone."""
+        goal = self.sets.goal.copy()
+        for wrapper, places in zip(self.wrappers, self._places, strict=True):
+            if is_frozen(wrapper.layer):
+                goal[self.sets.of_group[places]] = 0
+        return self.sets._replace(goal=goal)
 
     def probabilities(self) -> tf.Tensor:
         """Pruning probabilities of all groups, shape (groups,), in the order of `names`."""
@@ -205,66 +213,23 @@ class Pruner:
     def plan(self, steps: int | None) -> None:
         """Chooses the frequency if none was given, and says now if the target is out of reach.
 
-        A frequency that was chosen stays until the steps it was chosen for have been made.
+        A frequency that was chosen stays until the steps it was chosen for have been made, or
+        fewer are to come.
 
         Args:
-            steps: Training steps to come, at least 1; None if they are not known.
+            steps: Training steps (updates of the optimizer) to come, at least 1; None if they are
+                not known.
 
         Raises:
             ValueError: If no frequency was given and `steps` is None, or if no update has
                 happened yet and none would in these steps.
+            FloatingPointError: If weights hold NaN or infinity.
 
         Warns:
             UserWarning: If the steps do not suffice, with the numbers and the largest
-                frequency that would do.
+                frequency that would do; or if layers to be pruned are frozen.
         """
-        chosen = int(host(self.conductor.frequency)) > 0
-        if steps is None and not chosen:
-            raise ValueError(
-                "SPPSchedule has no frequency and the number of training steps is not known: "
-                "give spp.SPPSchedule(frequency=...) or fit(..., steps_per_epoch=...)."
-            )
-        self._planned = True
-        if steps is None:
-            return
-        first = int(self.clock())
-        needed = self.updates_needed()
-        # No update happens before begin_step, nor before there was any training.
-        idle = 1 + max(self.schedule.begin_step - first, 0)
-        room = max(steps - idle, 0)
-        over = first >= int(host(self.conductor.planned_until))
-        if self.schedule.frequency is None and over:
-            updates = probability.LIMIT if needed is None else max(needed, 1)
-            self.conductor.frequency.assign(max(int(room * PRUNING_SHARE) // updates, 1))
-            self.conductor.planned_until.assign(first + steps)
-        if needed == 0:
-            return
-        if needed is None:
-            advice = (
-                f"with overshoot={self.schedule.overshoot:g} groups of fluctuating score overtake "
-                f"each other without end; raise it (0.1 is usual)"
-            )
-        elif room < needed:
-            hint = self.schedule.advice
-            advice = f"no frequency would do; {hint} or train for {needed + idle} steps"
-        else:
-            advice = f"the largest frequency that would do is {room // needed}"
-        self._check(first, steps, needed, advice)
-
-    def _check(self, first: int, steps: int, needed: int | None, advice: str) -> None:
-        schedule, frequency = self.schedule, int(host(self.conductor.frequency))
-        made = schedule.updates_in(first + steps, frequency) - schedule.updates_in(first, frequency)
-        message = (
-            f"{steps} steps with frequency={frequency} and begin_step={schedule.begin_step} give "
-            f"{made} updates of the pruning probabilities, the target needs "
-            f"{'an unknown number' if needed is None else f'about {needed}'}; {advice}."
-        )
-        if made == 0 and int(host(self.conductor.updates_made)) == 0:
-            raise ValueError(f"SPP would prune nothing: {message}")
-        if needed is None:
-            warnings.warn(f"SPP may not reach its target: {message}", stacklevel=3)
-        elif made < needed:
-            warnings.warn(f"SPP will not reach its target: {message}", stacklevel=3)
+        planning.plan(self, steps)
 
     def updates_needed(self) -> int | None:
         """Simulated number of updates until every goal is met; None if they never would be."""
@@ -295,6 +260,7 @@ class Pruner:
         """Groups still to be pruned."""
         if int(host(self.conductor.finished)):
             return 0
+        self.faults.tell()
         return int(self.sets.goal.sum() - (self.probabilities().numpy() >= 1).sum())
 
     def progress(self) -> Progress:

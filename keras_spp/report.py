@@ -122,7 +122,7 @@ def analyze(model: keras.Model, policy: Any = None) -> Analysis:
     """
     require_tf_keras_model(model)
     model = opened(model)
-    classes = find_channels(model, policy)
+    classes = find_channels(model, policy, to_prune=True)
     stopped = classes.channels.causes()
     entries = []
     for layer in map(unwrap, layers(model)):

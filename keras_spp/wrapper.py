@@ -104,6 +104,7 @@ class PruneSPP(PruneLowMagnitude):
         self.target_speedup = target_speedup
         self.counted = counted
         self.pruner: Any = None  # set by keras_spp.pruner.Pruner, which knows all wrappers
+        self.callback: Any = None  # on the conductor, the SPPCallback of the present fit
 
     def build(self, input_shape: Any) -> None:
         """Builds the layer and adds one probability per group, instead of weight-sized masks."""
@@ -139,6 +140,7 @@ class PruneSPP(PruneLowMagnitude):
             self.updates_made = state("updates_made", 0, [], tf.int64)
             self.finished = state("finished", 0, [], tf.int64)
             self.planned_until = state("planned_until", 0, [], tf.int64)
+            self.fault = state("fault", -1, [2], tf.int64)
         self.prunable_weights = [entry.weight for entry in self.masked]
         self.pruning_vars = [(weight, self.mask, threshold) for weight in self.prunable_weights]
         self.pruning_obj = GroupPruning(self)

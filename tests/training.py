@@ -27,6 +27,26 @@ def plain_net():
     return conv_net(normalised=False)
 
 
+def dense_net():
+    """Sixteen channels in two layers, which take little to trace or to run eagerly."""
+    layers = [L.Dense(10, "tanh", name="a"), L.Dense(6, "tanh", name="b"), L.Dense(2, name="c")]
+    return randomize(keras.Sequential([keras.Input((4,)), *layers]))
+
+
+def samples(seed=0, count=8):
+    random = np.random.default_rng(seed)
+    return random.normal(size=(count, 4)).astype("float32"), random.normal(size=(count, 2)).astype(
+        "float32"
+    )
+
+
+def fit_dense(pruned, steps, callbacks=None, batch=4, **options):
+    x, y = samples(count=steps * batch)
+    callbacks = [spp.SPPCallback()] if callbacks is None else callbacks
+    options = {"verbose": 0, "shuffle": False, **options}
+    return pruned.fit(x, y, batch_size=batch, callbacks=callbacks, **options)
+
+
 def prune(model=None, *, A=0.3, frequency=1, goal=0.5, granularity="channel", seed=0, **options):
     """The network, prepared so that it is pruned within some 20 updates."""
     schedule = spp.SPPSchedule(A=A, frequency=frequency, **options)
