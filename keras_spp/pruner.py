@@ -21,6 +21,7 @@ from keras_spp import probability, scores
 from keras_spp.channels import Classes
 from keras_spp.cost import model_macs
 from keras_spp.graph import find_channels, find_wrappers
+from keras_spp.identity import check_identity, give_identity
 from keras_spp.masked import host
 
 # Of the steps that are planned when no frequency is given, this share goes to pruning and the
@@ -69,7 +70,8 @@ class Pruner:
             that the model is compiled with.
 
     Raises:
-        ValueError: If the model is not pruned.
+        ValueError: If the model is not pruned, or holds the state of one that was pruned otherwise
+            (then also from `plan` and `progress`, for what is restored later).
 
     Example:
         >>> import tensorflow as tf, tf_keras as keras, keras_spp as spp
@@ -100,6 +102,8 @@ class Pruner:
             )
         self.conductor = conductors[0]
         self.schedule = self.conductor.pruning_schedule
+        give_identity(self.wrappers)
+        check_identity(self.wrappers)
 
         sets: dict[str, dict[str, Any]] = {}
         for wrapper in self.wrappers:
@@ -120,7 +124,7 @@ class Pruner:
         everywhere = np.concatenate(self._places)
         # For each group one place among all wrappers' groups at which its p can be read.
         self._owner = np.unique(everywhere, return_index=True)[1].astype(np.int32)
-        self._planned = int(host(self.conductor.frequency)) > 0
+        self._planned = self._frequency() > 0
         before = self.conductor.pruner
         if before is None or not before._planned:
             # A training step traced before this has failed, and Keras would go on using it.
@@ -135,6 +139,10 @@ class Pruner:
 
     def _find_optimizer(self) -> Any:
         return self._optimizer or getattr(self.model, "optimizer", None)
+
+    def _frequency(self) -> int:
+        """The one given, whatever a restored run was given, or the one chosen; 0 if neither."""
+        return self.schedule.frequency or int(host(self.conductor.frequency))
 
     # -- inside the training step ------------------------------------------------------------
 
@@ -158,7 +166,8 @@ class Pruner:
             )
         step, seen = self.clock(), self.conductor.pruning_step
         # One update per step even if the step calls the model several times.
-        due = self.schedule.due(step, self.conductor.frequency) & (step != seen)
+        frequency = self.schedule.frequency or self.conductor.frequency
+        due = self.schedule.due(step, frequency) & (step != seen)
         due = due & (self.conductor.finished < 1)
         tf.cond(due, self._update, lambda: tf.constant(False))
         seen.assign(step)
@@ -218,8 +227,8 @@ class Pruner:
             UserWarning: If the steps do not suffice, with the numbers and the largest
                 frequency that would do.
         """
-        chosen = int(host(self.conductor.frequency)) > 0
-        if steps is None and not chosen:
+        check_identity(self.wrappers)
+        if steps is None and not self._frequency():
             raise ValueError(
                 "SPPSchedule has no frequency and the number of training steps is not known: "
                 "give spp.SPPSchedule(frequency=...) or fit(..., steps_per_epoch=...)."
@@ -252,7 +261,7 @@ class Pruner:
         self._check(first, steps, needed, advice)
 
     def _check(self, first: int, steps: int, needed: int | None, advice: str) -> None:
-        schedule, frequency = self.schedule, int(host(self.conductor.frequency))
+        schedule, frequency = self.schedule, self._frequency()
         made = schedule.updates_in(first + steps, frequency) - schedule.updates_in(first, frequency)
         message = (
             f"{steps} steps with frequency={frequency} and begin_step={schedule.begin_step} give "
@@ -299,6 +308,7 @@ class Pruner:
 
     def progress(self) -> Progress:
         """Where the model stands, with MACs counted from what is pruned now."""
+        check_identity(self.wrappers)
         p = self.probabilities().numpy()
         count = len(self.sets.goal)
         size = np.bincount(self.sets.of_group, minlength=count)
