@@ -49,15 +49,7 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Restores what an earlier run has left."""
-        folder = Path(self.backup_dir, "chief")
-        latest = tf.train.get_checkpoint_state(str(folder))
-        # A run that is killed while it writes its first checkpoint may leave that one unnamed.
-        if latest is None and {path.stem for path in folder.glob("ckpt-*.index")} - {"ckpt-1"}:
-            raise ValueError(
-                f"`backup_dir` is {self.backup_dir!r}, which holds checkpoints but no file "
-                f"{str(folder / 'checkpoint')!r} that can be read and names the last: restore "
-                f"that file, or delete the folder to start anew."
-            )
+        latest = self._latest()
         try:
             super().on_train_begin(logs)
             manager = self._training_state.read_checkpoint_manager
@@ -72,11 +64,29 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
                 raise
             reason = str(error).strip().partition("\n")[0].rstrip(".")
             raise ValueError(
-                f"`backup_dir` is {self.backup_dir!r}, whose checkpoint "
-                f"{latest.model_checkpoint_path!r} cannot be restored into model "
-                f"{self.model.name!r} ({reason}): if it is damaged or of another run, choose "
-                f"another folder or delete this one to start anew."
+                f"`backup_dir` is {self.backup_dir!r}, whose checkpoint {latest!r} cannot be "
+                f"restored into model {self.model.name!r} ({reason}): if it is damaged or of "
+                f"another run, choose another folder or delete this one to start anew."
             ) from error
+
+    def _latest(self) -> str | None:
+        """Where the last checkpoint is, if there is one."""
+        folder = Path(self.backup_dir, "chief")
+        try:
+            state = tf.train.get_checkpoint_state(str(folder))
+        except ValueError:
+            state = None
+        if state is not None:
+            return str(state.model_checkpoint_path)
+        # A run that is killed after its first checkpoint, before this is named, leaves no more.
+        others = {path.stem for path in folder.glob("ckpt-*.index")} - {"ckpt-1"}
+        if others or (folder / "checkpoint").exists():
+            raise ValueError(
+                f"`backup_dir` is {self.backup_dir!r}, which holds checkpoints but no file "
+                f"{str(folder / 'checkpoint')!r} that can be read and names the last: restore "
+                f"that file, or delete the folder to start anew."
+            )
+        return None
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Writes a checkpoint if one is due."""
@@ -103,12 +113,13 @@ class ModelCheckpoint(keras.callbacks.ModelCheckpoint):
     """
 
     def __init__(self, filepath: str | os.PathLike[str], **options: Any) -> None:
-        if not os.fspath(filepath).endswith((".keras", ".h5")):
+        name = os.fspath(filepath)
+        if not name.endswith((".keras", ".h5")):
             raise ValueError(
                 f"`filepath` must end in .keras or .h5, which are written as one file, but is "
-                f"{os.fspath(filepath)!r}."
+                f"{name!r}."
             )
-        super().__init__(filepath, **options)
+        super().__init__(name, **options)
 
     def _save_handler(self, filepath: str) -> None:
         with atomic_path(filepath) as temporary:

@@ -4,6 +4,7 @@ Prints where it starts; ends with an archive of everything that the training has
 """
 
 import argparse
+import itertools
 import os
 import resource
 import signal
@@ -79,8 +80,9 @@ class Killer:
 def batches(optimizer):
     """The batch of a step is a function of the step, so any run may begin anywhere."""
     x, y = data(STEPS, BATCH)
-    while True:
-        epoch, place = divmod(int(optimizer.iterations), STEPS)
+    # Read once, when the model has been restored: tf.data asks for batches ahead of the steps.
+    for step in itertools.count(int(optimizer.iterations)):
+        epoch, place = divmod(step, STEPS)
         order = np.random.default_rng(epoch).permutation(len(x))[place * BATCH :][:BATCH]
         yield x[order], y[order]
 
