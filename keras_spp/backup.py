@@ -62,7 +62,9 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
         except _REPORTS as error:
             if latest is None:
                 raise
-            reason = str(error).strip().partition("\n")[0].rstrip(".")
+            reason = str(error).strip().partition("\n")[0].rstrip(".")[:300]
+            if isinstance(error, AssertionError):  # which lists all objects of the model
+                reason = "it does not hold all of the model's state"
             raise ValueError(
                 f"`backup_dir` is {self.backup_dir!r}, whose checkpoint {latest!r} cannot be "
                 f"restored into model {self.model.name!r} ({reason}): if it is damaged or of "
