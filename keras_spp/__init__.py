@@ -12,6 +12,7 @@ from keras_spp import compat
 compat.check_stack()
 
 from keras_spp.allocation import Allocation, Uniform  # noqa: E402
+from keras_spp.backup import BackupAndRestore, ModelCheckpoint  # noqa: E402
 from keras_spp.batch_norm import reestimate_batch_norm  # noqa: E402
 from keras_spp.benchmark import benchmark  # noqa: E402
 from keras_spp.callback import SPPCallback  # noqa: E402
@@ -21,6 +22,7 @@ from keras_spp.export import export_tflite  # noqa: E402
 from keras_spp.fisher import Fisher  # noqa: E402
 from keras_spp.latency import Device  # noqa: E402
 from keras_spp.layers import PrunableConv2D  # noqa: E402
+from keras_spp.loading import load_model  # noqa: E402
 from keras_spp.metadata import read_metadata  # noqa: E402
 from keras_spp.optimizer import sliced_optimizer  # noqa: E402
 from keras_spp.parity import parity  # noqa: E402
@@ -39,9 +41,11 @@ __all__ = [
     "PCA",
     "Allocation",
     "Analysis",
+    "BackupAndRestore",
     "Device",
     "Fisher",
     "GradualSchedule",
+    "ModelCheckpoint",
     "OneShotSchedule",
     "Progress",
     "PrunableConv2D",
@@ -56,6 +60,7 @@ __all__ = [
     "compare_rounding",
     "distill",
     "export_tflite",
+    "load_model",
     "openable",
     "parity",
     "prune",

@@ -59,6 +59,7 @@ class SPPCallback(keras.callbacks.Callback):
         super().__init__()
         self.log_dir = None if log_dir is None else os.fspath(log_dir)
         self.pruner: Pruner
+        self._before = (0, 0)
         self._writer: Any = None
         self._planned = self._begun = False
         # Updates of the probabilities that were looked at: for the target, and to be shown.
@@ -69,6 +70,7 @@ class SPPCallback(keras.callbacks.Callback):
         """Attaches to the model before its training step is traced."""
         super().set_model(model)
         self.pruner = Pruner(model)
+        self._before = self._seen()
         # Every callback of a fit comes here before the first of them begins.
         self.pruner.conductor.callback, self._begun = self, False
 
@@ -85,6 +87,7 @@ class SPPCallback(keras.callbacks.Callback):
         """Plans with the steps that remain; a restored run begins at a later epoch."""
         if not self._planned:
             self._planned = True
+            self._check_restored()
             steps = self.params.get("steps")
             epochs = self.params.get("epochs", 1)
             self.pruner.plan(None if steps is None else steps * (epochs - epoch))
@@ -122,6 +125,8 @@ class SPPCallback(keras.callbacks.Callback):
     def on_train_end(self, logs: dict | None = None) -> None:
         """Says loudly when the target was not met."""
         self._begun = False
+        if not self._planned:  # restored after the last step: no epoch has begun
+            self._check_restored()
         self._zero_pruned()  # an optimizer with use_ema has just put averages in their place
         self.pruner.finish_if_reached()
         progress = self._report()
@@ -145,6 +150,25 @@ class SPPCallback(keras.callbacks.Callback):
     @property
     def _metrics(self) -> list[Any]:
         return self.pruner.conductor._metrics
+
+    def _seen(self) -> tuple[int, int]:
+        """Training steps by the optimizer's counter, and the last in which the model pruned."""
+        steps = int(self.pruner.clock()) if self.pruner.counts_steps() else 0
+        return steps, int(host(self.pruner.conductor.pruning_step))
+
+    def _check_restored(self) -> None:
+        """Refuses what another callback has restored if it was of a model without pruning.
+
+        Keras' BackupAndRestore takes from a checkpoint what fits, and says nothing of the rest.
+        """
+        steps, last = self._seen()
+        moved = steps != self._before[0] and last == self._before[1]
+        if moved and steps - last not in (0, 1):
+            raise ValueError(
+                f"What was restored when `fit` began must be a checkpoint of this pruned model but "
+                f"has {steps} training steps and nothing of its pruning: give BackupAndRestore "
+                f"a folder of this model's own."
+            )
 
     def _updates(self) -> int:
         return int(host(self.pruner.conductor.updates_made))

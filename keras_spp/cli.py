@@ -8,22 +8,20 @@ import json
 import os
 import sys
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-import tf_keras as keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
-from tf_keras.src.saving.serialization_lib import SafeModeScope
 
 import keras_spp as spp
 from keras_spp.devices import DELEGATES
 from keras_spp.files import atomic_path
+from keras_spp.loading import load_model
 from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
 from keras_spp.rows import as_text
 
@@ -84,33 +82,6 @@ _threads = click.option("--threads", default=1, show_default=True, help="Of one 
 _path = click.Path(path_type=Path)
 
 
-def _load(path: Path) -> keras.Model:
-    if not path.exists():
-        raise FileNotFoundError(f"{str(path)!r} does not exist.")
-    try:
-        # Of itself tf_keras checks only .keras files for code that would run on loading.
-        with SafeModeScope(True):
-            return keras.models.load_model(path, compile=False)
-    except Exception as error:  # damaged files end in any kind of exception
-        problem = _cause(error).partition(". ")[0].rstrip(".")
-        if _is_keras_3(path):
-            problem = "it was saved by Keras 3: rebuild it with tf_keras"
-        elif not isinstance(error, OSError):
-            problem += "; custom layers need --import MODULE"
-        raise ValueError(
-            f"{str(path)!r} is not a model that tf_keras can load ({problem})."
-        ) from error
-
-
-def _is_keras_3(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            version = json.loads(archive.read("metadata.json"))["keras_version"]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-        return False
-    return not str(version).startswith("2.")
-
-
 def _in_terminal() -> bool:
     return sys.stdout.isatty()
 
@@ -140,7 +111,7 @@ def main() -> None:
 @_with_imports
 def analyze(model: Path, as_json: bool) -> None:
     """List the layers of MODEL and what of them can be pruned."""
-    _print(spp.analyze(_load(model)), as_json)
+    _print(spp.analyze(load_model(model, compile=False)), as_json)
 
 
 @main.command()
@@ -155,7 +126,7 @@ def shrink(pruned: Path, small: Path) -> None:
     """
     if small.suffix not in _SAVED:
         raise ValueError(f"SMALL must end in {' or '.join(_SAVED)} but is {str(small)!r}.")
-    model = _load(pruned)
+    model = load_model(pruned, compile=False)
     with atomic_path(small) as temporary:
         result = spp.shrink(model)
         result.save(temporary)
@@ -257,10 +228,10 @@ def export(
     where = spp.Device(device, threads, cache=cache)
     data = _samples(representative_data, "representative_data")
     report = spp.export_tflite(
-        _load(model),
+        load_model(model, compile=False),
         out,
         representative_data=data,
-        original=None if original is None else _load(original),
+        original=None if original is None else load_model(original, compile=False),
         device=where,
         **options,
     )
@@ -279,7 +250,7 @@ def parity(model: Path, file: Path, data: Path, as_json: bool) -> None:
     DATA is a .npy array of samples, or a .npz file of one array for each input and, for top-1
     accuracy, one named "labels".
     """
-    _print(spp.parity(_load(model), file, _samples(data, "data")), as_json)
+    _print(spp.parity(load_model(model, compile=False), file, _samples(data, "data")), as_json)
 
 
 @main.command()

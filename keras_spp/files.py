@@ -13,7 +13,7 @@ from pathlib import Path
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path that becomes `path` when the block succeeds.
 
-    The temporary file lies beside `path`, has its suffix (many writers choose the format by it)
+    The temporary file lies beside `path`, has its suffixes (many writers choose the format by them)
     and exists already when the block starts, so a folder that cannot be written is reported
     before any slow work. Other processes see either the previous file or the new one, whole.
     A symbolic link is followed: the file it points to is replaced, not the link.
@@ -43,7 +43,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
         raise TypeError(f"`path` must name a file (str or os.PathLike) but is {path!r}.")
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{uuid.uuid4().hex[:12]}{target.suffix}")
+    temporary = target.with_name(f".{uuid.uuid4().hex[:12]}{''.join(target.suffixes)}")
     with _explained(path, target):
         _check_replaceable(target)
         # Plain open() permissions: unlike the files of tempfile, the result is not private.

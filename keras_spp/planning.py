@@ -18,8 +18,7 @@ PRUNING_SHARE = 0.1
 
 def plan(pruner: Pruner, steps: int | None) -> None:
     """What `Pruner.plan` does."""
-    chosen = int(host(pruner.conductor.frequency)) > 0
-    if steps is None and not chosen:
+    if steps is None and not pruner.frequency():
         raise ValueError(
             "SPPSchedule has no frequency and the number of training steps is not known: "
             "give spp.SPPSchedule(frequency=...) or fit(..., steps_per_epoch=...)."
@@ -69,7 +68,7 @@ def _warn_of_frozen_layers(pruner: Pruner) -> None:
 
 
 def _check(pruner: Pruner, first: int, steps: int, needed: int | None, advice: str) -> None:
-    schedule, frequency = pruner.schedule, int(host(pruner.conductor.frequency))
+    schedule, frequency = pruner.schedule, pruner.frequency()
     made = schedule.updates_in(first + steps, frequency) - schedule.updates_in(first, frequency)
     message = (
         f"{steps} steps with frequency={frequency} and begin_step={schedule.begin_step} give "

@@ -22,6 +22,7 @@ from keras_spp.cost import model_macs
 from keras_spp.faults import Faults
 from keras_spp.function_layers import is_frozen
 from keras_spp.graph import find_channels, find_wrappers
+from keras_spp.identity import check_identity, give_identity
 from keras_spp.masked import host
 
 
@@ -66,7 +67,8 @@ class Pruner:
             that the model is compiled with.
 
     Raises:
-        ValueError: If the model is not pruned.
+        ValueError: If the model is not pruned, or holds the state of one that was pruned otherwise
+            (then also from `plan` and `progress`, for what is restored later).
 
     Example:
         >>> import tensorflow as tf, tf_keras as keras, keras_spp as spp
@@ -98,6 +100,8 @@ class Pruner:
         self.conductor = conductors[0]
         self.schedule = self.conductor.pruning_schedule
         self.faults = Faults(model, self.conductor.fault)
+        give_identity(self.wrappers)
+        check_identity(self.wrappers)
 
         sets: dict[str, dict[str, Any]] = {}
         for wrapper in self.wrappers:
@@ -118,7 +122,7 @@ class Pruner:
         everywhere = np.concatenate(self._places)
         # For each group one place among all wrappers' groups at which its p can be read.
         self._owner = np.unique(everywhere, return_index=True)[1].astype(np.int32)
-        self.planned = int(host(self.conductor.frequency)) > 0
+        self.planned = self.frequency() > 0
         before = self.conductor.pruner
         if before is None or not before.planned:
             # A training step traced before this has failed, and Keras would go on using it.
@@ -133,6 +137,10 @@ class Pruner:
 
     def _find_optimizer(self) -> Any:
         return self._optimizer or getattr(self.model, "optimizer", None)
+
+    def frequency(self) -> int:
+        """The one given, whatever a restored run was given, or the one chosen; 0 if neither."""
+        return self.schedule.frequency or int(host(self.conductor.frequency))
 
     # -- inside the training step ------------------------------------------------------------
 
@@ -156,7 +164,8 @@ class Pruner:
             )
         step, seen = self.clock(), self.conductor.pruning_step
         # One update per step even if the step calls the model several times.
-        due = self.schedule.due(step, self.conductor.frequency) & (step != seen)
+        frequency = self.schedule.frequency or self.conductor.frequency
+        due = self.schedule.due(step, frequency) & (step != seen)
         due = due & (self.conductor.finished < 1)
         tf.cond(due, self._update, lambda: tf.constant(False))
         seen.assign(step)
@@ -229,6 +238,7 @@ class Pruner:
             UserWarning: If the steps do not suffice, with the numbers and the largest
                 frequency that would do; or if layers to be pruned are frozen.
         """
+        check_identity(self.wrappers)
         planning.plan(self, steps)
 
     def updates_needed(self) -> int | None:
@@ -265,6 +275,7 @@ class Pruner:
 
     def progress(self) -> Progress:
         """Where the model stands, with MACs counted from what is pruned now."""
+        check_identity(self.wrappers)
         p = self.probabilities().numpy()
         count = len(self.sets.goal)
         size = np.bincount(self.sets.of_group, minlength=count)

@@ -20,6 +20,12 @@ from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
 from keras_spp import probability, scores
 from keras_spp.masked import Masked, raw
 
+UNFINISHED = (
+    "This SavedModel is pruned but not finished, and training it would not go on pruning: "
+    "import keras_spp before keras.models.load_model and pass callbacks=[keras_spp.SPPCallback()] "
+    "to fit."
+)
+
 
 def unwrap(layer: keras.layers.Layer) -> keras.layers.Layer:
     """The layer inside a PruneSPP wrapper; any other layer itself."""
@@ -136,6 +142,7 @@ class PruneSPP(PruneLowMagnitude):
         threshold = state("threshold", 1, [])
         self.pruning_step = state("pruning_step", 0, [], tf.int64)
         if self.conductor:
+            self.identity = state("identity", 0, [], tf.int64)
             self.frequency = state("frequency", self.pruning_schedule.frequency or 0, [], tf.int64)
             self.updates_made = state("updates_made", 0, [], tf.int64)
             self.finished = state("finished", 0, [], tf.int64)
@@ -189,6 +196,8 @@ class PruneSPP(PruneLowMagnitude):
             if in_tf_saved_model_scope():
                 # Saving traces the training branch too, in models that nothing drives. The trace
                 # is for programs that do not know this class and cannot go on pruning.
+                if self.conductor:
+                    tf.debugging.Assert(self.finished > 0, [UNFINISHED], name="unfinished")
                 return self.expected()
             if self.pruner is None:
                 raise RuntimeError(
