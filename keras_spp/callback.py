@@ -70,7 +70,8 @@ class SPPCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Opens the log."""
-        if self.log_dir is not None:
+        chief = self.model.distribute_strategy.extended.should_save_summary
+        if self.log_dir is not None and chief:  # other workers have the same to say
             self._writer = tf.summary.create_file_writer(self.log_dir)
         self._planned, self._checked, self._shown = False, -1, -1
 

@@ -22,6 +22,7 @@ from keras_spp.channels import Classes
 from keras_spp.cost import model_macs
 from keras_spp.graph import find_channels, find_wrappers
 from keras_spp.masked import host
+from keras_spp.replicas import require_alike, require_copies
 
 # Of the steps that are planned when no frequency is given, this share goes to pruning and the
 # rest to fine-tuning: more steps to explore cost more than they gain (benchmarks/accuracy.py).
@@ -98,6 +99,7 @@ class Pruner:
                 f"`model` {model.name!r} is not a model that spp.prune returned (it has "
                 f"{len(self.wrappers)} SPP wrappers): call spp.prune(model, ...) first."
             )
+        require_copies(model.distribute_strategy)
         self.conductor = conductors[0]
         self.schedule = self.conductor.pruning_schedule
 
@@ -205,19 +207,22 @@ class Pruner:
     def plan(self, steps: int | None) -> None:
         """Chooses the frequency if none was given, and says now if the target is out of reach.
 
-        A frequency that was chosen stays until the steps it was chosen for have been made.
+        A frequency that was chosen stays until the steps it was chosen for have been made. Under
+        MultiWorkerMirroredStrategy all workers have to call this.
 
         Args:
             steps: Training steps to come, at least 1; None if they are not known.
 
         Raises:
-            ValueError: If no frequency was given and `steps` is None, or if no update has
-                happened yet and none would in these steps.
+            ValueError: If no frequency was given and `steps` is None, if no update has
+                happened yet and none would in these steps, or if workers differ in what they
+                are about to train.
 
         Warns:
             UserWarning: If the steps do not suffice, with the numbers and the largest
                 frequency that would do.
         """
+        require_alike(self, steps)
         chosen = int(host(self.conductor.frequency)) > 0
         if steps is None and not chosen:
             raise ValueError(
