@@ -79,7 +79,8 @@ class SPPCallback(keras.callbacks.Callback):
         if self._begun or self.pruner.conductor.callback is not self:
             raise ValueError("`callbacks` must hold one SPPCallback but holds more: give one.")
         self._begun = True
-        if self.log_dir is not None:
+        chief = self.model.distribute_strategy.extended.should_save_summary
+        if self.log_dir is not None and chief:  # other workers have the same to say
             self._writer = tf.summary.create_file_writer(self.log_dir)
         self._planned, self._checked, self._shown = False, -1, -1
 

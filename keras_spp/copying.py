@@ -27,6 +27,8 @@ def clone_layer(
         ) from error
     for key, value in shared.items():
         setattr(copy, key, value)
+    if getattr(layer, "synchronized", False):  # over replicas: Keras leaves it out of the config
+        copy.synchronized, copy.fused = True, False
     return copy
 
 

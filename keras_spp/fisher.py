@@ -14,6 +14,7 @@ import tf_keras as keras
 from keras_spp.checks import check_integer
 from keras_spp.data import batches
 from keras_spp.groups import Groups
+from keras_spp.masked import copies
 from keras_spp.stepwise import Stepwise, copied, importance
 
 POINTS = 16  # at which the price of pruning a set is looked at
@@ -79,7 +80,9 @@ class Fisher(Stepwise):
         total = {entry.name: np.zeros(entry.size) for entry in groups.sets}
         copy, masked_of = copied(model, groups)
         masked = [[masked_of[id(each.weight)] for each in r.weights] for r in groups.readers]
-        weights = [each.weight for layer in masked for each in layer]
+        # Under a distribution strategy the copy that is called here; outside of a replica there
+        # is no derivative by all of them.
+        weights = [copies(each.weight)[0] for layer in masked for each in layer]
 
         @tf.function(reduce_retracing=True)
         def derivatives(inputs: Any, seed: tf.Tensor) -> list[tf.Tensor]:

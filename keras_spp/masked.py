@@ -17,6 +17,12 @@ def raw(variable: tf.Variable) -> tf.Variable:
     return getattr(variable, "_variable", variable) if hasattr(variable, "true_dtype") else variable
 
 
+def copies(variable: Any) -> list[tf.Variable]:
+    """The variable as each local replica has it, the first one's first."""
+    variable = raw(variable)
+    return list(getattr(variable, "values", [variable]))
+
+
 def host(variable: tf.Variable) -> np.ndarray:
     """A variable's value as an array."""
     return raw(variable).numpy()

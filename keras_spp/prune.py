@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp import allocation as allocating
@@ -23,6 +24,7 @@ from keras_spp.latency import Device
 from keras_spp.latency_target import meet_latency, parse
 from keras_spp.masked import host
 from keras_spp.pruner import Pruner
+from keras_spp.replicas import require_copies
 from keras_spp.schedule import OneShotSchedule, Schedule, SPPSchedule
 from keras_spp.shrink import shrink
 from keras_spp.stepwise import importance
@@ -88,7 +90,8 @@ def prune(
         TypeError: If `model` is no tf_keras model or an argument has the wrong type.
         ValueError: If an argument is outside its range, the target is out of reach, the model
             is pruned already, has nothing to prune (layers with trainable=False are left as they
-            are) or has weights that are not finite.
+            are) or has weights that are not finite, or this is the scope of a `tf.distribute`
+            strategy other than the mirrored ones.
         OSError: If `device` cannot be reached or lacks something, as for `spp.benchmark`.
 
     Warns:
@@ -105,6 +108,7 @@ def prune(
         ['Conv2D', 'ReLU', 'PruneSPP', 'Flatten', 'PruneSPP']
     """
     require_tf_keras_model(model)
+    require_copies(tf.distribute.get_strategy())
     targets = {
         "pruning_ratio": pruning_ratio,
         "target_speedup": target_speedup,

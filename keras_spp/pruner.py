@@ -24,6 +24,7 @@ from keras_spp.function_layers import is_frozen
 from keras_spp.graph import find_channels, find_wrappers
 from keras_spp.identity import check_identity, give_identity
 from keras_spp.masked import host
+from keras_spp.replicas import require_alike, require_copies
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Pruner:
                 f"`model` {model.name!r} is not a model that spp.prune returned (it has "
                 f"{len(self.wrappers)} SPP wrappers): call spp.prune(model, ...) first."
             )
+        require_copies(model.distribute_strategy)
         self.conductor = conductors[0]
         self.schedule = self.conductor.pruning_schedule
         self.faults = Faults(model, self.conductor.fault)
@@ -223,15 +225,16 @@ class Pruner:
         """Chooses the frequency if none was given, and says now if the target is out of reach.
 
         A frequency that was chosen stays until the steps it was chosen for have been made, or
-        fewer are to come.
+        fewer are to come. Under MultiWorkerMirroredStrategy all workers have to call this.
 
         Args:
             steps: Training steps (updates of the optimizer) to come, at least 1; None if they are
                 not known.
 
         Raises:
-            ValueError: If no frequency was given and `steps` is None, or if no update has
-                happened yet and none would in these steps.
+            ValueError: If no frequency was given and `steps` is None, if no update has
+                happened yet and none would in these steps, or if workers differ in what they
+                are about to train.
             FloatingPointError: If weights hold NaN or infinity.
 
         Warns:
@@ -239,6 +242,7 @@ class Pruner:
                 frequency that would do; or if layers to be pruned are frozen.
         """
         check_identity(self.wrappers)
+        require_alike(self, steps)
         planning.plan(self, steps)
 
     def updates_needed(self) -> int | None:

@@ -18,7 +18,7 @@ from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper im
 from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
 
 from keras_spp import probability, scores
-from keras_spp.masked import Masked, raw
+from keras_spp.masked import Masked, copies
 
 UNFINISHED = (
     "This SavedModel is pruned but not finished, and training it would not go on pruning: "
@@ -117,8 +117,7 @@ class PruneSPP(PruneLowMagnitude):
         keras.layers.Wrapper.build(self, input_shape)
         # On the variables and not in the layer's config, which must stay the user's own.
         for entry in self.masked:
-            weight = raw(entry.weight)
-            for replica in getattr(weight, "values", [weight]):
+            for replica in copies(entry.weight):
                 replica._constraint = KeepPruned(self, entry, replica.constraint)
         groups = sum(entry["size"] for entry in self.sets)
 

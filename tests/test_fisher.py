@@ -154,6 +154,16 @@ def test_samples_that_belong_together_can_be_kept_together():
     assert sum(goals(pruned).values()) > 0
 
 
+def test_in_the_scope_of_a_strategy_it_says_the_same():
+    model, x = two_heads(), np.random.default_rng(0).normal(size=(6, 5, 5, 2)).astype("float32")
+    expected, _ = squares(model, x, passes=2)
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        found, _ = squares(model, x, passes=2)
+    for name, values in expected.items():
+        assert values.any()
+        np.testing.assert_allclose(found[name], values, rtol=1e-4, err_msg=name)
+
+
 def test_the_model_is_left_as_it_was():
     x = keras.Input((4, 3), batch_size=8)
     y = L.LSTM(8, stateful=True)(L.Conv1D(16, 1)(x))

@@ -1,9 +1,5 @@
-import os
 import re
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -411,46 +407,6 @@ def test_the_mask_of_a_step_is_the_formula_in_every_mode(mode):
         optimizer.iterations.assign(step)
         mask = np.broadcast_to(masked.spread(sampled()), masked.weight.shape) > 0
         np.testing.assert_array_equal(mask, predicted_mask(wrapper, step), f"{mode}, step {step}")
-
-
-REPLICAS = """
-import sys
-import numpy as np, tensorflow as tf, tf_keras as keras
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
-from training import compiled, fit, plain_net, prune, sgd, state
-import keras_spp as spp
-from keras_spp.masked import raw
-
-strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-with strategy.scope():
-    pruned = compiled(prune(plain_net()), sgd(0.02, momentum=0.9))
-history = fit(pruned, 30).history
-for variable in [*pruned.weights, *pruned.optimizer.variables]:
-    copies = [copy.numpy() for copy in raw(variable).values]
-    assert len(copies) == 2 and copies[0].tobytes() == copies[1].tobytes(), variable.name
-assert spp.Pruner(pruned).progress().finished
-assert history["groups_decided"] == [1.0], history
-np.savez(sys.argv[1], **{f"{i:03}": value for i, (_, value) in enumerate(state(pruned))})
-"""
-
-
-def test_replicas_hold_the_same_bits_and_prune_like_a_single_device(tmp_path):
-    here = Path(__file__).parent
-    run = subprocess.run(
-        [sys.executable, "-c", REPLICAS, tmp_path / "state.npz"],
-        env={**os.environ, "PYTHONPATH": f"{here}:{here.parent}"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert run.returncode == 0, run.stderr[-3000:]
-    pruned = compiled(prune(plain_net()), sgd(0.02, momentum=0.9))
-    fit(pruned, 30)
-    saved = np.load(tmp_path / "state.npz")
-    for (name, expected), key in zip(state(pruned), sorted(saved), strict=True):
-        np.testing.assert_allclose(saved[key], expected, rtol=1e-3, atol=1e-5, err_msg=name)
 
 
 # -- calls within one step -----------------------------------------------------------------------

@@ -9,12 +9,12 @@ import keras_spp as spp
 from keras_spp.masked import host
 
 
-def conv_net(normalised=True, **options):
+def conv_net(normalised=True, synchronized=False, **options):
     """Three layers that read prunable channels: two convolutions and a dense head."""
     x = inputs = keras.Input((6, 6, 3), name="image")
     x = L.Conv2D(16, 3, padding="same", use_bias=False, name="stem")(x)
     if normalised:
-        x = L.BatchNormalization(name="normalisation")(x)
+        x = L.BatchNormalization(name="normalisation", synchronized=synchronized)(x)
     x = L.ReLU(name="relu")(x)
     x = L.Conv2D(12, 3, activation="relu", name="inner", **options)(x)
     x = L.Conv2D(8, 1, activation="relu", name="last", **options)(x)
