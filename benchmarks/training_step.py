@@ -1,10 +1,11 @@
 """What a training step of a pruned model costs, against a step of the plain one.
 
-    python benchmarks/training_step.py [--model FILE] [--pairs 40] [--batch 128]
+    python benchmarks/training_step.py [--model FILE | --network NAME] [--pairs 40] [--batch 128]
 
-Both models train in one process on the same random batch, in turn; the ratio is the median over
-the pairs, so that noise of the machine hits both alike. Without a model file a ResNet-20 for
-CIFAR-10 is built on the spot.
+All models train in one process on the same random batch, in turn; the ratio is the median over
+the pairs, so that noise of the machine hits all alike. Without a model file an untrained network
+is built on the spot: a ResNet-20 for CIFAR-10, or the one of keras.applications that is named
+(`--network ResNet50`).
 """
 
 import argparse
@@ -48,13 +49,21 @@ def compiled(model: keras.Model) -> keras.Model:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", help="a saved tf_keras classifier with logits out")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--model", help="a saved tf_keras classifier with logits out")
+    which.add_argument("--network", default="resnet20", help="or one of keras.applications")
     parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--frequency", type=int, default=2, help="steps between updates of p")
     options = parser.parse_args()
 
-    plain = keras.models.load_model(options.model, compile=False) if options.model else resnet20()
+    if options.model:
+        plain = keras.models.load_model(options.model, compile=False)
+    elif options.network == "resnet20":
+        plain = resnet20()
+    else:
+        make = getattr(keras.applications, options.network)
+        plain = make(weights=None, classifier_activation=None)
     models = {"plain": compiled(plain)}
     for granularity in ("channel", "column"):
         schedule = spp.SPPSchedule(A=0.01, frequency=options.frequency)  # busy all the time
@@ -74,7 +83,10 @@ def main() -> None:
             model.train_on_batch(x, y)
             if pair >= 3:  # the first steps trace and warm up
                 seconds[name].append(time.perf_counter() - start)
-    print(f"{plain.name}, batch {options.batch}, update every {options.frequency} steps")
+    print(
+        f"{plain.name}, batch {options.batch}, {options.pairs} pairs, update every "
+        f"{options.frequency} steps"
+    )
     for name, times in seconds.items():
         ratios = [a / b for a, b in zip(times, seconds["plain"], strict=True)]
         print(

@@ -8,7 +8,6 @@ import json
 import os
 import sys
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,17 @@ import tf_keras as keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
-from tf_keras.src.saving.serialization_lib import SafeModeScope
 
 import keras_spp as spp
 from keras_spp.devices import DELEGATES
 from keras_spp.files import atomic_path
+from keras_spp.loading import load_model
 from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
 from keras_spp.rows import as_text
 
 _SAVED = (".keras", ".h5")
+# Where the options that all commands share stand in the context.
+_MODULES, _ALLOW_CODE = "keras_spp.modules", "keras_spp.allow_code"
 
 
 class _Commands(click.Group):
@@ -51,6 +52,10 @@ def _cause(error: Exception) -> str:
     return lines[0][:500]
 
 
+def _allow_code(context: click.Context, option: click.Parameter, allowed: bool) -> None:
+    context.meta[_ALLOW_CODE] = allowed
+
+
 def _import(context: click.Context, option: click.Parameter, modules: tuple[str, ...]) -> None:
     """Imports the user's modules, from the working folder too, as `python -m` does."""
     if modules and os.getcwd() not in sys.path:
@@ -63,16 +68,29 @@ def _import(context: click.Context, option: click.Parameter, modules: tuple[str,
                 f"--import: the module {module!r} cannot be imported "
                 f"({type(error).__name__}: {_cause(error)})."
             ) from error
+    context.meta[_MODULES] = modules
 
 
-_with_imports = click.option(
-    "--import",
-    metavar="MODULE",
-    multiple=True,
-    expose_value=False,
-    callback=_import,
-    help="Import a Python module first, which registers the custom layers of the model.",
-)
+def _loads_models(command: Callable) -> Callable:
+    """Adds the options that say what a model may bring along."""
+    imports = click.option(
+        "--import",
+        metavar="MODULE",
+        multiple=True,
+        expose_value=False,
+        callback=_import,
+        help="Import a Python module first, which registers the custom layers of the model.",
+    )
+    allow = click.option(
+        "--allow-code",
+        is_flag=True,
+        expose_value=False,
+        callback=_allow_code,
+        help="Let code in the model's file run, such as Lambda layers: for files you trust.",
+    )
+    return imports(allow(command))
+
+
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 _device = click.option(
     "--device",
@@ -85,30 +103,10 @@ _path = click.Path(path_type=Path)
 
 
 def _load(path: Path) -> keras.Model:
-    if not path.exists():
-        raise FileNotFoundError(f"{str(path)!r} does not exist.")
-    try:
-        # Of itself tf_keras checks only .keras files for code that would run on loading.
-        with SafeModeScope(True):
-            return keras.models.load_model(path, compile=False)
-    except Exception as error:  # damaged files end in any kind of exception
-        problem = _cause(error).partition(". ")[0].rstrip(".")
-        if _is_keras_3(path):
-            problem = "it was saved by Keras 3: rebuild it with tf_keras"
-        elif not isinstance(error, OSError):
-            problem += "; custom layers need --import MODULE"
-        raise ValueError(
-            f"{str(path)!r} is not a model that tf_keras can load ({problem})."
-        ) from error
-
-
-def _is_keras_3(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            version = json.loads(archive.read("metadata.json"))["keras_version"]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-        return False
-    return not str(version).startswith("2.")
+    given = click.get_current_context().meta
+    return load_model(
+        path, allow_code=given.get(_ALLOW_CODE, False), modules=given.get(_MODULES, ())
+    )
 
 
 def _in_terminal() -> bool:
@@ -137,7 +135,7 @@ def main() -> None:
 @main.command()
 @click.argument("model", type=_path)
 @_as_json
-@_with_imports
+@_loads_models
 def analyze(model: Path, as_json: bool) -> None:
     """List the layers of MODEL and what of them can be pruned."""
     _print(spp.analyze(_load(model)), as_json)
@@ -146,7 +144,7 @@ def analyze(model: Path, as_json: bool) -> None:
 @main.command()
 @click.argument("pruned", type=_path)
 @click.argument("small", type=_path)
-@_with_imports
+@_loads_models
 def shrink(pruned: Path, small: Path) -> None:
     """Remove from a model what is pruned in it.
 
@@ -242,7 +240,7 @@ _types = click.Choice(sorted({kind for kinds in IO_TYPES.values() for kind in ki
 @_device
 @_threads
 @click.option("--cache", type=_path, metavar="FILE", help="Keeps what was timed there (JSON).")
-@_with_imports
+@_loads_models
 def export(
     model: Path,
     out: Path,
@@ -272,7 +270,7 @@ def export(
 @click.argument("file", type=_path, metavar="FILE.tflite")
 @click.argument("data", type=_path)
 @_as_json
-@_with_imports
+@_loads_models
 def parity(model: Path, file: Path, data: Path, as_json: bool) -> None:
     """Compare the outputs of FILE.tflite with those of MODEL.
 
