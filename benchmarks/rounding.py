@@ -10,12 +10,12 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import tf_keras as keras
 from training_step import resnet20
 
 import keras_spp as spp
 from keras_spp import allocation
 from keras_spp.prune import at_goals
+from keras_spp.saved import load_model
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--speedup", type=float, default=2.0)
     parser.add_argument("--runs", type=int, default=300)
     options = parser.parse_args()
-    model = keras.models.load_model(options.model, compile=False) if options.model else resnet20()
+    model = load_model(options.model) if options.model else resnet20()
 
     with tempfile.TemporaryDirectory() as folder:
         files = {"dense": Path(folder, "dense.tflite")}

@@ -22,9 +22,9 @@ from rich.table import Table
 import keras_spp as spp
 from keras_spp.devices import DELEGATES
 from keras_spp.files import atomic_path
-from keras_spp.loading import load_model
 from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
 from keras_spp.rows import as_text
+from keras_spp.saved import load_model, save_model
 
 _SAVED = (".keras", ".h5")
 # Where the options that all commands share stand in the context.
@@ -156,7 +156,7 @@ def shrink(pruned: Path, small: Path) -> None:
     model = _load(pruned)
     with atomic_path(small) as temporary:
         result = spp.shrink(model)
-        result.save(temporary)
+        save_model(result, temporary)
     _print(_comparison(spp.analyze(model), spp.analyze(result)))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from keras_spp import board
 from keras_spp.benchmark import BenchmarkReport, benchmark
 from keras_spp.checks import check_integer
 from keras_spp.devices import find_device
-from keras_spp.files import atomic_path
+from keras_spp.files import atomic_path, temporary_folder
 
 
 class Device:
@@ -84,8 +83,8 @@ class Device:
             OSError: As `spp.benchmark` does.
             ValueError: Likewise.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            paths = {key: Path(folder, f"{place}.tflite") for place, key in enumerate(files)}
+        with temporary_folder() as folder:
+            paths = {key: folder / f"{place}.tflite" for place, key in enumerate(files)}
             for key, path in paths.items():
                 path.write_bytes(files[key])
             report = self.time(paths)

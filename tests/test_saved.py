@@ -15,7 +15,7 @@ from tensorflow.python.trackable.resource import CapturableResource
 
 import keras_spp as spp
 from keras_spp import ops
-from keras_spp.loading import _COMPUTES, load_model
+from keras_spp.saved import _COMPUTES, load_model
 
 FORMATS = ["m.keras", "m.h5", "m"]
 

@@ -1,4 +1,4 @@
-"""Loading a saved model without running code that came with it.
+"""Saved models: loading them without running code that came with them, and saving them.
 
 The safe mode of tf_keras refuses Python lambdas, in .keras files only. A model's configuration can
 do more: name any module to import, any function of TensorFlow (`tf.io.write_file`,
@@ -9,6 +9,7 @@ configuration is read before tf_keras sees it, and what is not known to compute 
 from __future__ import annotations
 
 import builtins
+import io
 import json
 import os
 import re
@@ -88,8 +89,8 @@ def load_model(
             return keras.models.load_model(path, compile=False)
     except _Untrusted as error:
         raise ValueError(
-            f"{str(path)!r} would run code ({error}): give --allow-code if you trust where it "
-            "comes from."
+            f"{str(path)!r} would run code ({error}): load it with --allow-code, or "
+            "allow_code=True, if you trust where it comes from."
         ) from None
     except Exception as error:  # damaged files end in any kind of exception
         problem = first_line(error).partition(". ")[0]
@@ -100,6 +101,28 @@ def load_model(
         raise ValueError(
             f"{str(path)!r} is not a model that tf_keras can load ({problem})."
         ) from error
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Saves a model as .keras or .h5, by the suffix.
+
+    Raises:
+        OSError: If the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "dense.h5")
+        >>> model = keras.Sequential([keras.layers.Dense(2, input_shape=(3,))])
+        >>> save_model(model, path)
+        >>> load_model(path).count_params()
+        8
+    """
+    if path.suffix == ".h5":  # in memory first: HDF5 does not say when a disk is full
+        with h5py.File(content := io.BytesIO(), "w") as file:
+            model.save(file)
+        path.write_bytes(content.getvalue())
+    else:
+        model.save(path)
 
 
 def _is_keras_3(path: Path) -> bool:
@@ -167,7 +190,10 @@ def _check_object(kind: str, config: dict[str, Any], modules: Sequence[str]) -> 
     if kind == "__lambda__":
         raise _Untrusted("it holds a Python lambda")
     if kind not in _VALUES and not _is_known(name.get(kind, kind), config, modules):
-        raise _Untrusted(f"it names {name.get(kind, kind)!r} of the module {config['module']!r}")
+        raise _Untrusted(
+            f"it names {name.get(kind, kind)!r} of the module {config['module']!r}, which was not "
+            "given as --import"
+        )
 
 
 def _is_known(name: Any, config: dict[str, Any], modules: Sequence[str]) -> bool:
