@@ -10,7 +10,7 @@ from typing import Any
 
 from keras_spp import board
 from keras_spp.benchmark import BenchmarkReport, benchmark
-from keras_spp.checks import check_integer
+from keras_spp.checks import check_integer, check_number
 from keras_spp.devices import find_device
 from keras_spp.files import atomic_path, temporary_folder
 
@@ -110,7 +110,9 @@ class Device:
         what = f"`cache` {os.fspath(self.cache)!r}"
         try:
             content = json.loads(self.cache.read_text())
-            known = {str(key): float(ms) for key, ms in content["milliseconds"].items()}
+            known = dict(content["milliseconds"])
+            for key, milliseconds in known.items():
+                check_number(key, milliseconds, 1e-9, 1e12, "a latency")
             self._system = board.system() if self.name == "local" else str(content["system"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise ValueError(
