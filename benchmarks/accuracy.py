@@ -39,6 +39,7 @@ from benchmarks.apart import apart
 from examples import images
 from keras_spp.distill import ends_in_softmax
 from keras_spp.files import atomic_path
+from keras_spp.saved import load_model
 
 METHOD_OPTIONS = {"allocation": "fisher", "distill": 0.0}  # fisher: the library's default
 ALLOCATIONS = {
@@ -135,7 +136,7 @@ def measure(
     """Trains as a run says; returns what came out."""
     keras.utils.set_random_seed(run["seed"])
     started = time.monotonic()
-    dense = keras.models.load_model(model_path, compile=False)
+    dense = load_model(model_path, compile=False)
     train, test, steps = load(run, dense.input_shape[1:], data_dir)
     name, arguments, others = read_method(run["method"])
     pruned = None

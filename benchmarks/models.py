@@ -241,7 +241,7 @@ def write(path: Path, text: str) -> None:
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:
-    """The newest line of each network."""
+    """The line of each network."""
     lines = path.read_text().splitlines() if path.exists() else []
     return {row["model"]: row for row in map(json.loads, lines)}
 
@@ -265,8 +265,8 @@ def main() -> None:
             print(f"{name}: {failed[name][0]}", flush=True)
             continue
         print(json.dumps(rows[name]), flush=True)
-        with options.output.open("a") as file:
-            file.write(json.dumps(rows[name]) + "\n")
+        with atomic_path(options.output) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows.values()))
     if options.table:
         print(page(rows))
     if options.write:

@@ -9,13 +9,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import tf_keras as keras
 from rich.console import Console
 from rich.table import Table
 
 import keras_spp as spp
 from examples import images
 from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
+from keras_spp.saved import load_model
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=10_000, help="test images")
     parser.add_argument("--runs", type=int, default=200)
     options = parser.parse_args()
-    model = keras.models.load_model(options.model, compile=False)
+    model = load_model(options.model, compile=False)
     builder, shape = images.find("cifar10", options.data_dir), model.input_shape[1:]
     ranges = images.batches(builder, "train[:256]", shape, 256)
     test = images.batches(builder, f"test[:{options.samples}]", shape, 500)

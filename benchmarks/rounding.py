@@ -17,11 +17,12 @@ import numpy as np
 import tf_keras as keras
 
 from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
+from keras_spp.saved import load_model
 
 
 def network(name: str) -> keras.Model:
     if Path(name).suffix:
-        return keras.models.load_model(name, compile=False)
+        return load_model(name, compile=False)
     return getattr(keras.applications, name)(weights=None)
 
 

@@ -19,6 +19,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 import tf_keras as keras
 
+from keras_spp.saved import load_model
+
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -45,7 +47,7 @@ def main() -> None:
 
     keras.utils.set_random_seed(0)
     train, test = batches(options.data_dir, "train", 128), batches(options.data_dir, "test", 500)
-    dense = keras.models.load_model(options.model, compile=False)
+    dense = load_model(options.model, compile=False)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     dense.compile(loss=loss, metrics=["accuracy"])
     x = next(iter(test))[0][:64]

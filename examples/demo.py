@@ -30,6 +30,8 @@ from rich.table import Table
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+from keras_spp.saved import load_model
+
 L = keras.layers
 
 
@@ -279,10 +281,11 @@ def main() -> None:
     args = parse()
     args.output.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(0)
-    if args.dataset:
-        dense = keras.models.load_model(args.model, compile=False)
-    else:
-        dense = residual_network((16, 16, 1), classes=10)
+    dense = (
+        load_model(args.model, compile=False)
+        if args.dataset
+        else residual_network((16, 16, 1), classes=10)
+    )
     data = load(args, dense.input_shape[1:])
     if not args.dataset:
         print(f"Training the dense network: {data.epochs} epochs")

@@ -21,6 +21,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
+from keras_spp.saved import load_model
 
 IMAGENET_CLASSES = 1000
 
@@ -120,7 +121,7 @@ def find_data(recipe: Recipe, args: argparse.Namespace) -> tuple[Any, int]:
 def open_model(recipe: Recipe, args: argparse.Namespace, classes: int) -> tuple[keras.Model, bool]:
     """The network with so many classes, and whether it is trained for them."""
     if args.model:
-        model = keras.models.load_model(args.model, compile=False)
+        model = load_model(args.model, compile=False)
     elif recipe.has_weights and args.weights == "imagenet":
         model = recipe.network(args.image_size, IMAGENET_CLASSES, weights="imagenet")
     else:

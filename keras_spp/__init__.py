@@ -22,7 +22,6 @@ from keras_spp.export import export_tflite  # noqa: E402
 from keras_spp.fisher import Fisher  # noqa: E402
 from keras_spp.latency import Device  # noqa: E402
 from keras_spp.layers import PrunableConv2D  # noqa: E402
-from keras_spp.loading import load_model  # noqa: E402
 from keras_spp.metadata import read_metadata  # noqa: E402
 from keras_spp.optimizer import sliced_optimizer  # noqa: E402
 from keras_spp.parity import parity  # noqa: E402
@@ -32,6 +31,7 @@ from keras_spp.pruner import Progress, Pruner  # noqa: E402
 from keras_spp.report import Analysis, analyze  # noqa: E402
 from keras_spp.rounding import compare_rounding  # noqa: E402
 from keras_spp.rules import rule  # noqa: E402
+from keras_spp.saved import load_model  # noqa: E402
 from keras_spp.schedule import GradualSchedule, OneShotSchedule, SPPSchedule  # noqa: E402
 from keras_spp.sensitivity import Sensitivity  # noqa: E402
 from keras_spp.shrink import shrink  # noqa: E402

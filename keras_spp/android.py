@@ -7,7 +7,6 @@ import math
 import re
 import shutil
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from keras_spp import board
 from keras_spp.benchmark_output import Output, parse
 from keras_spp.causes import last_line
+from keras_spp.files import temporary_folder
 from keras_spp.timing import Dropped, Job, Measurement, Timing, with_retries
 
 _PLACE = "/data/local/tmp"  # where Android lets adb put programs
@@ -59,10 +59,9 @@ def time_on_android(job: Job) -> Measurement:
     """
     machine = None if job.binary is None else _machine(job.binary)
     adb = _Adb(job, _choose(job), f"{_PLACE}/keras-spp-{uuid.uuid4().hex[:12]}")
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         inputs = [
-            _write_inputs(job, name, Path(folder, str(place)))
-            for place, name in enumerate(job.files)
+            _write_inputs(job, name, folder / str(place)) for place, name in enumerate(job.files)
         ]
         try:
             return with_retries(job, lambda: _attempt(job, adb, machine, inputs))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.causes import first_line
 from keras_spp.masked import host
 from keras_spp.pruner import Progress, Pruner
 
@@ -33,6 +35,7 @@ class SPPCallback(keras.callbacks.Callback):
             None for none.
 
     Raises:
+        OSError: When training begins, if `log_dir` cannot be written.
         ValueError: When training begins, if the model is not pruned, no update would happen in
             the planned steps, or there are two of these callbacks.
         FloatingPointError: If weights or scores hold NaN or infinity when an update is due, with
@@ -41,7 +44,8 @@ class SPPCallback(keras.callbacks.Callback):
 
     Warns:
         UserWarning: At the start if the planned steps cannot reach the target or layers to be
-            pruned are frozen, at the end if it was not reached.
+            pruned are frozen, at the end if it was not reached; when `log_dir` cannot be written
+            any more, which ends the log but not the training.
 
     Example:
         >>> import numpy as np, tf_keras as keras, keras_spp as spp
@@ -81,7 +85,13 @@ class SPPCallback(keras.callbacks.Callback):
         self._begun = True
         chief = self.model.distribute_strategy.extended.should_save_summary
         if self.log_dir is not None and chief:  # other workers have the same to say
-            self._writer = tf.summary.create_file_writer(self.log_dir)
+            try:
+                self._writer = tf.summary.create_file_writer(self.log_dir)
+            except tf.errors.OpError as error:
+                raise OSError(
+                    f"`log_dir` is {self.log_dir!r}, which cannot be written "
+                    f"({_reason(error)}): make room there or choose another folder."
+                ) from error
         self._planned, self._checked, self._shown = False, -1, -1
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -132,7 +142,7 @@ class SPPCallback(keras.callbacks.Callback):
         self.pruner.finish_if_reached()
         progress = self._report()
         if self._writer is not None:
-            self._writer.close()
+            self._log(self._writer.close)
             self._writer = None
         if progress.finished:
             return
@@ -186,8 +196,20 @@ class SPPCallback(keras.callbacks.Callback):
             "groups_decided": progress.decided,
         }
         if self._writer is not None:
-            self._write(progress)
+            self._log(lambda: self._write(progress))
         return progress
+
+    def _log(self, write: Callable[[], None]) -> None:
+        """Hours of training are worth more than their log."""
+        try:
+            write()
+        except tf.errors.OpError as error:
+            self._writer = None
+            warnings.warn(
+                f"SPP logs no more: `log_dir` {self.log_dir!r} cannot be written "
+                f"({_reason(error)}).",
+                stacklevel=2,
+            )
 
     def _write(self, progress: Progress) -> None:
         p = self.pruner.probabilities().numpy()
@@ -200,6 +222,12 @@ class SPPCallback(keras.callbacks.Callback):
                 bars = np.stack([edges[:-1], edges[1:], counts], axis=-1)
                 _write_summary(f"spp/p/{name}", "histograms", bars)
         self._writer.flush()
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """What the file system says: TensorFlow puts the operation and the path before it."""
+    said = error.message.partition(" [Op:")[0]
+    return first_line(said.partition("; ")[2] or said)
 
 
 def _write_summary(tag: str, plugin: str, value: Any) -> None:

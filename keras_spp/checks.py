@@ -14,7 +14,8 @@ def check_number(name: str, value: Any, low: float, high: float, what: str) -> N
         Traceback (most recent call last):
         ValueError: `u` must be a number in [0, 0.5] but is 0.7.
     """
-    if not isinstance(value, Real) or isinstance(value, bool) or not low <= float(value) <= high:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not low <= value <= high:  # as it is: an int may be too large for float()
         raise ValueError(f"`{name}` must be {what} but is {value!r}.")
 
 

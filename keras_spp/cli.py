@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 import numpy as np
+import tf_keras as keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
@@ -21,11 +22,13 @@ from rich.table import Table
 import keras_spp as spp
 from keras_spp.devices import DELEGATES
 from keras_spp.files import atomic_path
-from keras_spp.loading import load_model
 from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
 from keras_spp.rows import as_text
+from keras_spp.saved import load_model, save_model
 
 _SAVED = (".keras", ".h5")
+# Where the options that all commands share stand in the context.
+_MODULES, _ALLOW_CODE = "keras_spp.modules", "keras_spp.allow_code"
 
 
 class _Commands(click.Group):
@@ -49,6 +52,10 @@ def _cause(error: Exception) -> str:
     return lines[0][:500]
 
 
+def _allow_code(context: click.Context, option: click.Parameter, allowed: bool) -> None:
+    context.meta[_ALLOW_CODE] = allowed
+
+
 def _import(context: click.Context, option: click.Parameter, modules: tuple[str, ...]) -> None:
     """Imports the user's modules, from the working folder too, as `python -m` does."""
     if modules and os.getcwd() not in sys.path:
@@ -61,16 +68,29 @@ def _import(context: click.Context, option: click.Parameter, modules: tuple[str,
                 f"--import: the module {module!r} cannot be imported "
                 f"({type(error).__name__}: {_cause(error)})."
             ) from error
+    context.meta[_MODULES] = modules
 
 
-_with_imports = click.option(
-    "--import",
-    metavar="MODULE",
-    multiple=True,
-    expose_value=False,
-    callback=_import,
-    help="Import a Python module first, which registers the custom layers of the model.",
-)
+def _loads_models(command: Callable) -> Callable:
+    """Adds the options that say what a model may bring along."""
+    imports = click.option(
+        "--import",
+        metavar="MODULE",
+        multiple=True,
+        expose_value=False,
+        callback=_import,
+        help="Import a Python module first, which registers the custom layers of the model.",
+    )
+    allow = click.option(
+        "--allow-code",
+        is_flag=True,
+        expose_value=False,
+        callback=_allow_code,
+        help="Let code in the model's file run, such as Lambda layers: for files you trust.",
+    )
+    return imports(allow(command))
+
+
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 _device = click.option(
     "--device",
@@ -80,6 +100,16 @@ _device = click.option(
 )
 _threads = click.option("--threads", default=1, show_default=True, help="Of one invocation.")
 _path = click.Path(path_type=Path)
+
+
+def _load(path: Path) -> keras.Model:
+    given = click.get_current_context().meta
+    return load_model(
+        path,
+        compile=False,
+        allow_code=given.get(_ALLOW_CODE, False),
+        modules=given.get(_MODULES, ()),
+    )
 
 
 def _in_terminal() -> bool:
@@ -108,16 +138,16 @@ def main() -> None:
 @main.command()
 @click.argument("model", type=_path)
 @_as_json
-@_with_imports
+@_loads_models
 def analyze(model: Path, as_json: bool) -> None:
     """List the layers of MODEL and what of them can be pruned."""
-    _print(spp.analyze(load_model(model, compile=False)), as_json)
+    _print(spp.analyze(_load(model)), as_json)
 
 
 @main.command()
 @click.argument("pruned", type=_path)
 @click.argument("small", type=_path)
-@_with_imports
+@_loads_models
 def shrink(pruned: Path, small: Path) -> None:
     """Remove from a model what is pruned in it.
 
@@ -126,10 +156,10 @@ def shrink(pruned: Path, small: Path) -> None:
     """
     if small.suffix not in _SAVED:
         raise ValueError(f"SMALL must end in {' or '.join(_SAVED)} but is {str(small)!r}.")
-    model = load_model(pruned, compile=False)
+    model = _load(pruned)
     with atomic_path(small) as temporary:
         result = spp.shrink(model)
-        result.save(temporary)
+        save_model(result, temporary)
     _print(_comparison(spp.analyze(model), spp.analyze(result)))
 
 
@@ -213,7 +243,7 @@ _types = click.Choice(sorted({kind for kinds in IO_TYPES.values() for kind in ki
 @_device
 @_threads
 @click.option("--cache", type=_path, metavar="FILE", help="Keeps what was timed there (JSON).")
-@_with_imports
+@_loads_models
 def export(
     model: Path,
     out: Path,
@@ -228,10 +258,10 @@ def export(
     where = spp.Device(device, threads, cache=cache)
     data = _samples(representative_data, "representative_data")
     report = spp.export_tflite(
-        load_model(model, compile=False),
+        _load(model),
         out,
         representative_data=data,
-        original=None if original is None else load_model(original, compile=False),
+        original=None if original is None else _load(original),
         device=where,
         **options,
     )
@@ -243,14 +273,14 @@ def export(
 @click.argument("file", type=_path, metavar="FILE.tflite")
 @click.argument("data", type=_path)
 @_as_json
-@_with_imports
+@_loads_models
 def parity(model: Path, file: Path, data: Path, as_json: bool) -> None:
     """Compare the outputs of FILE.tflite with those of MODEL.
 
     DATA is a .npy array of samples, or a .npz file of one array for each input and, for top-1
     accuracy, one named "labels".
     """
-    _print(spp.parity(load_model(model, compile=False), file, _samples(data, "data")), as_json)
+    _print(spp.parity(_load(model), file, _samples(data, "data")), as_json)
 
 
 @main.command()

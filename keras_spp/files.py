@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 @contextlib.contextmanager
@@ -30,7 +34,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         NotADirectoryError: If the folder of `path` is a file.
         IsADirectoryError: If `path` is a folder.
         PermissionError: If the folder does not permit writing.
-        OSError: If the system refuses for another reason.
+        OSError: If the system refuses for another reason, such as a full disk.
 
     Example:
         >>> import pathlib, tempfile
@@ -49,7 +53,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         # Plain open() permissions: unlike the files of tempfile, the result is not private.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
-        yield temporary
+        with _no_room_explained(f"`path` is {os.fspath(path)!r}, which"):
+            yield temporary
         with _explained(path, target):
             os.replace(temporary, target)
     except BaseException:
@@ -92,6 +97,40 @@ def _check_replaceable(target: Path) -> None:
         raise IsADirectoryError
     if target.exists() and not target.is_file():
         raise OSError(None, "it is a device or a pipe, not a file")
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yields a folder that is deleted afterwards.
+
+    Raises:
+        OSError: If there is no room for what is written to it.
+
+    Example:
+        >>> with temporary_folder() as folder:
+        ...     _ = (folder / "numbers.txt").write_text("1 2 3")
+        >>> folder.exists()
+        False
+    """
+    with (
+        _no_room_explained(f"the folder for temporary files, {tempfile.gettempdir()!r},"),
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def _no_room_explained(what: str) -> Iterator[None]:
+    """Turns the error of a disk that is full, or fails in mid-write, into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise OSError(
+            f"{what} cannot be written ({os.strerror(error.errno)}): make room there or choose "
+            "another place."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from keras_spp import board
 from keras_spp.benchmark import BenchmarkReport, benchmark
-from keras_spp.checks import check_integer
+from keras_spp.checks import check_integer, check_number
 from keras_spp.devices import find_device
-from keras_spp.files import atomic_path
+from keras_spp.files import atomic_path, temporary_folder
 
 
 class Device:
@@ -84,8 +83,8 @@ class Device:
             OSError: As `spp.benchmark` does.
             ValueError: Likewise.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            paths = {key: Path(folder, f"{place}.tflite") for place, key in enumerate(files)}
+        with temporary_folder() as folder:
+            paths = {key: folder / f"{place}.tflite" for place, key in enumerate(files)}
             for key, path in paths.items():
                 path.write_bytes(files[key])
             report = self.time(paths)
@@ -111,7 +110,9 @@ class Device:
         what = f"`cache` {os.fspath(self.cache)!r}"
         try:
             content = json.loads(self.cache.read_text())
-            known = {str(key): float(ms) for key, ms in content["milliseconds"].items()}
+            known = dict(content["milliseconds"])
+            for key, milliseconds in known.items():
+                check_number(key, milliseconds, 1e-9, 1e12, "a latency")
             self._system = board.system() if self.name == "local" else str(content["system"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise ValueError(

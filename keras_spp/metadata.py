@@ -78,7 +78,8 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         file = schema.Model.GetRootAs(buffer, 0)
         for entry in (file.Metadata(index) for index in range(file.MetadataLength())):
             if entry.Name() == NAME.encode():
-                return json.loads(file.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
+                found = json.loads(file.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
+                return {**found}
     except Exception as error:  # offsets that lead nowhere end in any kind of exception
         raise ValueError(
             f"`path` must be a whole TFLite file but {str(path)!r} is damaged: export it again."

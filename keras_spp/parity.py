@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,14 +166,9 @@ class _File:
     def __init__(self, path: str | os.PathLike[str], model: keras.Model) -> None:
         self.path = str(path)
         content = read_file(path)
-        try:
+        with self._explained("be loaded"):
             self.interpreter = Interpreter(model_content=content)
             self.interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise ValueError(
-                f"`path` must be a TFLite file that runs here but {self.path!r} cannot be loaded "
-                f"({first_line(error)}): export it again."
-            ) from error
         self.inputs = self.interpreter.get_input_details()
         self.outputs = self.interpreter.get_output_details()
         for side, details, tensors in (
@@ -200,8 +196,19 @@ class _File:
                 array = np.clip(np.round(array / scale) + zero_point, limits.min, limits.max)
             self.interpreter.set_tensor(detail["index"], array.astype(detail["dtype"]))
         self.interpreter.reset_all_variables()  # the state of an LSTM, which Keras starts anew
-        self.interpreter.invoke()
+        with self._explained("run"):
+            self.interpreter.invoke()
         return [self._output(detail) for detail in self.outputs]
+
+    @contextlib.contextmanager
+    def _explained(self, done: str) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"`path` must be a TFLite file that runs here but {self.path!r} cannot {done} "
+                f"({first_line(error)}): export it again."
+            ) from error
 
     def _output(self, detail: dict[str, Any]) -> np.ndarray:
         array, (scale, zero_point) = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp.checks import check_integer
+from keras_spp.checks import check_integer, check_number
 from keras_spp.data import batches
 from keras_spp.files import atomic_path
 from keras_spp.groups import Groups, GroupSet
@@ -169,8 +170,12 @@ def _read(path: Path) -> dict[str, dict[str, list[float]]]:
         return {}
     try:
         content = json.loads(path.read_text())
-        assert all(len(rises) >= 2 for known in content.values() for rises in known.values())
-    except (ValueError, AttributeError, TypeError, AssertionError):
+        for name, rises in (each for known in content.values() for each in known.items()):
+            if not isinstance(rises, list) or len(rises) < 2:
+                raise ValueError(name)
+            for rise in rises:
+                check_number(name, rise, -sys.float_info.max, sys.float_info.max, "a rise")
+    except (OSError, ValueError, AttributeError):
         raise ValueError(
             f"`cache` {os.fspath(path)!r} is not a file that spp.Sensitivity wrote: name another "
             f"file, or delete it."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,8 +79,9 @@ def arrange(
     file = schema.Model.GetRootAs(buffer, 0)
     if not file.SignatureDefsLength():
         raise ValueError(
-            "`model` uses state that cannot be frozen, such as a lookup table: remove the layer "
-            "that owns it."
+            "`model` uses state that cannot be frozen, such as a lookup table, or the folder for "
+            f"temporary files, {tempfile.gettempdir()!r}, has no room for a copy of it: remove the "
+            "layer that owns the state, or make room."
         )
     graph, signature = file.Subgraphs(0), file.SignatureDefs(0)
 

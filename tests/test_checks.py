@@ -11,7 +11,9 @@ def test_numbers_within_the_bounds_pass_whatever_their_type(value):
     check_number("u", value, 0, 1, "a number in [0, 1]")
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.1, np.nan, np.inf, -np.inf, "0.5", None, True, [0.5]])
+@pytest.mark.parametrize(
+    "value", [-0.1, 1.1, 10**400, np.nan, np.inf, -np.inf, "0.5", None, True, [0.5]]
+)
 def test_other_values_are_refused_with_name_bounds_and_value(value):
     message = f"`u` must be a number in [0, 1] but is {value!r}."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):

@@ -132,6 +132,15 @@ def test_a_file_of_another_program_is_refused(tmp_path):
         read_metadata(tmp_path / "m.tflite")
 
 
+@pytest.mark.parametrize("content", [[1], "text", 3, None])
+def test_metadata_of_another_form_is_refused(tmp_path, content):
+    model = keras.Sequential([keras.Input((3,)), L.Dense(2)])
+    plain = tf.lite.TFLiteConverter.from_keras_model(model).convert()
+    (tmp_path / "m.tflite").write_bytes(with_metadata(plain, content))
+    with pytest.raises(ValueError, match="is damaged"):
+        read_metadata(tmp_path / "m.tflite")
+
+
 @pytest.mark.parametrize("size", [3, 20, 300, 0.5])
 def test_a_damaged_file_is_refused(pair, tmp_path, size):
     path = tmp_path / "m.tflite"
