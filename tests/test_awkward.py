@@ -18,9 +18,9 @@ HALF = 5e-3  # what float16 resolves, a few roundings later
 NOTHING = {"one_convolution", "one_channel_everywhere", "one_dense_layer"}
 
 # Most of their MACs are in layers of the user's own, in attention, between normalisations over the
-# channels, or behind a padding of channels that stand where Permute has put them.
+# channels, behind a padding of channels that stand where Permute has put them, or not trained.
 BOUND = {
-    "attention_tail", "convnext", "convolution_with_another_weight",
+    "attention_tail", "convnext", "convolution_with_another_weight", "frozen_backbone",
     "option_a_with_permute_and_padding", "spectral_normalization", "vision_transformer",
 }  # fmt: skip
 

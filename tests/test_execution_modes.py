@@ -386,7 +386,7 @@ class Worse(keras.callbacks.Callback):
 def test_callbacks_that_watch_a_metric_sleep_until_pruning_is_over(asleep, tmp_path):
     found = documented() if asleep else vars(keras.callbacks)
     pruned, watch, path = (
-        compiled(prune(dense_net(), frequency=4)),
+        compiled(prune(dense_net(), frequency=7)),
         Worse(),
         str(tmp_path / "best.keras"),
     )
