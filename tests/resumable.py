@@ -63,18 +63,18 @@ class Killer:
 
     def look(self):
         """Called after each training step."""
-        progress = self.pruner.progress()
         event, _, how = self.moment.partition("/")
-        now = {
-            "never": False,
-            "group": progress.pruned > 0,
-            "finished": progress.finished,
-        }.get(event)
-        if now is None:
-            now = progress.step >= int(event)
-        if now and self.past is False:  # not if it had come before this process was started
+        if event == "never":
+            return
+        if event == "group":
+            now = (self.pruner.probabilities().numpy() >= 1).any()
+        elif event == "finished":
+            now = self.pruner.missing() == 0
+        else:
+            now = int(self.pruner.clock()) >= int(event)
+        if now and self.past is False:  # and not before this process was started
             (kill_in_the_next_write if how == "writing" else kill)()
-        self.past = now
+        self.past = bool(now)
 
 
 def batches(optimizer):
