@@ -142,8 +142,8 @@ def open_file(file: Mapping[str, str], **options: Any) -> Interpreter:
         ValueError: If the file is damaged or needs what the runtime does not have.
     """
     try:
-        # The interpreter verifies the file before it follows any offset in it: a truncated or
-        # damaged file is an exception here, not a crash.
+        # The interpreter verifies all offsets before it follows one: a truncated file is an
+        # exception here, not a crash. It does not verify all numbers.
         return Interpreter(model_path=file["path"], **options)
     except (ValueError, RuntimeError) as error:
         raise _cannot_load(file, error) from error

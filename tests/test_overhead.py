@@ -14,17 +14,23 @@ from models import L
 import keras_spp as spp
 from benchmarks.training_step import resnet20
 
-NETWORKS = {"resnet20": resnet20, "ResNet50": lambda: keras.applications.ResNet50(weights=None)}
-
 
 def size(variables):
     """In bytes."""
     return sum(variable.dtype.size * variable.shape.num_elements() for variable in variables)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-def test_the_variables_of_a_pruned_model_take_two_percent_more_and_its_slots_nothing(network):
-    model = NETWORKS[network]()
+@pytest.mark.parametrize(
+    "network",
+    [
+        resnet20,
+        pytest.param(
+            lambda: keras.applications.ResNet50(weights=None), id="ResNet50", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_the_variables_of_a_pruned_model_take_two_percent_more_at_most(network):
+    model = network()
     pruned = spp.prune(model, target_speedup=2.0)
     extra = (size(pruned.weights) - size(model.weights)) / size(model.weights)
     assert 0 < extra <= 0.02, f"{extra:.2%}"
@@ -68,7 +74,7 @@ class _Looks(keras.callbacks.Callback):
 @pytest.mark.parametrize(
     "steps, granularity",
     [
-        (600, "channel"),
+        (400, "channel"),
         pytest.param(10_000, "channel", marks=pytest.mark.slow),
         pytest.param(10_000, "column", marks=pytest.mark.slow),
     ],
