@@ -45,18 +45,18 @@ def environments(workers):
     return [base | {"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})} for task in tasks]
 
 
-def start(environment, folder, *programs):
+def start(environment, folder, *programs, script=(__file__,)):
     """A process that writes what it says to a file in the folder."""
     index = json.loads(environment.get("TF_CONFIG", '{"task": {"index": 0}}'))["task"]["index"]
     with open(folder / f"output-{index}", "a") as output:
-        command = [sys.executable, __file__, folder, *programs]
+        command = [sys.executable, *script, folder, *programs]
         return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
 
 
-def run(workers, folder, *programs):
+def run(workers, folder, *programs, **options):
     """Runs programs in so many workers, or in one process with two replicas."""
     folder.mkdir()
-    processes = [start(each, folder, *programs) for each in environments(workers)]
+    processes = [start(each, folder, *programs, **options) for each in environments(workers)]
     try:
         codes = [process.wait(timeout=500) for process in processes]
     finally:
@@ -216,7 +216,7 @@ def resume(strategy, folder, index):
     class Die(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             step = int(self.model.optimizer.iterations.numpy())
-            if step == 23 and (folder / f"kill-{index}").exists():
+            if step == 28 and (folder / f"kill-{index}").exists():
                 (folder / f"kill-{index}").unlink()
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -225,7 +225,7 @@ def resume(strategy, folder, index):
         pruned = compiled(
             prune(plain_net(), A=0.5, frequency=None, score="taylor"), sgd(0.02, momentum=0.9)
         )
-    backup = keras.callbacks.BackupAndRestore(folder / "backup", save_freq=5)
+    backup = keras.callbacks.BackupAndRestore(str(folder / "backup"))
     fit(pruned, 20, [spp.SPPCallback(), Die(), backup], batch=BATCH, epochs=3)
     assert spp.Pruner(pruned).progress().finished
     last = {f"{i:03}": value for i, (_, value) in enumerate(state(pruned))}

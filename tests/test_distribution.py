@@ -2,15 +2,18 @@
 
 import functools
 import json
+import re
 import threading
 
 import distributed
 import numpy as np
 import pytest
 import tensorflow as tf
+from models import randomize
 from training import conv_net, prune
 
 import keras_spp as spp
+from examples import cluster_cifar10, convnet_cifar10, recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")
 slow = pytest.mark.slow
@@ -168,6 +171,44 @@ def test_a_worker_that_is_killed_and_comes_back_changes_no_bit(victim, undisturb
     for worker in found(tmp_path, "last"):
         for name, value in undisturbed[0].items():
             np.testing.assert_array_equal(worker[name], value, name)
+
+
+# -- the example ---------------------------------------------------------------------------------
+
+EXAMPLE = """
+import functools, sys
+import tensorflow_datasets as tfds
+from examples import cluster_cifar10, recipe
+import keras_spp as spp
+
+schedule = spp.SPPSchedule(A=1.0, frequency=1)
+recipe.spp.prune = functools.partial(spp.prune, schedule=schedule)
+with tfds.testing.mock_data(num_examples=16):
+    cluster_cifar10.main([*sys.argv[2:], "--output", sys.argv[1]])
+"""
+
+
+@slow
+def test_the_same_command_gives_the_same_small_network_on_a_laptop_and_on_a_cluster(tmp_path):
+    randomize(convnet_cifar10.convnet(32, 10)).save(tmp_path / "dense.keras")
+    arguments = ["--data-dir", str(tmp_path), "--model", str(tmp_path / "dense.keras")]
+    arguments += ["--epochs=2", "--steps-per-epoch=4", "--batch-size=4", "--learning-rate=1e-3"]
+    folders = [
+        distributed.run(workers, tmp_path / str(workers), *arguments, script=("-c", EXAMPLE))
+        for workers in (0, 2)
+    ]
+    for folder in folders:
+        assert len(list((folder / "logs").iterdir())) == 1
+        assert (folder / "small.tflite").exists()
+    laptop, cluster = (tf.keras.models.load_model(each / "small.keras") for each in folders)
+    assert laptop.count_params() < convnet_cifar10.convnet(32, 10).count_params()
+    for mine, other in zip(laptop.weights, cluster.weights, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-3, atol=1e-6, err_msg=mine.name)
+
+
+def test_the_examples_command_is_understood():
+    (command,) = re.findall(r"cluster_cifar10 (.*)", cluster_cifar10.RECIPE.description)
+    assert recipe.parse(cluster_cifar10.RECIPE, command.split()).data_dir == "DIR"
 
 
 # -- strategies that do not work so --------------------------------------------------------------
