@@ -163,8 +163,9 @@ def main():
         if folder is not None:
             folder.mkdir(exist_ok=True)
             model = (run_loop if options.way == "loop" else run_fit)(options, folder)
-            values = {f"{i} {name}": value for i, (name, value) in enumerate(state(model))}
-            np.savez(folder / "state.npz", **values)
+            # By number, since tf_keras gives variables other names when it loads a model.
+            values = {str(i): value for i, (_, value) in enumerate(state(model))}
+            np.savez(folder / "state.npz", steps=model.optimizer.iterations.numpy(), **values)
             print(spp.Pruner(model, model.optimizer).progress())
 
 

@@ -34,8 +34,7 @@ def assert_as_undisturbed(tmp_path, *arguments):
     assert list(first) == list(second)
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], name)
-    assert any("v/inner/kernel" in name or "m/inner/kernel" in name for name in first)
-    return first
+    assert first["steps"] == 125
 
 
 def test_killed_when_a_group_dies_and_in_the_middle_of_a_backup_at_the_switch(tmp_path):
@@ -45,9 +44,7 @@ def test_killed_when_a_group_dies_and_in_the_middle_of_a_backup_at_the_switch(tm
     assert start(folder, *arguments, "--kill", "finished/writing") == -signal.SIGXFSZ
     half = [path for path in (folder / "backup" / "chief").rglob("*") if path.stat().st_size > 2900]
     assert len(half) > 1, "a whole checkpoint and what there is of the next"
-    state = assert_as_undisturbed(tmp_path, *arguments)
-    (steps,) = (value for name, value in state.items() if name.endswith("iteration:0"))
-    assert steps == 125
+    assert_as_undisturbed(tmp_path, *arguments)
 
 
 WAYS = {
