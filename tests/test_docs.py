@@ -46,3 +46,10 @@ def test_every_reason_is_explained():
 
     text = (ROOT / "docs" / "reasons.md").read_text()
     assert all(f"| {reason} |" in text for reason in Reason)
+
+
+def test_every_promise_names_a_test_that_exists():
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs/reliability.md").read_text())
+    assert len(named) > 40
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / "tests" / file).read_text(), f"{file}::{test}"
