@@ -33,7 +33,7 @@ demo: $(STAMP) ## Train, prune, shrink, export and time a network [DATASET=... D
 test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest -n 2 --durations=20
 
-test-slow: $(STAMP) ## Run the slow tests: a thousand random graphs, the demo
+test-slow: $(STAMP) ## Run the slow tests: random graphs and orders, kills, four workers, the demo
 	$(BIN)/python -m pytest -m slow
 
 test-arm: $(STAMP) ## Run exported files on aarch64 under qemu (Debian with qemu-user-static)

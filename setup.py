@@ -14,6 +14,7 @@ INSTALL_REQUIRES = [
     "ai-edge-litert>=2.3,<2.4",
     "click>=8.1,<9",
     "flatbuffers>=25.9.23,<26",  # also what TensorFlow needs
+    "h5py>=3.11,<3.15",  # what TensorFlow takes
     "numpy>=2.0,<3",
     "packaging>=24,<27",
     "rich>=13.7,<16",
