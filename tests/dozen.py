@@ -1,4 +1,6 @@
-"""A dozen published networks that between them have every mechanism, small enough for any run."""
+"""A dozen published networks that between them have every mechanism."""
+
+import pytest
 
 from benchmarks.networks import build
 from benchmarks.random_weights import randomize
@@ -17,6 +19,10 @@ DOZEN = (
     "ResNet50V2",  # normalisation before the convolutions
     "Xception",  # separable convolutions
 )
+
+# Those that TensorFlow Lite's converter is done with soon; the others take minutes in all.
+QUICK = {"EfficientNetB0", "MobileNetV2", "MobileNetV3Small", "RegNetY002", "ResNet50"}
+CONVERTED = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in DOZEN]
 
 
 def network(name):
