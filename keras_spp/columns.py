@@ -21,9 +21,8 @@ from keras_spp.graph import layers
 from keras_spp.masked import host
 
 # What decides over speed is how channels are gathered. "gather" does it in the order that TFLite
-# keeps images in, one number at a time. "rows" turns the image around first, once for each column
-# of the kernel, so that what it reads of a channel is one block of memory, and back at the end: on
-# large images that is far less work.
+# keeps images in, one number at a time. "rows" turns the image around first, so that each channel
+# is one block of memory, and back at the end: on large images that is far less work.
 LAYOUTS = ("gather", "rows")
 LEFT = 0.75  # with more columns left there is too little to gain to time it
 
@@ -71,24 +70,22 @@ def packed(layer: keras.layers.Conv2D, layout: str) -> Operation:
     """
     windows = _windows(layer)
     kernel = np.concatenate([rows for *_, rows in windows])
-    axis = 3 if layout == "gather" else 0
+    axis, places = (3, (1, 2)) if layout == "gather" else (0, (2, 3))
 
     def convolve(inputs: tf.Tensor, _: Any) -> tf.Tensor:
         batch, *sizes = inputs.shape[:3]
-        pads, (high, wide) = zip(*map(partial(_padding, layer), range(2), sizes), strict=True)
-        image = _split(inputs, pads, layer.strides)
-        strips, parts = {}, []
-        for (down, right), channels, _ in windows:
-            if right not in strips:
-                strip = image[:, :, right : right + wide]
-                strips[right] = strip if layout == "gather" else _turned(strip)
-            rows = [slice(None)] * 4
-            rows[1 if layout == "gather" else 2] = slice(down, down + high)
-            parts.append(_take(strips[right], channels, axis)[tuple(rows)])
+        pads, outs = zip(*map(partial(_padding, layer), range(2), sizes), strict=True)
+        inputs = _split(inputs, pads, layer.strides, layout)
+        parts = []
+        for start, channels, _ in windows:
+            window = [slice(None)] * 4
+            for place, first, out in zip(places, start, outs, strict=True):
+                window[place] = slice(first, first + out)
+            parts.append(_take(inputs, channels, axis)[tuple(window)])
         columns = tf.concat(parts, axis)
         if layout == "rows":
             columns = tf.transpose(tf.reshape(columns, (len(kernel), -1)))
-            columns = tf.reshape(columns, (batch, high, wide, len(kernel)))
+            columns = tf.reshape(columns, (batch, *outs, len(kernel)))
         return tf.nn.conv2d(columns, tf.constant(kernel[None, None]), 1, "VALID")
 
     return convolve
@@ -122,28 +119,27 @@ def _padding(layer: keras.layers.Conv2D, axis: int, size: int) -> tuple[tuple[in
 
 
 def _split(
-    image: tf.Tensor, pads: Sequence[tuple[int, int]], strides: tuple[int, int]
+    image: tf.Tensor, pads: Sequence[tuple[int, int]], strides: tuple[int, int], layout: str
 ) -> tf.Tensor:
-    """The padded image, so that a stride is a step of one: what lies between becomes channels."""
+    """The padded image, so that a stride is a step of one: what lies between becomes channels.
+
+    Shape (batch, height, width, channels) or, for "rows", (channels, batch, height, width).
+    """
     batch, *sizes, channels = image.shape
     more = [-(size + sum(pad)) % s for size, pad, s in zip(sizes, pads, strides, strict=True)]
     widths = [(pad[0], pad[1] + rest) for pad, rest in zip(pads, more, strict=True)]
     if any(map(any, widths)):
         image = tf.pad(image, ((0, 0), *widths, (0, 0)))
-    if strides == (1, 1):
-        return image
     (rows, down), (columns, right) = (
         (size // s, s) for size, s in zip(image.shape[1:3], strides, strict=True)
     )
-    image = tf.reshape(image, (batch, rows, down, columns, right, channels))
-    image = tf.transpose(image, (0, 1, 3, 2, 4, 5))
-    return tf.reshape(image, (batch, rows, columns, down * right * channels))
-
-
-def _turned(image: tf.Tensor) -> tf.Tensor:
-    """Channels first: shape (channels, batch, height, width)."""
-    matrix = tf.reshape(image, (-1, image.shape[-1]))  # which TFLite turns much faster than 4 axes
-    return tf.reshape(tf.transpose(matrix), (-1, *image.shape[:3]))
+    if strides != (1, 1):
+        image = tf.reshape(image, (batch, rows, down, columns, right, channels))
+        image = tf.transpose(image, (0, 1, 3, 2, 4, 5))
+    image = tf.reshape(image, (-1, down * right * channels))
+    if layout == "rows":  # of a matrix: TFLite turns that around much faster than four axes
+        return tf.reshape(tf.transpose(image), (-1, batch, rows, columns))
+    return tf.reshape(image, (batch, rows, columns, -1))
 
 
 def _take(tensor: tf.Tensor, channels: np.ndarray, axis: int) -> tf.Tensor:
