@@ -19,13 +19,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
 
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from benchmarks.random_weights import shrunk_at_random
+from benchmarks.random_weights import ranges, shrunk_at_random
 from keras_spp.packing import files_of
-from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
+from keras_spp.quantization import QUANTIZATIONS
 
 L = keras.layers
 
@@ -56,15 +55,12 @@ def measure(
     functions = [traced(layer) for pair in pairs for layer in pair]
     files = iter(files_of(functions, quantization))
     found: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(models, 0.0))
-    for layer, _ in pairs:
-        with tempfile.TemporaryDirectory() as folder:
-            paths = {name: Path(folder, f"{name}.tflite") for name in models}
-            for path in paths.values():
-                path.write_bytes(next(files))
-            for row in device.time(paths):
-                found[kind(layer)][row.name] += row.median_ms
-    images = np.random.default_rng(0).normal(size=(4, *models["dense"].input_shape[1:]))
-    data = images.astype("float32") if quantization in IO_TYPES else None
+    for place, (layer, _) in enumerate(pairs):
+        keys = {name: f"{quantization} {place} {name}" for name in models}
+        device.measure({key: bytes(next(files)) for key in keys.values()})
+        for name, key in keys.items():
+            found[kind(layer)][name] += device.latency(key)
+    data = ranges(models["dense"], quantization)
     with tempfile.TemporaryDirectory() as folder:
         paths = {name: Path(folder, f"{name}.tflite") for name in models}
         for name, model in models.items():

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
+from keras_spp.quantization import IO_TYPES
 
 
 def randomize(model: keras.Model, seed: int = 0) -> keras.Model:
@@ -53,6 +54,12 @@ def shrunk_at_random(pruned: keras.Model, seed: int = 0) -> keras.Model:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # no callback has counted these groups as pruned
         return spp.shrink(pruned)
+
+
+def ranges(model: keras.Model, quantization: str) -> np.ndarray | None:
+    """Random samples for `spp.export_tflite`, where the quantization asks for some."""
+    samples = np.random.default_rng(0).normal(size=(4, *model.input_shape[1:]))
+    return samples.astype(np.float32) if quantization in IO_TYPES else None
 
 
 def calibrate(model: keras.Model, x: np.ndarray) -> None:

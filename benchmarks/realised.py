@@ -19,12 +19,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
 
-import numpy as np
 import tf_keras as keras
 
 from benchmarks.apart import apart
-from benchmarks.random_weights import shrunk_at_random
-from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
+from benchmarks.random_weights import ranges, shrunk_at_random
+from keras_spp.quantization import QUANTIZATIONS
 
 CASES = {
     "vgg16-channel-4": ("VGG16", "channel", 4.0),
@@ -47,11 +46,9 @@ def measure(case: str, quantizations: list[str], place: str, threads: int, runs:
     small = shrunk_at_random(pruned)
     progress = spp.Pruner(pruned).progress()
     device = spp.Device(place, threads, runs=runs)
-    images = np.random.default_rng(0).normal(size=(4, *dense.input_shape[1:])).astype(np.float32)
     lines = []
     for quantization in quantizations:
-        data = images if quantization in IO_TYPES else None
-        options = {"representative_data": data, "device": device}
+        options = {"representative_data": ranges(dense, quantization), "device": device}
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # random weights are far from what 8 bits are made for
             files = {key: Path(folder, f"{key}.tflite") for key in ("dense", "small")}

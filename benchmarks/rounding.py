@@ -13,10 +13,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
 
-import numpy as np
 import tf_keras as keras
 
-from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
+from benchmarks.random_weights import ranges
+from keras_spp.quantization import QUANTIZATIONS
 from keras_spp.saved import load_model
 
 
@@ -44,7 +44,6 @@ def main() -> None:
         keras.utils.set_random_seed(0)
         model = network(name)
         label = Path(name).stem
-        images = np.random.default_rng(0).normal(size=(4, *model.input_shape[1:]))
         for quantization in options.quantization:
             report = spp.compare_rounding(
                 model,
@@ -52,7 +51,7 @@ def main() -> None:
                 round_to=options.round_to,
                 device=device,
                 quantization=quantization,
-                representative_data=images.astype("float32") if quantization in IO_TYPES else None,
+                representative_data=ranges(model, quantization),
             )
             for row in report:
                 print(

@@ -281,11 +281,10 @@ def main() -> None:
     args = parse()
     args.output.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(0)
-    dense = (
-        load_model(args.model, compile=False)
-        if args.dataset
-        else residual_network((16, 16, 1), classes=10)
-    )
+    if args.dataset:
+        dense = load_model(args.model, compile=False)
+    else:
+        dense = residual_network((16, 16, 1), classes=10)
     data = load(args, dense.input_shape[1:])
     if not args.dataset:
         print(f"Training the dense network: {data.epochs} epochs")

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.causes import first_line
 from keras_spp.files import atomic_path
 from keras_spp.graph import find_wrappers
 from keras_spp.identity import check_identity
@@ -62,7 +63,7 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
         except _REPORTS as error:
             if latest is None:
                 raise
-            reason = str(error).strip().partition("\n")[0].rstrip(".")[:300]
+            reason = first_line(error)
             if isinstance(error, AssertionError):  # which lists all objects of the model
                 reason = "it does not hold all of the model's state"
             raise ValueError(

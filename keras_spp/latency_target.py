@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import tempfile
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import tf_keras as keras
 
 from keras_spp.allocation import Allocation, meet_speedup
 from keras_spp.export import export_tflite
+from keras_spp.files import temporary_folder
 from keras_spp.groups import Groups
 from keras_spp.latency import Device
 from keras_spp.prices import Prices
@@ -76,8 +75,8 @@ def meet_latency(
     groups.price = Prices(groups.classes, device)
     allocation.prepare(model, groups, representative_data)
 
-    with tempfile.TemporaryDirectory() as folder:
-        files = {name: Path(folder, f"{name}.tflite") for name in ("dense", "small")}
+    with temporary_folder() as folder:
+        files = {name: folder / f"{name}.tflite" for name in ("dense", "small")}
         export_tflite(model, files["dense"], pack=False)
 
         def measure() -> float:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import tf_keras as keras
@@ -16,6 +14,7 @@ from keras_spp import latency
 from keras_spp.allocation import Uniform
 from keras_spp.checks import check_integer
 from keras_spp.export import export_tflite
+from keras_spp.files import temporary_folder
 from keras_spp.latency import Device
 from keras_spp.prune import at_goals, prune
 from keras_spp.report import analyze
@@ -70,7 +69,8 @@ class RoundingReport(Rows[RoundingRow]):
 
     def __rich__(self) -> Table:
         where = f"{self.device} ({self.system}), {self.quantization}"
-        table = Table(title=escape(where), caption="\n".join(map(escape, self._said())))
+        said = (f"round_to={multiple}: {why}" for multiple, why in self.unreachable.items())
+        table = Table(title=escape(where), caption=escape("\n".join(said)))
         for title in ("round_to", "MACs", "latency", "of the MACs'"):
             table.add_column(title, justify="right")
         for row in self.entries:
@@ -81,9 +81,6 @@ class RoundingReport(Rows[RoundingRow]):
                 f"{row.realised:.2f}",
             )
         return table
-
-    def _said(self) -> list[str]:
-        return [f"round_to={multiple}: {why}" for multiple, why in self.unreachable.items()]
 
 
 def compare_rounding(
@@ -133,8 +130,8 @@ def compare_rounding(
     for multiple in multiples:
         check_integer("round_to", multiple, 1)
     small, unreachable = {}, {}
-    with tempfile.TemporaryDirectory() as folder:
-        files = {"dense": Path(folder, "dense.tflite")}
+    with temporary_folder() as folder:
+        files = {"dense": folder / "dense.tflite"}
         for multiple in multiples:
             try:
                 pruned = prune(
@@ -148,7 +145,7 @@ def compare_rounding(
                 continue
             left = at_goals(pruned)
             small[multiple] = analyze(left).macs
-            files[str(multiple)] = Path(folder, f"{multiple}.tflite")
+            files[str(multiple)] = folder / f"{multiple}.tflite"
             export_tflite(
                 left, files[str(multiple)], quantization, representative_data=representative_data
             )

@@ -98,7 +98,7 @@ def load_model(
             "allow_code=True, if you trust where it comes from."
         ) from None
     except Exception as error:  # damaged files end in any kind of exception
-        problem = first_line(error).partition(". ")[0].rstrip(".")
+        problem = first_line(error).partition(". ")[0]
         remedy = "take an earlier one or write it anew"
         if _is_keras_3(path):
             problem, remedy = "it was saved by Keras 3", "rebuild it with tf_keras"
