@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
         data = data._replace(train=sharded(data.train), test=sharded(data.test))
         callbacks = (
             spp.SPPCallback(args.output / "logs"),
-            keras.callbacks.BackupAndRestore(str(args.output / "backup")),
+            spp.BackupAndRestore(args.output / "backup"),
         )
         demo.train(pruned, data, args.learning_rate, *callbacks, weight_decay=RECIPE.weight_decay)
         # All machines do this too: each has a part of the images, and statistics of its own.

@@ -225,7 +225,7 @@ def resume(strategy, folder, index):
         pruned = compiled(
             prune(plain_net(), A=0.5, frequency=None, score="taylor"), sgd(0.02, momentum=0.9)
         )
-    backup = keras.callbacks.BackupAndRestore(str(folder / "backup"))
+    backup = spp.BackupAndRestore(folder / "backup")
     fit(pruned, 20, [spp.SPPCallback(), Die(), backup], batch=BATCH, epochs=3)
     assert spp.Pruner(pruned).progress().finished
     last = {f"{i:03}": value for i, (_, value) in enumerate(state(pruned))}

@@ -174,9 +174,8 @@ class AnyOrder(RuleBasedStateMachine):
                 options = {"safe_mode": False} if format == "m.keras" else {}
                 loaded = keras.models.load_model(path, **options)
         except (TypeError, ValueError, NotImplementedError) as error:
-            assert "erialize" in str(error), (
-                error
-            )  # by tf_keras: slices with an ellipsis, variables
+            # tf_keras cannot write slices with an ellipsis, nor variables in place of tensors.
+            assert "erialize" in str(error), error
             return
         self.replace(loaded, 2e-5 if format == "m" else 0)
 
