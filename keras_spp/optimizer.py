@@ -32,7 +32,7 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
         TypeError: If one is no tf_keras model, or the optimizer is a legacy one.
         ValueError: If `pruned` is not compiled or not pruned, `small` was not made from it, other
             layers are trainable than were trained, or the optimizer keeps moments of other shapes
-            than the weights' (Adafactor).
+            than the weights' (Adafactor) or elsewhere than in lists, as those of tf_keras do.
 
     Example:
         >>> import numpy as np, tf_keras as keras, keras_spp as spp
@@ -69,9 +69,11 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
         variables = [other for mine, other in pairs if inner._var_key(raw(mine)) in spared]
         other_inner.exclude_from_weight_decay(var_list=variables, var_names=names)
     new.build(small.trainable_variables)
+    taken = set()
     for name, mine in vars(inner).items():
         if isinstance(mine, tf.Variable):  # the step counter, Nadam's product of its decays
             getattr(other_inner, name).assign(mine)
+            taken.add(id(mine))
     for variable, other in pairs:
         moments, slots = _slots(inner, variable), _slots(other_inner, other)
         if len(moments) != len(slots):
@@ -92,6 +94,13 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
                     f"shape {tuple(slot.shape)}, not {value.shape}."
                 )
             slot.assign(value)
+            taken.add(id(mine))
+    left = [each.name for each in inner.variables if id(each) not in taken]
+    if left:
+        raise ValueError(
+            f"`pruned` has an optimizer, {type(inner).__name__}, that does not keep {left} as the "
+            f"optimizers of tf_keras keep theirs, in a list: compile `small` with a new optimizer."
+        )
     return new
 
 

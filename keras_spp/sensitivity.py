@@ -30,8 +30,9 @@ class Sensitivity(Stepwise):
     This takes sets x points passes over the batches.
 
     Args:
-        loss: A Keras loss, or its name, of `representative_data`'s targets. None: the squared
-            change of the model's outputs relative to their variance, which needs no targets.
+        loss: What `compile` takes as `loss`, of `representative_data`'s targets (and of its
+            sample weights, if it has some). None: the squared change of the model's outputs
+            relative to their variance, which needs no targets.
         batches: Look at no more than so many batches of `representative_data`, at least 1.
         points: Ratios to measure for each set, at least 2: 1 / points, 2 / points, ..., 1.
         cache: File (JSON) that keeps what was measured, set by set, so that another target, or an
@@ -61,7 +62,7 @@ class Sensitivity(Stepwise):
         super().__init__()
         check_integer("batches", batches, 1)
         check_integer("points", points, 2)
-        self.loss = None if loss is None else keras.losses.get(loss)
+        self.loss = tf.nest.map_structure(keras.losses.get, loss)
         self.batches = batches
         self.points = points
         self.cache = None if cache is None else Path(cache)
@@ -87,6 +88,8 @@ class _Measured:
         self.data = list(batches(representative_data, settings.batches, targets=with_targets))
         self.inputs = [batch[0] for batch in self.data] if with_targets else self.data
         self.copy, self.masked = copied(model, groups)
+        if with_targets:
+            self.copy.compile(loss=settings.loss)
         self.importance = importance(groups)
         self.call = tf.function(lambda inputs: self.copy(inputs, training=False))
         self.dense = self._outputs()
@@ -101,11 +104,10 @@ class _Measured:
 
     def _key(self, model: keras.Model) -> str:
         """Of all that decides what is measured."""
-        settings, loss = self.settings, self.settings.loss
-        name = None if loss is None else getattr(loss, "name", getattr(loss, "__name__", ""))
-        config = loss.get_config() if isinstance(loss, keras.losses.Loss) else None
+        settings = self.settings
+        losses = tf.nest.map_structure(_describe, settings.loss)
         # What the layers and the loss compute shows in the dense model's outputs and its loss.
-        said = (name, config, settings.points, self.groups.granularity, self.before)
+        said = (losses, settings.points, self.groups.granularity, self.before)
         digest = hashlib.sha256(repr(said).encode())
         for array in [*map(host, model.weights), *tf.nest.flatten([self.data, self.dense])]:
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -146,14 +148,20 @@ class _Measured:
 
     def _loss(self, outputs: list[Any]) -> float:
         """Mean over the batches, weighted by their samples."""
-        loss, losses, samples = self.settings.loss, [], []
+        losses, samples = [], []
         for batch, dense, given in zip(self.data, self.dense, outputs, strict=True):
-            if loss is None:
+            if self.settings.loss is None:
                 losses.append(_change(dense, given))
-            else:
-                losses.append(float(tf.reduce_mean(loss(batch[1], given))))
+            else:  # as `fit` computes it: targets by output, (n,) beside outputs (n, 1), weights
+                targets, *weights = tf.nest.map_structure(tf.convert_to_tensor, batch[1:])
+                losses.append(float(self.copy.compiled_loss(targets, given, *weights)))
             samples.append(len(tf.nest.flatten(given)[0]))
         return float(np.average(losses, weights=samples))
+
+
+def _describe(loss: Any) -> tuple[str, dict | None]:
+    config = loss.get_config() if isinstance(loss, keras.losses.Loss) else None
+    return getattr(loss, "name", getattr(loss, "__name__", "")), config
 
 
 def _change(dense: Any, outputs: Any) -> float:

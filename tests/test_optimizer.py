@@ -111,6 +111,33 @@ def test_what_it_cannot_slice_it_says():
         spp.sliced_optimizer(pruned, spp.shrink(pruned))
 
 
+class Velocities(optimizers.Optimizer):
+    """Momentum, kept by the names of the variables."""
+
+    def __init__(self):
+        super().__init__("velocities")
+        self._learning_rate = self._build_learning_rate(0.01)
+
+    def build(self, variables):
+        super().build(variables)
+        if not hasattr(self, "of"):
+            self.of = {each.name: self.add_variable_from_reference(each, "v") for each in variables}
+
+    def update_step(self, gradient, variable):
+        velocity = self.of[variable.name]
+        velocity.assign(0.9 * velocity + gradient)
+        variable.assign_sub(self._learning_rate * velocity)
+
+    def get_config(self):
+        return {}
+
+
+def test_state_that_is_kept_otherwise_is_not_lost_silently():
+    pruned = trained(Velocities())
+    with pytest.raises(ValueError, match=r"Velocities, that does not keep \[.*new optimizer"):
+        spp.sliced_optimizer(pruned, spp.shrink(pruned))
+
+
 def test_other_layers_trainable_than_were_trained():
     model = conv_net()
     model.get_layer("inner").trainable = False

@@ -142,6 +142,47 @@ def test_several_inputs_may_come_as_a_tuple(loss):
     assert sum(goals(pruned).values()) > 0
 
 
+def rises(model, loss, batches, tmp_path):
+    """What each set costs, by name."""
+    cache = tmp_path / f"{len(list(tmp_path.iterdir()))}.json"
+    groups = Groups(find_channels(model), "channel")
+    spp.Sensitivity(loss, points=2, cache=cache).prepare(model, groups, batches)
+    (found,) = json.loads(cache.read_text()).values()
+    return found
+
+
+def test_losses_are_those_of_fit(tmp_path):
+    """Targets without the axis of a single output, sample weights, and several outputs."""
+    x = keras.Input((4,))
+    y = L.Dense(8, activation="relu")(L.Dense(8)(x))
+    outputs = [L.Dense(1, name="one")(y), L.Dense(3, name="three")(y)]
+    both = randomize(keras.Model(x, outputs))
+    single = keras.Model(x, outputs[0])
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(16, 4)).astype("float32")
+    target, classes = random.normal(size=16).astype("float32"), np.arange(16) % 3
+
+    expected = rises(single, "mse", [(inputs, target[:, None])], tmp_path)
+    assert all(map(any, expected.values()))
+    assert rises(single, "mse", [(inputs, target)], tmp_path) == expected
+
+    weights = (np.arange(16) < 8).astype("float32")
+    halved = rises(single, "mse", [(inputs[:8], target[:8])], tmp_path)
+    weighted = rises(single, "mse", [(inputs, target, 2 * weights)], tmp_path)
+    for name, values in halved.items():
+        np.testing.assert_allclose(weighted[name], values, rtol=1e-5)
+
+    other = rises(keras.Model(x, outputs[1]), LOSS, [(inputs, classes)], tmp_path)
+    for loss, targets in (
+        (["mse", LOSS], (target, classes)),
+        ({"one": "mse", "three": LOSS}, {"one": target, "three": classes}),
+    ):
+        for name, values in rises(both, loss, [(inputs, targets)], tmp_path).items():
+            # With all of a set gone: which half goes first depends on who reads it.
+            each = expected[name][-1] + other[name][-1]
+            np.testing.assert_allclose(values[-1], each, rtol=1e-4, atol=1e-6)
+
+
 def test_the_model_is_left_as_it_was():
     model = net()
     before = [weight.numpy() for weight in model.weights]
