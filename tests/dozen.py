@@ -21,7 +21,7 @@ DOZEN = (
 )
 
 # Those that TensorFlow Lite's converter is done with soon; the others take minutes in all.
-QUICK = {"EfficientNetB0", "MobileNetV2", "MobileNetV3Small", "RegNetY002", "ResNet50"}
+QUICK = {"MobileNetV2", "MobileNetV3Small", "RegNetY002", "ResNet50"}
 CONVERTED = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in DOZEN]
 
 

@@ -47,7 +47,7 @@ class Spoil(keras.callbacks.Callback):
         self.step, self.layer, self.value = step, layer, value
 
     def on_train_batch_end(self, batch, logs=None):
-        if int(self.model.optimizer.iterations) >= self.step:
+        if int(self.model.optimizer.iterations.numpy()) >= self.step:
             self.step = 10**9
             weight = self.model.get_layer(self.layer).trainable_weights[0]
             array = weight.numpy()
@@ -135,15 +135,15 @@ tf.config.set_logical_device_configuration(
 from test_faults import Spoil, stopped
 from training import compiled, dense_net, prune
 import keras_spp as spp
-from keras_spp.masked import raw
+from keras_spp.masked import copies
 
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     pruned = compiled(prune(dense_net(), frequency=4))
 assert stopped(pruned, 24, [Spoil(8, "c", np.nan)]) == (8, "c")
 conductor = spp.Pruner(pruned).conductor
 for variable in (conductor.fault, conductor.p, conductor.updates_made):
-    copies = [copy.numpy().tolist() for copy in raw(variable).values]
-    assert len(copies) == 2 and copies[0] == copies[1], variable.name
+    found = [copy.numpy().tolist() for copy in copies(variable)]
+    assert len(found) == 2 and found[0] == found[1], variable.name
 """
 
 
