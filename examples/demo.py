@@ -30,6 +30,7 @@ from rich.table import Table
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+from keras_spp.distill import ends_in_softmax
 from keras_spp.saved import load_model
 
 L = keras.layers
@@ -150,8 +151,6 @@ def train(
     *callbacks: object,
     weight_decay: float = 0.0,
 ) -> None:
-    outputs = model.predict(data.test.take(1), verbose=0)
-    is_softmax = outputs.min() >= 0 and np.allclose(outputs.sum(1), 1, atol=1e-3)
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, data.steps * data.epochs)
     # Keras lets the decay bypass the momentum, which multiplies a decay in the gradient by 10.
     decay = 10 * weight_decay or None
@@ -159,7 +158,9 @@ def train(
     sgd.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(
         optimizer=sgd,
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not is_softmax),
+        loss=keras.losses.SparseCategoricalCrossentropy(
+            from_logits=not ends_in_softmax(model.outputs[0])
+        ),
         metrics=["accuracy"],
     )
     verbose = 1 if sys.stdout.isatty() else 2

@@ -173,9 +173,10 @@ class AnyOrder(RuleBasedStateMachine):
                 self.model.save(path)
                 options = {"safe_mode": False} if format == "m.keras" else {}
                 loaded = keras.models.load_model(path, **options)
-        except (TypeError, ValueError, NotImplementedError) as error:
-            # tf_keras cannot write slices with an ellipsis, nor variables in place of tensors.
-            assert "erialize" in str(error), error
+        except (AssertionError, NotImplementedError, TypeError, ValueError) as error:
+            # tf_keras cannot write slices with an ellipsis, nor variables in place of tensors;
+            # TensorFlow no SavedModel with variables that no layer holds.
+            assert "erialize" in str(error) or "'untracked' resource" in str(error), error
             return
         self.replace(loaded, 2e-5 if format == "m" else 0)
 
