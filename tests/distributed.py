@@ -130,7 +130,7 @@ def trained(model, log_dir=None):
     recorder = Recorder()
     fit(model, STEPS, [spp.SPPCallback(log_dir), recorder], batch=BATCH)
     last = {f"variable {i:03}": value for i, (_, value) in enumerate(state(model))}
-    return {"hashes": recorder.hashes, "p": recorder.p, **last}
+    return {"hashes": np.array(recorder.hashes), "p": np.array(recorder.p), **last}
 
 
 # -- in the processes that it starts -------------------------------------------------------------
