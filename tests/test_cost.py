@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tf_keras as keras
-from dozen import DOZEN, network
+from dozen import PUBLISHED, network
 from models import L, random_model, random_probabilities
 
 import keras_spp as spp
@@ -31,7 +31,7 @@ def test_macs_of_each_kind_of_layer():
     }
 
 
-@pytest.mark.parametrize("name", DOZEN)
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_macs_and_parameters_agree_with_tensorflows_profiler(name):
     model = network(name)
     report = spp.analyze(model)

@@ -74,7 +74,7 @@ class _Looks(keras.callbacks.Callback):
 @pytest.mark.parametrize(
     "steps, granularity",
     [
-        (400, "channel"),
+        (200, "channel"),
         pytest.param(10_000, "channel", marks=pytest.mark.slow),
         pytest.param(10_000, "column", marks=pytest.mark.slow),
     ],

@@ -29,7 +29,7 @@ NAMES = (
 RECIPES = {name: importlib.import_module(f"examples.{name}").RECIPE for name in NAMES}
 CLASSES = {"imagenet2012": 1000, "oxford_flowers102": 102, "cifar10": 10, "folder": 3}
 # Sizes at which the networks just work; CIFAR's have their own.
-SLOW = set(NAMES) - {"convnet_cifar10", "alexnet_flowers102"}
+SLOW = set(NAMES) - {"convnet_cifar10"}
 SMALLER = {"alexnet": 67, "vgg16": 32, "resnet50": 32, "mobilenetv2": 32}
 
 

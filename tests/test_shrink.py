@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter
-from dozen import CONVERTED, network
+from dozen import PUBLISHED, network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import (
@@ -79,7 +79,7 @@ def tflite(model, path, x):
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
-@pytest.mark.parametrize("name", CONVERTED)
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_published_networks_shrink_exactly_and_so_do_their_tflite_files(name, tmp_path):
     model = network(name)
     pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)
