@@ -14,13 +14,11 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
-
 import numpy as np
 import tf_keras as keras
 
+from benchmarks.timing_options import add_timing_options, timing_device
 from keras_spp import packing
-from keras_spp.quantization import QUANTIZATIONS
 
 SHAPES = ((56, 64), (28, 128), (14, 256), (7, 512))
 PRUNED = (0.5, 0.75, 0.875)
@@ -42,13 +40,9 @@ def layer(size: int, channels: int, pruned: float) -> keras.Model:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--quantization", nargs="+", default=["none", "int8"], choices=QUANTIZATIONS)
-    add("--device", default="local")
-    add("--threads", type=int, default=1)
-    add("--runs", type=int, default=100)
+    add_timing_options(parser, runs=100)
     options = parser.parse_args()
-    device = spp.Device(options.device, options.threads, runs=options.runs)
+    device = timing_device(options)
     names = packing.columns.LAYOUTS
     print(f"| quantization | layer | pruned | ideal | {' | '.join(names)} | taken | of the ideal |")
     print(f"| --- | --- | ---: | ---: |{' ---: |' * len(names)} --- | ---: |")

@@ -23,7 +23,7 @@ import tf_keras as keras
 
 from benchmarks.apart import apart
 from benchmarks.random_weights import ranges, shrunk_at_random
-from keras_spp.quantization import QUANTIZATIONS
+from benchmarks.timing_options import add_timing_options
 
 CASES = {
     "vgg16-channel-4": ("VGG16", "channel", 4.0),
@@ -70,10 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--case", nargs="+", default=list(CASES), choices=CASES)
-    add("--quantization", nargs="+", default=["none", "int8"], choices=QUANTIZATIONS)
-    add("--device", default="local")
-    add("--threads", type=int, default=1)
-    add("--runs", type=int, default=30)
+    add_timing_options(parser, runs=30)
     options = parser.parse_args()
     print(HEAD)
     for case in options.case:

@@ -16,7 +16,7 @@ import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is t
 import tf_keras as keras
 
 from benchmarks.random_weights import ranges
-from keras_spp.quantization import QUANTIZATIONS
+from benchmarks.timing_options import add_timing_options, timing_device
 from keras_spp.saved import load_model
 
 
@@ -32,12 +32,9 @@ def main() -> None:
     add("--network", nargs="+", default=["ResNet50", "MobileNetV2"])
     add("--speedup", type=float, default=2.0)
     add("--round-to", type=int, nargs="+", default=[1, 4, 8, 16])
-    add("--quantization", nargs="+", default=["none", "int8"], choices=QUANTIZATIONS)
-    add("--device", default="local")
-    add("--threads", type=int, default=1)
-    add("--runs", type=int, default=60)
+    add_timing_options(parser, runs=60)
     options = parser.parse_args()
-    device = spp.Device(options.device, options.threads, runs=options.runs)
+    device = timing_device(options)
     print("| network | stored | round_to | MACs | latency | of the MACs' |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
     for name in options.network:

@@ -20,8 +20,8 @@ import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is t
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.timing_options import add_timing_options, timing_device
 from keras_spp.packing import files_of
-from keras_spp.quantization import QUANTIZATIONS
 
 SIZE, CHANNELS, MOST = 14, 256, 64
 FILTERS = range(2, MOST + 1, 2)
@@ -54,13 +54,9 @@ def distance(milliseconds: dict[int, float], step: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--quantization", nargs="+", default=["none", "int8"], choices=QUANTIZATIONS)
-    add("--device", default="local")
-    add("--threads", type=int, default=1)
-    add("--runs", type=int, default=200)
+    add_timing_options(parser, runs=200)
     options = parser.parse_args()
-    device = spp.Device(options.device, options.threads, runs=options.runs)
+    device = timing_device(options)
     for quantization in options.quantization:
         found = latencies(quantization, device)
         print(f"{quantization}: filters and their latency, one of {MOST} filters being 1")
