@@ -1,5 +1,6 @@
 """Runs before any test module: environment first, then TensorFlow."""
 
+import gc
 import os
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -18,6 +19,8 @@ import tf_keras
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if WORKERS > 1:
     tf.config.threading.set_intra_op_parallelism_threads(max(1, (os.cpu_count() or 1) // WORKERS))
+
+gc.freeze()  # a million objects that stay: looking through them again and again takes minutes
 
 # TensorFlow traces on the first example, which makes any deadline meaningless.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)

@@ -1,6 +1,6 @@
 """A dozen published networks that between them have every mechanism."""
 
-import pytest
+from slow import slow_but
 
 from benchmarks.networks import build
 from benchmarks.random_weights import randomize
@@ -21,8 +21,8 @@ DOZEN = (
 )
 
 # Those that are built and converted soon; the others take minutes in all.
-QUICK = {"MobileNetV2", "MobileNetV3Small", "RegNetY002"}
-PUBLISHED = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in DOZEN]
+QUICK = {"MobileNetV2", "MobileNetV3Small"}
+PUBLISHED = slow_but(DOZEN, QUICK)
 
 
 def network(name):

@@ -1,11 +1,10 @@
-import functools
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
 from awkward import MODELS, OWN, UNLOADABLE, randomized, sample
 from models import random_probabilities
+from slow import slow_but
 from training import sgd
 
 import keras_spp as spp
@@ -26,29 +25,28 @@ BOUND = {
 
 # Trained in the default run; all others are slow.
 QUICK = {
-    "siamese", "nested_three_levels", "transfer_learning", "inner_model_called_twice", "unet",
-    "shufflenet_v2", "option_a_shortcut", "masked_sequence", "wavenet", "crnn", "tabular",
+    "siamese", "nested_three_levels", "unet", "option_a_shortcut", "masked_sequence",
     "functional_subclass", "regularizers_and_constraints",
 }  # fmt: skip
 
 # TensorFlow has no gradient of a maximum over channels on a CPU.
 UNTRAINABLE = {"pooling_over_channels"}
 
-TRAINED = [
-    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-    for name in MODELS
-    if name not in NOTHING | UNTRAINABLE
-]
+TRAINED = slow_but([name for name in MODELS if name not in NOTHING | UNTRAINABLE], QUICK)
 
 
-@functools.cache
-def halved(name):
+def halve(name):
     """A model with random weights and masks, and what shrink makes of it."""
-    keras.backend.clear_session()
     model = randomized(MODELS[name]())
     pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)
     random_probabilities(pruned, settled=True)
     return model, pruned, spp.shrink(pruned)
+
+
+@pytest.fixture(scope="module", params=[name for name in MODELS if name not in NOTHING])
+def halved(request):
+    """Name, model, pruned and small model; the tests of one model follow each other."""
+    return request.param, *halve(request.param)
 
 
 def outputs(model, x):
@@ -90,9 +88,8 @@ def test_a_model_with_nothing_to_prune_is_refused_with_reasons(name):
     assert all(row.reason for row in spp.analyze(model))
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in NOTHING])
-def test_awkward_models_shrink_exactly(name):
-    model, pruned, small = halved(name)
+def test_awkward_models_shrink_exactly(halved):
+    _, model, pruned, small = halved
     x = sample(model)
     assert_equal(pruned, small, x)
     assert spp.analyze(small).macs < spp.analyze(model).macs
@@ -103,15 +100,13 @@ def test_awkward_models_shrink_exactly(name):
     assert_equal(unfinished, spp.shrink(unfinished), x)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in NOTHING])
-def test_a_third_of_the_macs_goes_where_nothing_forbids_it(name):
-    model, _, small = halved(name)
+def test_a_third_of_the_macs_goes_where_nothing_forbids_it(halved):
+    name, model, _, small = halved
     assert name in BOUND or spp.analyze(model).macs / spp.analyze(small).macs >= 1.5
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in NOTHING])
-def test_a_pruned_model_shares_no_variable_with_its_original(name):
-    model, pruned, small = halved(name)
+def test_a_pruned_model_shares_no_variable_with_its_original(halved):
+    _, model, pruned, small = halved
     x = sample(model)
     before = [outputs(part, x) for part in (pruned, small)]
     weights = model.get_weights()
@@ -122,9 +117,8 @@ def test_a_pruned_model_shares_no_variable_with_its_original(name):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in NOTHING])
-def test_what_is_called_prunable_goes_and_nothing_else(name):
-    model, _, small = halved(name)
+def test_what_is_called_prunable_goes_and_nothing_else(halved):
+    _, model, _, small = halved
     rows = [
         [row for row in spp.analyze(part) if row.params and row.channels] for part in (model, small)
     ]
@@ -133,9 +127,8 @@ def test_what_is_called_prunable_goes_and_nothing_else(name):
         assert (after.channels < before.channels) == (before.groups > 1), before
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in NOTHING])
-def test_small_models_save_and_load(name, tmp_path):
-    model, _, small = halved(name)
+def test_small_models_save_and_load(halved, tmp_path):
+    name, model, _, small = halved
 
     def saved_and_loaded(model):
         model.save(tmp_path / "model.keras")
@@ -180,17 +173,18 @@ def test_trained_models_shrink_exactly(name):
 
 
 def test_a_training_step_of_the_users_own_is_kept_or_its_loss_is_told():
-    assert type(halved("functional_subclass")[1]).__name__ == "Trainer"
+    assert type(halve("functional_subclass")[1]).__name__ == "Trainer"
     with pytest.warns(UserWarning, match="without the train_step of Classifier"):
         spp.prune(
             MODELS["functional_subclass_with_its_own_constructor"](), pruning_ratio=0.5, round_to=1
         )
 
 
+@pytest.mark.slow
 def test_half_of_the_channels_is_half_of_the_macs_or_less():
     speedups = {}
     for name in MODELS:
         if name not in NOTHING:
-            model, _, small = halved(name)
+            model, _, small = halve(name)
             speedups[name] = spp.analyze(model).macs / spp.analyze(small).macs
     assert np.median(list(speedups.values())) >= 2, speedups

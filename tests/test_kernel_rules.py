@@ -33,7 +33,7 @@ def test_a_layer_behind_a_convolution_shrinks_exactly(layer):
         ((16, 3), L.Conv1DTranspose(5, 3)),
         ((16, 3), L.SeparableConv1D(5, 3)),
         ((16, 3), L.DepthwiseConv1D(3)),
-        ((16, 3), L.LocallyConnected1D(5, 3, use_bias=False)),
+        ((6, 3), L.LocallyConnected1D(5, 3, use_bias=False)),
         ((6, 6, 6, 2), L.Conv3D(5, 3)),
         ((6, 6, 6, 2), L.Conv3DTranspose(5, 3)),
     ],

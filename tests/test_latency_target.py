@@ -49,7 +49,12 @@ def latency(model, tmp_path):
 
 @pytest.mark.parametrize(
     ("target", "allocation"),
-    [(0.9, spp.Uniform()), (0.35, spp.Uniform()), ("0.1 ms", spp.Uniform()), (0.5, spp.Fisher())],
+    [
+        pytest.param(0.9, spp.Uniform(), marks=pytest.mark.slow),
+        pytest.param(0.35, spp.Uniform(), marks=pytest.mark.slow),
+        ("0.1 ms", spp.Uniform()),
+        (0.5, spp.Fisher()),
+    ],
 )
 def test_what_is_left_after_pruning_takes_the_target(target, allocation, tmp_path):
     model, device = net(), Steady()

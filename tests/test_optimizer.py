@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 from models import randomize
+from slow import slow_but
 from training import compiled, conv_net, data, fit, plain_net, prune, sgd
 
 import keras_spp as spp
@@ -43,7 +44,7 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", slow_but(OPTIMIZERS, ["SGD", "Adam", "averaging", "scaled loss"]))
 def test_training_goes_on_as_if_nothing_had_been_removed(name):
     """Dead channels learn nothing, so the small model's steps are those of the pruned one."""
     pruned = trained(OPTIMIZERS[name]())

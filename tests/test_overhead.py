@@ -82,6 +82,7 @@ class _Looks(keras.callbacks.Callback):
 def test_nothing_grows_while_probabilities_move_and_while_weights_are_tuned(
     steps, granularity, tmp_path
 ):
+    gc.freeze()  # what other tests have left is not looked at
     x = keras.Input((6, 6, 2))
     y = L.ReLU()(L.BatchNormalization()(L.Conv2D(8, 3)(x)))
     model = keras.Model(x, L.Dense(2)(L.Flatten()(L.Conv2D(8, 3)(y))))

@@ -59,7 +59,10 @@ def test_a_packed_file_gives_the_outputs_of_the_model(layout, tmp_path):
     assert one.milliseconds == {name: 2 * ms for name, ms in times.items()}
 
 
-@pytest.mark.parametrize("quantization", ["float16", "dynamic", "int8", "int16x8"])
+@pytest.mark.parametrize(
+    "quantization",
+    ["float16", "dynamic", "int8", pytest.param("int16x8", marks=pytest.mark.slow)],
+)
 def test_quantized_files_are_as_close_as_without_packing(quantization, tmp_path):
     rng = np.random.default_rng(0)
     model = keras.Sequential([keras.Input((6, 6, 16)), L.Conv2D(8, 3, activation="relu")])

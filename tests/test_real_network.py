@@ -28,7 +28,7 @@ def resnet20(data_dir):
     return keras.models.load_model(f"{data_dir}/models/resnet20_cifar10.keras", compile=False)
 
 
-@pytest.mark.parametrize("granularity", ["channel", "column"])
+@pytest.mark.parametrize("granularity", ["channel", pytest.param("column", marks=pytest.mark.slow)])
 def test_a_trained_resnet_prunes_in_fit_and_shrinks_exactly(
     granularity, resnet20, images, tmp_path
 ):

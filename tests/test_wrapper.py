@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 from models import L, randomize, relative_error
+from slow import slow_but
 from tensorflow_model_optimization.python.core.keras import utils
 from tensorflow_model_optimization.python.core.sparsity.keras import (
     prunable_layer,
@@ -285,7 +286,7 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", slow_but(OPTIMIZERS, ["momentum", "adamw", "ema", "legacy"]))
 def test_a_pruned_group_is_zero_for_ever(name):
     model = conv_net(kernel_regularizer=keras.regularizers.L2(0.01))
     pruned = compiled(prune(model), OPTIMIZERS[name](), run_eagerly=False)
