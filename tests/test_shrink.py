@@ -19,6 +19,7 @@ from models import (
     randomize,
     relative_error,
 )
+from slow import slow_but
 
 import keras_spp as spp
 from benchmarks.random_weights import calibrate
@@ -123,7 +124,7 @@ def test_a_model_that_is_not_pruned_is_refused():
         spp.shrink("model.keras")
 
 
-@pytest.mark.parametrize("suffix", [".keras", ".h5", ""])
+@pytest.mark.parametrize("suffix", slow_but([".keras", ".h5", ""], [".keras", ".h5"]))
 def test_the_small_model_saves_and_loads_without_keras_spp(suffix, tmp_path):
     pruned, small = shrunk(random_model(12))
     x = inputs_for(small)[0]
