@@ -26,8 +26,9 @@ class Sensitivity(Stepwise):
 
     Each set of groups is pruned alone to several ratios, the least important groups by L1 norm
     first, and the rise of the loss over a few batches is measured. `spp.prune` then takes, step
-    by step over all sets, what saves most MACs for the loss it costs, until its target is met.
-    This takes sets x points passes over the batches.
+    by step over all sets, what saves most MACs for the loss it costs, which counts the more the
+    less of a set is left, until its target is met. This takes sets x points passes over the
+    batches.
 
     Args:
         loss: What `compile` takes as `loss`, of `representative_data`'s targets (and of its

@@ -32,8 +32,11 @@ class Stepwise:
         """
         steps = []
         for entry in groups.sets:
-            saved = _saved(groups, entry, len(rises[entry.name]))
-            for share, macs, cost in _hull(saved, rises[entry.name]):
+            points = len(rises[entry.name])
+            # Relative to what is left before the step. A layer that is spoiled by half spoils the
+            # outputs no more when the rest goes too, but fine-tuning needs the rest.
+            rise = rises[entry.name] / (1 - np.arange(points) / points)
+            for share, macs, cost in _hull(_saved(groups, entry, points), rise):
                 steps.append((cost / macs if macs else np.inf, entry, share, macs))
         steps.sort(key=lambda step: step[0])  # stable: a set's steps stay in order
         self._steps = [step[1:] for step in steps]

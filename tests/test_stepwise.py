@@ -28,8 +28,9 @@ def test_the_hull_is_convex_and_ends_where_the_curve_ends(seed):
 def test_what_costs_least_per_mac_goes_first(granularity):
     groups = Groups(find_channels(net()), granularity)
     allocation, rises = stepwise.Stepwise(), {}
-    for number, entry in enumerate(groups.sets):
-        rises[entry.name] = stepwise._saved(groups, entry, 4) * (1 + number)  # straight: one step
+    left = np.array([1, 0.75, 0.5, 0.25])
+    for number, entry in enumerate(groups.sets):  # relative to what is left straight: one step
+        rises[entry.name] = stepwise._saved(groups, entry, 4) * (1 + number) * left
     allocation.sort(groups, rises)
     saved = np.array([stepwise._saved(groups, entry, 4)[-1] for entry in groups.sets])
     for strength in (0.1, 0.3, 0.5, 0.9):
@@ -38,12 +39,22 @@ def test_what_costs_least_per_mac_goes_first(granularity):
         assert ((ratios[:-1] > 1 - 1e-9) | (ratios[1:] < 1e-9)).all(), ratios
 
 
+def test_the_end_of_a_set_is_dear_even_if_the_loss_rises_no_more():
+    model = keras.Sequential([keras.Input((4,)), L.Dense(16), L.Dense(16), L.Dense(16), L.Dense(4)])
+    groups = Groups(find_channels(randomize(model)), "channel")
+    rises = {entry.name: np.full(8, 1.0 + n) for n, entry in enumerate(groups.sets)}
+    allocation = stepwise.Stepwise()
+    allocation.sort(groups, rises)
+    ratios = allocation.ratios(groups.sets, 0.5)
+    assert 0 < ratios[0] < 1, ratios  # and yet by far the cheapest to prune
+
+
 def test_where_no_macs_are_counted_groups_are():
     model = randomize(keras.Sequential([keras.Input((4,)), L.Dense(8), L.Dense(24), L.Dense(2)]))
     classes = find_channels(model)
     classes.counted = "convolutions"
     groups = Groups(classes, "channel")
     allocation = stepwise.Stepwise()
-    allocation.sort(groups, {entry.name: np.array([1.0, 2.0]) for entry in groups.sets})
+    allocation.sort(groups, {entry.name: np.ones(2) for entry in groups.sets})  # one step
     assert [entry.size for entry in groups.sets] == [8, 24]
     assert allocation.ratios(groups.sets, 0.5) == [0, pytest.approx(2 / 3)]  # it holds 24 of 32
