@@ -75,7 +75,8 @@ class Fisher(Stepwise):
         Of the least important group, of so many more of them, at last of all.
         """
         order = {name: norms.argsort(kind="stable") for name, norms in importance(groups).items()}
-        total = {entry.name: np.zeros(min(POINTS, entry.size)) for entry in groups.sets}
+        ends = {entry.name: _ends(entry.size) for entry in groups.sets}
+        total = {name: np.zeros(len(counts)) for name, counts in ends.items()}
         copy, masked_of = copied(model, groups)
         masked = [[masked_of[id(each.weight)] for each in r.weights] for r in groups.readers]
         # Under a distribution strategy the copy that is called here; outside of a replica there
@@ -111,11 +112,9 @@ class Fisher(Stepwise):
                 for entry, part in reader.split(found.numpy()):
                     once[entry.name] += part
             for name, found in once.items():
-                count, size = len(total[name]), len(found)
-                ends = np.round(np.arange(1, count + 1) / count * size).astype(int)
                 # Summed before they are squared: groups that do the same are worse to lose
                 # together than one by one, and those that make up for each other are less so.
-                total[name] += found[order[name]].cumsum()[ends - 1] ** 2 / self.passes
+                total[name] += found[order[name]].cumsum()[ends[name] - 1] ** 2 / self.passes
         everything = np.concatenate(list(total.values()))
         if not np.isfinite(everything).all() or not everything.any():
             what = "no derivative" if np.isfinite(everything).all() else "NaN or infinity"
@@ -124,6 +123,12 @@ class Fisher(Stepwise):
                 f"spp.Fisher cannot say what matters: give finite data, or another allocation."
             )
         return total
+
+
+def _ends(size: int) -> np.ndarray:
+    """How many groups of a set go at each point, shape (points,)."""
+    count = min(POINTS, size)
+    return np.round(np.arange(1, count + 1) / count * size).astype(int)
 
 
 def _projected(outputs: Any, seed: tf.Tensor) -> tf.Tensor:

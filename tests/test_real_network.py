@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tf_keras as keras
+from slow import slow_but
 
 import keras_spp as spp
 
@@ -28,7 +29,7 @@ def resnet20(data_dir):
     return keras.models.load_model(f"{data_dir}/models/resnet20_cifar10.keras", compile=False)
 
 
-@pytest.mark.parametrize("granularity", ["channel", pytest.param("column", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("granularity", slow_but(["channel", "column"], ["channel"]))
 def test_a_trained_resnet_prunes_in_fit_and_shrinks_exactly(
     granularity, resnet20, images, tmp_path
 ):
