@@ -42,12 +42,6 @@ from keras_spp.files import atomic_path
 from keras_spp.saved import load_model
 
 METHOD_OPTIONS = {"allocation": "fisher", "distill": 0.0}  # fisher: the library's default
-ALLOCATIONS = {
-    "fisher": spp.Fisher,
-    "pca": spp.PCA,
-    "sensitivity": spp.Sensitivity,
-    "uniform": spp.Uniform,
-}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -96,8 +90,8 @@ def read_method(text: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
         raise ValueError(f"{call.func.id} is none of {', '.join(known)}")
     given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
     options = {name: given.pop(name, default) for name, default in METHOD_OPTIONS.items()}
-    if options["allocation"] not in ALLOCATIONS:
-        raise ValueError(f"allocation must be one of {', '.join(ALLOCATIONS)}")
+    if options["allocation"] not in variants.ALLOCATIONS:
+        raise ValueError(f"allocation must be one of {', '.join(variants.ALLOCATIONS)}")
     if call.func.id != "dense":
         variants.SCHEDULES[call.func.id](**given)
     return call.func.id, given, options
@@ -146,7 +140,7 @@ def measure(
             target_speedup=run["speedup"],
             granularity=run["granularity"],
             schedule=variants.SCHEDULES[name](**arguments),
-            allocation=ALLOCATIONS[others["allocation"]](),
+            allocation=variants.ALLOCATIONS[others["allocation"]](),
             round_to=run["round_to"],
             seed=run["seed"],
             representative_data=train.take(20),

@@ -1,4 +1,4 @@
-"""Schedules by name for benchmarks/accuracy.py: the library's, and variants to learn from."""
+"""What benchmarks/accuracy.py compares, by name: the library's, and variants to learn from."""
 
 from __future__ import annotations
 
@@ -41,6 +41,18 @@ class Unscaled(spp.SPPSchedule):
         return p, tf.where(scale > 0, 1.0, scale)
 
 
+class Scarcity0(spp.Fisher):
+    """What a step costs counts the same however little of its layer is left."""
+
+    scarcity = 0.0
+
+
+class Scarcity1(spp.Fisher):
+    """A step at half of its layer costs twice as much, not 1.4 times."""
+
+    scarcity = 1.0
+
+
 def draw_columns(model: keras.Model) -> None:
     """Lets every column of a channel draw a mask of its own, with the channel's probability.
 
@@ -74,6 +86,14 @@ SCHEDULES: dict[str, Any] = {
     "never_falls": NeverFalls,
     "unscaled": Unscaled,
     "independent": spp.SPPSchedule,
+}
+ALLOCATIONS: dict[str, Any] = {
+    "fisher": spp.Fisher,
+    "pca": spp.PCA,
+    "sensitivity": spp.Sensitivity,
+    "uniform": spp.Uniform,
+    "fisher_scarcity_0": Scarcity0,
+    "fisher_scarcity_1": Scarcity1,
 }
 # What is done to a pruned model before it is trained.
 PREPARE = {"independent": draw_columns}

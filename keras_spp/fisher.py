@@ -23,18 +23,18 @@ POINTS = 16  # at which the price of pruning a set is looked at
 class Fisher(Stepwise):
     """Prunes where a MAC saved changes the outputs least, to first order.
 
-    For the least important groups of a set by L1 norm, one sixteenth of them, two, and so on to
-    all, the squared derivative of the outputs by their weights, scaled together, is estimated:
-    what the outputs would change by if these groups went, taken linearly and relative to the
-    outputs' variance. No targets are needed. `spp.prune` then takes, step by step over all sets,
-    what saves most MACs for that change, which counts the more the less of a set is left. One
-    backward pass gives one random projection of the derivatives; the error of the estimates falls
-    with the square root of their number.
+    For every group the squared derivative of the outputs by the group's weights, all scaled
+    together, is estimated: what the outputs would change by if the group went, taken linearly and
+    relative to the outputs' variance. No targets are needed. `spp.prune` then takes, step by step
+    over all sets, the least important groups by L1 norm first, what saves most MACs for the change
+    that it adds up to, which counts the more the less of a set is left. One backward pass gives one
+    random projection of the derivatives; the error of the estimates falls with the square root of
+    their number.
 
     Source: Fisher pruning weighs such derivatives of the loss against computational cost (Theis,
     Korshunova, Tejani, Huszar, "Faster gaze prediction with dense networks and Fisher pruning",
-    2018, sections 2.1 and 2.2). Here the outputs take the place of the loss, groups that go
-    together are judged together, and all before training.
+    2018, sections 2.1 and 2.2). Here the outputs take the place of the loss, and all groups of a
+    set are judged before training.
 
     Args:
         passes: Backward passes, at least 1.
@@ -64,19 +64,21 @@ class Fisher(Stepwise):
         self.passes, self.samples, self.seed = int(passes), int(samples), int(seed)
 
     def prepare(self, model: keras.Model, groups: Groups, representative_data: Any) -> None:
-        """Estimates what pruning each set step by step does to the outputs, and sorts the steps."""
-        self.sort(groups, self._changes(model, groups, representative_data))
+        """Estimates what each group does to the outputs, and sorts the sets' steps."""
+        squares = self._squares(model, groups, representative_data)
+        order, rises = importance(groups), {}
+        for entry in groups.sets:
+            gone = squares[entry.name][order[entry.name].argsort(kind="stable")].cumsum()
+            count = min(POINTS, entry.size)
+            ends = np.round(np.arange(1, count + 1) / count * entry.size).astype(int)
+            rises[entry.name] = gone[ends - 1]
+        self.sort(groups, rises)
 
-    def _changes(
+    def _squares(
         self, model: keras.Model, groups: Groups, representative_data: Any
     ) -> dict[str, np.ndarray]:
-        """For each set the mean square of its groups' derivatives together, shape (points,).
-
-        Of the least important group, of so many more of them, at last of all.
-        """
-        order = {name: norms.argsort(kind="stable") for name, norms in importance(groups).items()}
-        ends = {entry.name: _ends(entry.size) for entry in groups.sets}
-        total = {name: np.zeros(len(counts)) for name, counts in ends.items()}
+        """For each set the mean squares of its groups' derivatives, shape (size,)."""
+        total = {entry.name: np.zeros(entry.size) for entry in groups.sets}
         copy, masked_of = copied(model, groups)
         masked = [[masked_of[id(each.weight)] for each in r.weights] for r in groups.readers]
         # Under a distribution strategy the copy that is called here; outside of a replica there
@@ -112,9 +114,7 @@ class Fisher(Stepwise):
                 for entry, part in reader.split(found.numpy()):
                     once[entry.name] += part
             for name, found in once.items():
-                # Summed before they are squared: groups that do the same are worse to lose
-                # together than one by one, and those that make up for each other are less so.
-                total[name] += found[order[name]].cumsum()[ends[name] - 1] ** 2 / self.passes
+                total[name] += found**2 / self.passes
         everything = np.concatenate(list(total.values()))
         if not np.isfinite(everything).all() or not everything.any():
             what = "no derivative" if np.isfinite(everything).all() else "NaN or infinity"
@@ -123,12 +123,6 @@ class Fisher(Stepwise):
                 f"spp.Fisher cannot say what matters: give finite data, or another allocation."
             )
         return total
-
-
-def _ends(size: int) -> np.ndarray:
-    """How many groups of a set go at each point, shape (points,)."""
-    count = min(POINTS, size)
-    return np.round(np.arange(1, count + 1) / count * size).astype(int)
 
 
 def _projected(outputs: Any, seed: tf.Tensor) -> tf.Tensor:

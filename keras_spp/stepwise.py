@@ -19,6 +19,11 @@ from keras_spp.masked import Masked
 class Stepwise:
     """Takes, step by step over all sets, what saves most MACs for the loss it costs."""
 
+    # What a step costs is divided by the share of its set that is left before it, to this power:
+    # what a layer does to the outputs does not say what fine-tuning needs of it. Chosen by
+    # accuracy after training (docs/ablations.md).
+    scarcity = 0.5
+
     def __init__(self) -> None:
         self._steps: list[tuple[GroupSet, float, float]] = []  # set, share of it, MACs saved
 
@@ -33,9 +38,7 @@ class Stepwise:
         steps = []
         for entry in groups.sets:
             points = len(rises[entry.name])
-            # Relative to what is left before the step. A layer that is spoiled by half spoils the
-            # outputs no more when the rest goes too, but fine-tuning needs the rest.
-            rise = rises[entry.name] / (1 - np.arange(points) / points)
+            rise = rises[entry.name] / (1 - np.arange(points) / points) ** self.scarcity
             for share, macs, cost in _hull(_saved(groups, entry, points), rise):
                 steps.append((cost / macs if macs else np.inf, entry, share, macs))
         steps.sort(key=lambda step: step[0])  # stable: a set's steps stay in order

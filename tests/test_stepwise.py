@@ -28,7 +28,7 @@ def test_the_hull_is_convex_and_ends_where_the_curve_ends(seed):
 def test_what_costs_least_per_mac_goes_first(granularity):
     groups = Groups(find_channels(net()), granularity)
     allocation, rises = stepwise.Stepwise(), {}
-    left = np.array([1, 0.75, 0.5, 0.25])
+    left = np.sqrt([1, 0.75, 0.5, 0.25])
     for number, entry in enumerate(groups.sets):  # relative to what is left straight: one step
         rises[entry.name] = stepwise._saved(groups, entry, 4) * (1 + number) * left
     allocation.sort(groups, rises)

@@ -8,7 +8,8 @@ from training import compiled, conv_net, data, fit, prune, sgd
 import keras_spp as spp
 from benchmarks import variants
 from keras_spp import probability
-from keras_spp.graph import find_wrappers
+from keras_spp.graph import find_channels, find_wrappers
+from keras_spp.groups import Groups
 from keras_spp.probability import Sets
 
 
@@ -64,3 +65,17 @@ def test_where_every_column_draws_its_own_mask():
     np.testing.assert_allclose(small(x), pruned(x, training=False), rtol=1e-4, atol=1e-6)
     assert spp.analyze(small).macs < spp.analyze(conv_net()).macs
     assert find_wrappers(pruned)
+
+
+def test_where_what_is_left_of_a_layer_counts_more_or_nothing():
+    groups = Groups(find_channels(conv_net()), "channel")
+    rises = {entry.name: np.arange(1.0, 9.0) for entry in groups.sets}
+
+    def largest(name):
+        allocation = variants.ALLOCATIONS[name]()
+        allocation.sort(groups, rises)
+        return max(allocation.ratios(groups.sets, 0.5))
+
+    names = ["fisher_scarcity_0", "fisher", "fisher_scarcity_1"]
+    found = [largest(name) for name in names]
+    assert found == sorted(found, reverse=True) and len(set(found)) == 3, found
