@@ -12,6 +12,7 @@ import tensorflow as tf
 import tf_keras as keras
 from models import L, randomize
 from sentences import assert_one_sentence
+from slow import slow_but
 from training import (
     assert_same_state,
     compiled,
@@ -189,7 +190,7 @@ def test_a_bad_sample_stops_pruning_at_the_next_update(net, score, value):
     assert int(spp.Pruner(pruned).conductor.updates_made) == 6
 
 
-@pytest.mark.parametrize("score", ["l1", "taylor"])
+@pytest.mark.parametrize("score", slow_but(["l1", "taylor"], ["taylor"]))
 def test_losses_that_overflow_now_and_then_under_loss_scaling_stop_nothing(score):
     policy = keras.mixed_precision.Policy("mixed_float16")
     model = keras.Sequential([keras.Input((4,)), L.Dense(8, dtype=policy), L.Dense(4)])
@@ -217,7 +218,7 @@ def test_a_score_of_ones_own_that_is_not_finite():
         pruned.fit(x, y, 4, verbose=0, callbacks=[spp.SPPCallback()])
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", slow_but([np.nan, np.inf], [np.nan]))
 def test_pca_says_when_data_give_numbers_that_are_not_finite(value):
     x = data(4)[0]
     x[3, 2, 2, 1] = value
@@ -232,7 +233,7 @@ def test_pca_says_when_data_give_numbers_that_are_not_finite(value):
 # -- nothing to tell groups apart by -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("score", ["l2", "taylor"])
+@pytest.mark.parametrize("score", slow_but(["l2", "taylor"], ["taylor"]))
 def test_layers_of_zeros_are_pruned_in_the_order_of_their_groups(score):
     model = dense_net()
     for layer in model.layers[1:]:
