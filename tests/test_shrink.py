@@ -57,7 +57,7 @@ def check_random_model(seed, steps=6):
     assert spp.analyze(small).macs <= spp.analyze(model).macs, f"seed {seed}"
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_random_graphs_with_random_masks_shrink_exactly(seed):
     check_random_model(seed)
@@ -102,7 +102,7 @@ def test_published_networks_shrink_exactly_and_so_do_their_tflite_files(name, tm
     assert fewer > (1.8 if name == "ConvNeXtTiny" else 3)  # layer normalisation keeps its streams
 
 
-@pytest.mark.parametrize("name", ["ResNet50", "MobileNetV2"])
+@pytest.mark.parametrize("name", slow_but(["ResNet50", "MobileNetV2"], ["MobileNetV2"]))
 def test_well_known_networks_with_pruned_columns_shrink_exactly(name):
     pruned, small = shrunk(network(name), granularity="column", pruning_ratio=0.7)
     assert relative_error(pruned, small) <= EXACT
@@ -124,7 +124,7 @@ def test_a_model_that_is_not_pruned_is_refused():
         spp.shrink("model.keras")
 
 
-@pytest.mark.parametrize("suffix", slow_but([".keras", ".h5", ""], [".keras", ".h5"]))
+@pytest.mark.parametrize("suffix", slow_but([".keras", ".h5", ""], [".keras"]))
 def test_the_small_model_saves_and_loads_without_keras_spp(suffix, tmp_path):
     pruned, small = shrunk(random_model(12))
     x = inputs_for(small)[0]
