@@ -95,7 +95,7 @@ class Schedule(tfmot.sparsity.keras.PruningSchedule):
         """Serialised under the registered name: otherwise tfmot gets it back as a str."""
         names = list(inspect.signature(type(self)).parameters)
         return {
-            "class_name": f"keras_spp>{type(self).__name__}",
+            "class_name": keras.saving.get_registered_name(type(self)),
             "config": {name: getattr(self, name) for name in names},
         }
 

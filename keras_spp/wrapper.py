@@ -93,6 +93,12 @@ class PruneSPP(PruneLowMagnitude):
         counted: str = "all",
         **kwargs: Any,
     ) -> None:
+        if isinstance(pruning_schedule, str):  # what Keras makes of a class that it does not know
+            raise ValueError(
+                f"`pruning_schedule` of the saved model is a {pruning_schedule!r}, which Keras "
+                f"does not know: decorate the class with "
+                f"keras.saving.register_keras_serializable() and import it before loading."
+            )
         # The wrapper computes in its layer's precision: a float32 head stays one under mixed.
         kwargs.setdefault("dtype", layer.dtype_policy if hasattr(layer, "dtype_policy") else None)
         if not hasattr(layer, "get_prunable_weights") and not PruneRegistry.supports(layer):

@@ -168,6 +168,30 @@ def test_a_gradual_schedule_gets_a_frequency_for_the_first_tenth_of_training():
     assert counts[3] == 0 < counts[4] and counts[19] < 24 == counts[20]
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class Halved(spp.OneShotSchedule):
+    """A schedule of the user's own."""
+
+    def move(self, p, scores, sets, made):
+        return super().move(p, scores, sets._replace(goal=sets.goal // 2), made)
+
+
+class Unregistered(spp.OneShotSchedule):
+    """One that Keras was not told of."""
+
+
+def test_a_schedule_of_ones_own_survives_saving_if_it_is_registered(tmp_path):
+    with pytest.warns(UserWarning, match="SPP has not met its target"):
+        _, pruned, _ = pruned_by(Halved(), 2)
+    pruned.save(tmp_path / "model.keras")
+    loaded = spp.Pruner(keras.models.load_model(tmp_path / "model.keras"))
+    assert type(loaded.schedule) is Halved
+    _, pruned, _ = pruned_by(Unregistered(), 2)
+    pruned.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="'Unregistered', which Keras does not know: decorate"):
+        keras.models.load_model(tmp_path / "model.keras")
+
+
 def test_the_alternatives_survive_saving(tmp_path):
     for schedule in (spp.GradualSchedule(updates=3, power=2.0), spp.OneShotSchedule(begin_step=2)):
         _, pruned, _ = pruned_by(schedule, 12)
