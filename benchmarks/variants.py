@@ -32,15 +32,6 @@ class NeverFalls(spp.SPPSchedule):
             return super().move(p, scores, sets, made)
 
 
-@keras.saving.register_keras_serializable(package="benchmarks")
-class Unscaled(spp.SPPSchedule):
-    """Survivors keep their weights when a set has met its goal, not (1 - p) times them."""
-
-    def move(self, p: tf.Tensor, scores: tf.Tensor, sets: Sets, made: tf.Tensor) -> Moved:
-        p, scale = super().move(p, scores, sets, made)
-        return p, tf.where(scale > 0, 1.0, scale)
-
-
 class Scarcity0(spp.Fisher):
     """What a step costs counts the same however little of its layer is left."""
 
@@ -84,7 +75,6 @@ SCHEDULES: dict[str, Any] = {
     "gradual": spp.GradualSchedule,
     "spp": spp.SPPSchedule,
     "never_falls": NeverFalls,
-    "unscaled": Unscaled,
     "independent": spp.SPPSchedule,
 }
 ALLOCATIONS: dict[str, Any] = {

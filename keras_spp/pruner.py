@@ -302,15 +302,16 @@ class Pruner:
     def finish_if_reached(self) -> bool:
         """Ends pruning if the target speedup is reached before the last layer's goal.
 
-        That happens with columns: which producers they free is not foreseen in the goals. The
-        survivors of every set are multiplied by their keep probability, and no p moves again.
+        That happens with columns: which producers they free is not foreseen in the goals. Every
+        set ends as if it had met its goal, and no p moves again.
         """
         target, progress = self.conductor.target_speedup, self.progress()
         if progress.finished or target is None or progress.macs_speedup < target:
             return False
         for wrapper in self.wrappers:
             p = host(wrapper.p)
-            wrapper.multiply(wrapper.expected())
+            if self.schedule.scale_survivors:
+                wrapper.multiply(wrapper.expected())
             wrapper.p.assign(np.where(p < 1, 0, p))
         self.conductor.finished.assign(1)
         return True

@@ -31,6 +31,7 @@ class Schedule(tfmot.sparsity.keras.PruningSchedule):
 
     advice: str  # what brings the target nearer, for messages
     overshoot = 0.0
+    scale_survivors = False
     evaluation = "expected"
 
     def __init__(
@@ -125,6 +126,10 @@ class SPPSchedule(Schedule):
             (1 - p) * W, or weights "sampled" with the masks of the next training step, as the
             authors do. Both are the same at the end; a loaded model that does not train on uses
             expected weights.
+        scale_survivors: Whether groups that stay are multiplied by their keep probability, 1 - p,
+            when their set has met its goal, as in the paper. By default they get their whole
+            weights back: those next in rank would otherwise be left with a tenth of them, and all
+            but pruned beyond the target (docs/ablations.md).
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -147,11 +152,15 @@ class SPPSchedule(Schedule):
         score: Any = "l1",
         score_decay: float = 0.0,
         evaluation: str = "expected",
+        scale_survivors: bool = False,
     ) -> None:
         super().__init__(frequency, begin_step, score, score_decay)
         if evaluation not in ("expected", "sampled"):
             raise ValueError(f'`evaluation` must be "expected" or "sampled" but is {evaluation!r}.')
+        if not isinstance(scale_survivors, (bool, np.bool_)):
+            raise ValueError(f"`scale_survivors` must be True or False but is {scale_survivors!r}.")
         self.evaluation = evaluation
+        self.scale_survivors = bool(scale_survivors)
         check_number("A", A, TINY, 1, "a number in (0, 1]")
         check_number("u", u, TINY, 0.5 - TINY, "a number in (0, 0.5)")
         check_number("overshoot", overshoot, 0, 1, "a number in [0, 1]")
@@ -163,7 +172,8 @@ class SPPSchedule(Schedule):
         self, p: tf.Tensor, scores: tf.Tensor, sets: Sets, made: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Probabilities move by increments that depend on the rank, wherever they stand."""
-        return probability.update(p, scores, sets, self.A, self.u)
+        p, scale = probability.update(p, scores, sets, self.A, self.u)
+        return p, scale if self.scale_survivors else tf.where(p >= 1, 0.0, 1.0)
 
     def updates_needed(self, p: np.ndarray, sets: Sets) -> int | None:
         """Simulated with scores that fluctuate."""

@@ -178,8 +178,9 @@ def test_updates_happen_every_frequency_steps_and_stop_when_all_goals_are_met():
     assert (pruner.probabilities().numpy() % 1 == 0).all()
 
 
-def test_survivors_are_scaled_by_their_keep_probability_and_the_expected_network_stays():
-    pruned = compiled(prune(frequency=1), sgd(0.0))
+@pytest.mark.parametrize("scaled", [True, False])
+def test_survivors_keep_their_weights_or_as_in_the_paper_their_expected_ones(scaled):
+    pruned = compiled(prune(frequency=1, scale_survivors=scaled), sgd(0.0))
     pruner, (x, y) = spp.Pruner(pruned), data(1)
     while not pruner.progress().finished:
         (wrapper,) = (w for w in pruner.wrappers if w.layer.name == "head")
@@ -189,6 +190,7 @@ def test_survivors_are_scaled_by_their_keep_probability_and_the_expected_network
         if (wrapper.p.numpy() >= 1).sum() == 4 > (p >= 1).sum():  # the head's set is done
             _, scale = probability.update(p, scores, probability.Sets.of([8], [4], 0.1), 0.3, 0.25)
             assert 0 < np.sort(scale)[4] < 1
+            scale = scale.numpy() if scaled else np.sign(scale)
             np.testing.assert_allclose(wrapper.masked[0].weight, kernel * scale[:, None], rtol=1e-6)
             assert sorted(wrapper.p.numpy()) == [0] * 4 + [1] * 4
             break
@@ -495,14 +497,15 @@ def test_a_train_step_of_ones_own_in_a_model_class_is_kept():
 # -- the end with columns ------------------------------------------------------------------------
 
 
-def test_reaching_the_target_speedup_early_ends_pruning_with_the_expected_network():
+@pytest.mark.parametrize("scaled", [True, False])
+def test_reaching_the_target_speedup_early_ends_pruning_everywhere(scaled):
     # Columns that read half of the channels weigh next to nothing: they go first, and free
     # their producers, which the goals do not foresee.
     model = plain_net()
     for name in ("inner", "last"):
         kernel = model.get_layer(name).kernel
         kernel.assign(kernel * np.where(np.arange(kernel.shape[2]) % 2, 1, 0.01)[:, None])
-    schedule = spp.SPPSchedule(A=0.3, frequency=1)
+    schedule = spp.SPPSchedule(A=0.3, frequency=1, scale_survivors=scaled)
     pruned = spp.prune(
         model, target_speedup=2.0, granularity="column", schedule=schedule, round_to=1
     )
@@ -519,7 +522,9 @@ def test_reaching_the_target_speedup_early_ends_pruning_with_the_expected_networ
     before = pruner.progress()
     assert before.macs_speedup >= 2 and before.pruned < before.goal and not before.finished
     x, _ = data(2)
+    pruner.set_probabilities(p if scaled else np.floor(p))
     expected = pruned(x, training=False).numpy()
+    pruner.set_probabilities(p)
     assert pruner.finish_if_reached()
     after = pruner.progress()
     assert after.finished and after.decided == 1 and after.pruned == before.pruned

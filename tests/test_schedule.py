@@ -21,6 +21,7 @@ EVERYTHING = {
     "score": "taylor",
     "score_decay": 0.5,
     "evaluation": "sampled",
+    "scale_survivors": True,
 }
 
 
@@ -34,6 +35,7 @@ EVERYTHING = {
         ("overshoot", "a number in [0, 1]", [-0.1, 1.5, np.nan, None, "0"]),
         ("score_decay", "a number in [0, 1)", [-0.1, 1, 1.5, np.nan, None]),
         ("evaluation", '"expected" or "sampled"', ["", None, True, "both"]),
+        ("scale_survivors", "True or False", ["", None, 1, np.ones(2)]),
     ],
 )
 def test_an_argument_out_of_range_is_refused_with_its_name_range_and_value(name, wanted, values):
@@ -55,6 +57,7 @@ def test_the_defaults_are_the_papers_with_an_overshoot_that_lets_pruning_end():
     schedule = spp.SPPSchedule()
     assert (schedule.A, schedule.u, schedule.overshoot) == (0.05, 0.25, 0.1)
     assert (schedule.frequency, schedule.begin_step, schedule.score_decay) == (None, 0, 0)
+    assert not schedule.scale_survivors  # the paper scales
 
 
 def test_it_is_a_pruning_schedule_of_tfmot():

@@ -15,7 +15,10 @@ from keras_spp.probability import Sets
 
 def moves(name, updates=40):
     """p before and after each of some updates with fluctuating scores, and the scale."""
-    schedule, random = variants.SCHEDULES[name](A=0.3), np.random.default_rng(0)
+    schedule, random = (
+        variants.SCHEDULES[name](A=0.3, scale_survivors=True),
+        np.random.default_rng(0),
+    )
     sets, p = Sets.of([24], [12], 0.1), tf.zeros(24)
     for _ in range(updates):
         before = p.numpy()
@@ -31,14 +34,6 @@ def test_where_p_never_falls():
         settled = (after == 0) & (scale < 1)
         assert (after >= before)[~settled].all()
     assert probability.increment is increment
-
-
-def test_where_survivors_are_not_scaled():
-    assert any(((scale > 0) & (scale < 1)).any() for *_, scale in moves("spp"))
-    for *_, scale in moves("unscaled"):
-        assert set(scale) <= {0.0, 1.0}
-    for (_, p, _), (_, other, _) in zip(moves("spp"), moves("unscaled"), strict=True):
-        np.testing.assert_array_equal(p, other)
 
 
 @pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")
