@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+README, DOCS = ROOT / "README.md", sorted((ROOT / "docs").glob("*.md"))
 
 
 def blocks(page):
     return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", [page for page in DOCS if blocks(page)], ids=lambda p: p.stem)
 def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
@@ -24,7 +24,7 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
 def test_the_readmes_example_ends_with_a_smaller_faster_plain_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
-    (block,) = blocks(ROOT / "README.md")
+    (block,) = blocks(README)
     assert sum(map(bool, block.splitlines())) <= 15
     exec(compile(block, "README.md", "exec"), namespace)
     spp, model, small = (namespace[name] for name in ("spp", "model", "small"))
@@ -35,7 +35,7 @@ def test_the_readmes_example_ends_with_a_smaller_faster_plain_model(tmp_path, mo
 
 
 def test_relative_links_lead_somewhere():
-    for page in PAGES:
+    for page in [README, *DOCS]:
         for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
