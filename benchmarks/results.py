@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,12 @@ def part(folder: Path, name: str) -> str:
     lines = read(path)
     if not lines:
         raise SystemExit(f"{path} holds no results.")
-    runs = pd.DataFrame([{**line["run"], **without(line, "run", "history")} for line in lines])
+    runs = pd.DataFrame(
+        [
+            {**line["run"], **without(line, "run", "history"), "first": after_one_epoch(line)}
+            for line in lines
+        ]
+    )
     dense = runs["method"] == "dense"
     text = ""
     for number, (values, group) in enumerate(runs.groupby(SETTING, sort=False)):
@@ -80,12 +84,17 @@ def part(folder: Path, name: str) -> str:
         setting["round_to"] = int(rounded[0]) if len(rounded) else 1
         text += section(setting, group, path)
         if draw(group, image):
-            text += f"![top-1 against speedup]({image.relative_to(folder)})\n\n"
+            text += f"![top-1 of the methods]({image.relative_to(folder)})\n\n"
     return text
 
 
 def without(line: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in line.items() if name not in names}
+
+
+def after_one_epoch(line: dict[str, Any]) -> float:
+    """Top-1 of the model as `fit` evaluates it then: while it is pruned, maybe."""
+    return line["history"]["val_accuracy"][0] if line["run"]["epochs"] > 1 else np.nan
 
 
 def section(setting: dict[str, Any], runs: pd.DataFrame, path: Path) -> str:
@@ -137,6 +146,7 @@ def table(runs: pd.DataFrame) -> str:
     head = [
         "pruned",
         "method",
+        "after one epoch",
         "top-1, %",
         "MACs",
         "points beside dense",
@@ -145,7 +155,8 @@ def table(runs: pd.DataFrame) -> str:
     rows = []
     dense = runs[runs["method"] == "dense"].set_index("seed")["top1"]
     if len(dense):
-        rows.append(["", DENSE, percent(dense), "1", "", ""])
+        first = runs.loc[runs["method"] == "dense", "first"]
+        rows.append(["", DENSE, percent(first), percent(dense), "1", "", ""])
     for (granularity, speedup), group in runs.dropna(subset="speedup").groupby(
         ["granularity", "speedup"]
     ):
@@ -161,18 +172,21 @@ def table(runs: pd.DataFrame) -> str:
                 [
                     f"{granularity} {speedup:g}x",
                     f"`{method}`",
+                    percent(part["first"]),
                     percent(part["top1"]),
                     macs,
                     points(part["top1"], dense),
                     "" if part is reference else points(part["top1"], reference["top1"]),
                 ]
             )
-    lines = [head, ["---", "---", *["---:"] * 4], *rows]
+    lines = [head, ["---", "---", *["---:"] * 5], *rows]
     return "".join(f"| {' | '.join(row)} |\n" for row in lines)
 
 
 def percent(values: pd.Series) -> str:
-    """Mean, number of seeds and what they span."""
+    """Mean, and what the seeds span."""
+    if values.isna().all():
+        return ""
     text = f"{100 * values.mean():.2f}"
     if len(values) > 1:
         text += f" ({100 * values.min():.2f} to {100 * values.max():.2f})"
@@ -188,36 +202,44 @@ def points(values: pd.Series, others: pd.Series) -> str:
     return f"{text} ({both.min():+.2f} to {both.max():+.2f})" if len(both) > 1 else text
 
 
-def curves(runs: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Granularity, method and its top-1 at each speedup, where there are several."""
-    pruned = runs.dropna(subset="speedup")
-    for (granularity, method), part in pruned.groupby(["granularity", "method"], sort=False):
-        yield granularity, method, part.groupby("macs_speedup")["top1"].agg(["mean", "min", "max"])
-
-
 def draw(runs: pd.DataFrame, path: Path) -> bool:
-    """Top-1 against the MACs speedup that was reached; whether there is anything to see."""
-    found = list(curves(runs))
-    if len(found) < 2:
+    """Top-1 against the speedup, or by method at one; whether there is anything to see."""
+    pruned = runs.dropna(subset="speedup")
+    if len(pruned.drop_duplicates(["granularity", "method", "speedup"])) < 2:
         return False
-    kinds = list(dict.fromkeys(granularity for granularity, *_ in found))
-    figure, axes = plt.subplots(
-        1, len(kinds), figsize=(5.5 * len(kinds), 4), layout="constrained", sharey=True
-    )
+    kinds = list(pruned.groupby("granularity", sort=False))
+    size = (9, sum(2 + 0.25 * part["method"].nunique() for _, part in kinds))
+    figure, axes = plt.subplots(len(kinds), 1, figsize=size, layout="constrained")
     dense = 100 * runs.loc[runs["method"] == "dense", "top1"].mean()
-    for kind, axis in zip(kinds, np.atleast_1d(axes), strict=True):
-        for granularity, method, values in found:
-            if granularity == kind:
-                values = 100 * values
-                spread = [values["mean"] - values["min"], values["max"] - values["mean"]]
-                axis.errorbar(values.index, values["mean"], spread, marker="o", label=method)
-        if np.isfinite(dense):
-            axis.axhline(dense, color="gray", linestyle="--", label=DENSE)
-        axis.set(title=kind, xlabel="dense MACs / remaining MACs", ylabel="top-1, %")
-        axis.legend(fontsize="small")
+    for (kind, part), axis in zip(kinds, np.atleast_1d(axes), strict=True):
+        (draw_curves if part["speedup"].nunique() > 1 else draw_dots)(axis, kind, part, dense)
     figure.savefig(path, dpi=110)
     plt.close(figure)
     return True
+
+
+def draw_curves(axis: plt.Axes, kind: str, runs: pd.DataFrame, dense: float) -> None:
+    """A line for each method through the speedups that it reached."""
+    for method, part in runs.groupby("method", sort=False):
+        values = 100 * part.groupby("macs_speedup")["top1"].agg(["mean", "min", "max"])
+        spread = [values["mean"] - values["min"], values["max"] - values["mean"]]
+        axis.errorbar(values.index, values["mean"], spread, marker="o", label=method)
+    if np.isfinite(dense):
+        axis.axhline(dense, color="gray", linestyle="--", label=DENSE)
+    axis.set(title=kind, xlabel="dense MACs / remaining MACs", ylabel="top-1, %")
+    axis.legend(fontsize="small")
+
+
+def draw_dots(axis: plt.Axes, kind: str, runs: pd.DataFrame, dense: float) -> None:
+    """A row for each method with a dot for each seed."""
+    axis.plot(100 * runs["top1"], runs["method"], "o")
+    axis.invert_yaxis()
+    axis.tick_params(axis="y", labelsize="small")
+    axis.grid(axis="y", alpha=0.3)
+    if np.isfinite(dense):
+        axis.axvline(dense, color="gray", linestyle="--", label=DENSE)
+        axis.legend(fontsize="small")
+    axis.set(title=f"{kind} {runs['speedup'].iloc[0]:g}x", xlabel="top-1, %")
 
 
 def main() -> None:
