@@ -344,7 +344,7 @@ def test_columns_are_pruned_no_further_than_to_the_target_speedup():
     assert set(spp.Pruner(pruned).probabilities().numpy()) == {0, 1}
 
 
-def test_a_run_that_reaches_the_target_with_its_last_step_ends_as_the_expected_network():
+def test_a_run_that_reaches_the_target_with_its_last_step_is_finished():
     recorder = Recorder()
     fit(columns(), 150, [spp.SPPCallback(), recorder])
     reached = next(p.step for p in recorder.progress if p.macs_speedup >= 2)
