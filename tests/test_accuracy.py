@@ -3,6 +3,7 @@ import re
 import shlex
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import tf_keras as keras
@@ -119,6 +120,18 @@ def test_a_page_is_filled_with_tables_commands_and_plots(lines):
     assert (lines.parent / re.search(r"\]\((.*?)\)", text)[1].split("/")[-1]).stat().st_size > 5000
     command = re.search(r"```sh\n(.*?)\n```", text, re.DOTALL)[1]
     assert "--epochs 2 --learning-rate 0.01 --batch-size 4" in command
+
+
+def test_at_one_speedup_every_method_has_a_row_of_dots():
+    columns = ["method", "seed", "speedup", "top1"]
+    seen = [("a", 0, 2.0, 0.5), ("b", 0, 2.0, 0.625), ("a", 1, 2.0, 0.75)]
+    figure, axis = results.plt.subplots()
+    results.draw_dots(axis, "channel", pd.DataFrame(seen, columns=columns), dense=80.0)
+    (dots, line) = axis.get_lines()
+    assert dots.get_xdata().tolist() == [50.0, 62.5, 75.0] and line.get_xdata() == [80.0, 80.0]
+    assert dots.get_ydata(orig=False).tolist() == [0, 1, 0] and axis.yaxis_inverted()
+    assert axis.get_title() == "channel 2x"
+    results.plt.close(figure)
 
 
 def test_the_command_on_the_page_makes_the_same_runs(folder, lines):
