@@ -153,10 +153,10 @@ def table(runs: pd.DataFrame) -> str:
         "beside uniform one-shot",
     ]
     rows = []
-    dense = runs[runs["method"] == "dense"].set_index("seed")["top1"]
+    unpruned = runs[runs["method"] == "dense"].set_index("seed")
+    dense = unpruned["top1"]
     if len(dense):
-        first = runs.loc[runs["method"] == "dense", "first"]
-        rows.append(["", DENSE, percent(first), percent(dense), "1", "", ""])
+        rows.append(["", DENSE, percent(unpruned["first"]), percent(dense), "1", "", ""])
     for (granularity, speedup), group in runs.dropna(subset="speedup").groupby(
         ["granularity", "speedup"]
     ):

@@ -128,7 +128,7 @@ class SPPSchedule(Schedule):
             expected weights.
         scale_survivors: Whether groups that stay are multiplied by their keep probability, 1 - p,
             when their set has met its goal, as in the paper. By default they get their whole
-            weights back: those next in rank would otherwise be left with a tenth of them, and all
+            weights back: those next in rank would otherwise be left with little of them, and all
             but pruned beyond the target (docs/ablations.md).
 
     Raises:

@@ -15,10 +15,8 @@ from keras_spp.probability import Sets
 
 def moves(name, updates=40):
     """p before and after each of some updates with fluctuating scores, and the scale."""
-    schedule, random = (
-        variants.SCHEDULES[name](A=0.3, scale_survivors=True),
-        np.random.default_rng(0),
-    )
+    schedule = variants.SCHEDULES[name](A=0.3, scale_survivors=True)
+    random = np.random.default_rng(0)
     sets, p = Sets.of([24], [12], 0.1), tf.zeros(24)
     for _ in range(updates):
         before = p.numpy()
