@@ -5,7 +5,9 @@
         --epochs 12 --results docs/results/resnet20.jsonl
 
 Every run starts from the same saved model and trains for the same number of steps; only what is
-pruned, and when, differs. "dense" gets the same extra training and loses nothing. A method is
+pruned, and when, differs. "dense" gets the same extra training and loses nothing. Channels are
+removed at the end of the epoch in which the last one has been chosen, and the small network trains
+on with the sliced state of the optimizer. A method is
 written as a call: `one_shot`, `gradual` or `spp` (the library's schedules, or one of the variants
 in benchmarks/variants.py) with the schedule's arguments and those of `METHOD_OPTIONS`, as in
 `spp(A=0.1, allocation="pca")`. Each run is a line of JSON in the results; runs that are there
@@ -145,27 +147,30 @@ def measure(
             seed=run["seed"],
             representative_data=train.take(20),
         )
-    trained = model = in_precision(pruned or dense, run["precision"])
+    model = in_precision(pruned or dense, run["precision"])
     if name in variants.PREPARE:
         variants.PREPARE[name](model)
-    if others["distill"]:
-        teacher = in_precision(dense, run["precision"])
-        trained = spp.distill(model, teacher, weight=others["distill"])
+    teacher, weight = in_precision(dense, run["precision"]), others["distill"]
+
+    def fit(model: keras.Model, optimizer: Any, **more: Any) -> tuple[keras.Model, dict[str, list]]:
+        trained = spp.distill(model, teacher, weight=weight) if weight else model
+        trained.compile(optimizer, loss(dense), metrics=["accuracy"])
+        much = {"steps_per_epoch": steps, "epochs": run["epochs"], "validation_data": test}
+        return trained, trained.fit(train, **much, verbose=0, **more).history
+
+    callbacks = [spp.SPPCallback()] if pruned else []
+    if pruned and run["granularity"] == "channel":  # columns stay, and would be trained again
+        callbacks.append(StopWhenPruned())
     rate = keras.optimizers.schedules.CosineDecay(run["learning_rate"], steps * run["epochs"])
     optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
-    trained.compile(optimizer, loss(dense), metrics=["accuracy"])
-    history = trained.fit(
-        train,
-        steps_per_epoch=steps,
-        epochs=run["epochs"],
-        validation_data=test,
-        callbacks=[spp.SPPCallback()] if pruned else [],
-        verbose=0,
-    ).history
+    trained, history = fit(model, optimizer, callbacks=callbacks)
     counts: dict[str, Any] = {"macs_speedup": 1.0}
     if pruned:
         progress, model = spp.Pruner(model).progress(), spp.shrink(model)
         counts = count(dense, model, progress)
+        if (done := len(history["loss"])) < run["epochs"]:
+            _, rest = fit(model, spp.sliced_optimizer(trained, model), initial_epoch=done)
+            history = {name: history[name] + values for name, values in rest.items()}
     model = in_precision(model, "float32")
     if keep is not None:
         with atomic_path(keep / file_name(run)) as temporary:
@@ -176,6 +181,14 @@ def measure(
         "history": {name: [round(v, 5) for v in values] for name, values in history.items()},
         "seconds": round(time.monotonic() - started),
     }
+
+
+class StopWhenPruned(keras.callbacks.Callback):
+    """Ends `fit` with the epoch in which pruning ends: the small model trains on, and faster."""
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if logs and logs["groups_decided"] == 1:
+            self.model.stop_training = True
 
 
 def load(run: dict[str, Any], shape: tuple, data_dir: str | None) -> tuple[Any, Any, int]:

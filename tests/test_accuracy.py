@@ -1,6 +1,7 @@
 import json
 import re
 import shlex
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import tensorflow as tf
 import tf_keras as keras
 from models import L, randomize
 
+import keras_spp as spp
 from benchmarks import accuracy, results
 
 SIZE = 12
@@ -48,7 +50,11 @@ def lines(folder, tmp_path_factory):
     kept = ["--keep", path.parent / "kept"]
     with pytest.MonkeyPatch.context() as patch:  # a process of its own for each takes a minute
         patch.setattr(accuracy, "apart", lambda function, *args: function(*args))
+        sliced = mock.Mock(wraps=spp.sliced_optimizer)
+        patch.setattr(spp, "sliced_optimizer", sliced)
         accuracy.main(arguments(folder, path, *kept, "--speedup", 1.5, 2, "--method", *METHODS))
+    # Each pruned network has trained on as a small one, at the step where pruning had come to.
+    assert [int(call.args[0].optimizer.iterations) for call in sliced.call_args_list] == [24] * 4
     return path
 
 
