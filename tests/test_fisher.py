@@ -12,9 +12,11 @@ from keras_spp.graph import find_channels
 from keras_spp.groups import Groups
 
 
-def squares(model, given, granularity="channel", **options):
+def derivatives(model, given, granularity="channel", **options):
+    """For each set those of all passes, shape (passes, groups)."""
     groups = Groups(find_channels(model), granularity)
-    return spp.Fisher(**options)._squares(model, groups, given), groups
+    found = list(spp.Fisher(**options)._derivatives(model, groups, given))
+    return {name: np.stack([each[name] for each in found]) for name in found[0]}, groups
 
 
 def two_heads():
@@ -30,12 +32,12 @@ def two_heads():
 
 @pytest.mark.parametrize("granularity", ["channel", "column"])
 @pytest.mark.parametrize("seed", slow_but(range(3), [0]))
-def test_squares_are_those_of_the_jacobian(seed, granularity):
+def test_products_of_derivatives_are_those_of_the_jacobian(seed, granularity):
     model = two_heads()
     x = np.random.default_rng(seed).normal(size=(6, 5, 5, 2)).astype("float32")
-    found, groups = squares(model, x, granularity, passes=3000, samples=6, seed=seed)
+    found, groups = derivatives(model, x, granularity, passes=3000, samples=6, seed=seed)
 
-    exact = {entry.name: np.zeros(entry.size) for entry in groups.sets}
+    exact = {entry.name: np.zeros((entry.size, entry.size)) for entry in groups.sets}
     kernels = [masked.weight for reader in groups.readers for masked in reader.weights]
     with tf.GradientTape(persistent=True) as tape:
         outputs = [each / tf.math.reduce_std(tf.stop_gradient(each)) for each in model(x)[:2]]
@@ -51,10 +53,50 @@ def test_squares_are_those_of_the_jacobian(seed, granularity):
                 for entry, part in zip(reader.sets, np.split(sums, cuts, 1), strict=True):
                     change[entry.name] = change[entry.name] + part
         for name, values in change.items():
-            exact[name] += (values**2).mean(0)
+            by_class = values.reshape(-1, output.shape[-1], values.shape[-1])
+            values = (by_class - by_class.mean(0)).reshape(values.shape)
+            exact[name] += values.T @ values / len(values)
     for name, values in exact.items():
-        # 3,000 squares of a normal variable: a standard error of 2.6 %.
-        np.testing.assert_allclose(found[name], values, rtol=0.15, err_msg=f"{name}, seed {seed}")
+        # The mean of 3,000 products of normal variables: five standard errors.
+        scale = np.sqrt(np.outer(values.diagonal(), values.diagonal()))
+        error = np.abs(found[name].T @ found[name] / 3000 - values) / scale
+        assert error.max() < 5 * np.sqrt(2 / 3000), f"{name}, seed {seed}"
+
+
+def judged(model, given, **options):
+    """What pruning each set step by step is said to cost."""
+    fisher, rises = spp.Fisher(**options), {}
+    fisher.sort = lambda groups, found: rises.update(found)
+    fisher.prepare(model, Groups(find_channels(model), "channel"), given)
+    return rises
+
+
+def in_order():
+    """A network whose channels go one after the other, and its weights."""
+    model = randomize(keras.Sequential([keras.Input((4,)), L.Dense(8, "relu"), L.Dense(3)]))
+    kernel, bias, reader, last = model.get_weights()
+    reader *= np.arange(1, 9)[:, None] / np.abs(reader).sum(1, keepdims=True)
+    return model, (kernel, bias, reader, last)
+
+
+def test_what_a_bias_makes_up_for_costs_nothing():
+    model, (kernel, bias, *others) = in_order()
+    kernel[:, 0], bias[0] = 0, 0.1  # the same for all samples
+    model.set_weights([kernel, bias, *others])
+    x = np.random.default_rng(0).normal(size=(16, 4)).astype("float32")
+    (rises,) = judged(model, x).values()
+    assert rises[0] < 1e-6 * rises[1]
+    (rises,) = judged(model, x, samples=1).values()  # of one sample nobody can say that
+    assert rises[0] > 1e-6 * rises[1] > 0
+
+
+def test_groups_that_undo_each_other_cost_nothing_together():
+    model, (kernel, bias, reader, last) = in_order()
+    kernel[:, 1], bias[1], reader[1] = kernel[:, 0], bias[0], -reader[0]
+    model.set_weights([kernel, bias, reader, last])
+    x = np.random.default_rng(0).normal(size=(16, 4)).astype("float32")
+    (rises,) = judged(model, x).values()
+    assert rises[1] < 1e-5 * rises[0] and rises[2] > rises[0]
 
 
 @pytest.mark.parametrize("quiet", ["first", "second", "third"])
@@ -100,7 +142,7 @@ def test_the_form_of_the_data_does_not_matter():
     model = net()
     for passes in (3, 20):  # fewer samples than there are, and more
         found = {
-            name: squares(model, form, passes=passes, samples=8)[0]
+            name: derivatives(model, form, passes=passes, samples=8)[0]
             for name, form in {**forms, "generator": iter(arrays)}.items()
         }
         for name, values in found.items():
@@ -111,7 +153,7 @@ def test_the_form_of_the_data_does_not_matter():
 def test_passes_are_traced_once_for_each_size_of_chunk(monkeypatch):
     calls, projected = [], fisher._projected
     monkeypatch.setattr(fisher, "_projected", lambda *args: calls.append(1) or projected(*args))
-    squares(net(), np.concatenate(list(data()))[:60], passes=40, samples=16)
+    derivatives(net(), np.concatenate(list(data()))[:60], passes=40, samples=16)
     assert len(calls) == 2
 
 
@@ -157,9 +199,9 @@ def test_samples_that_belong_together_can_be_kept_together():
 
 def test_in_the_scope_of_a_strategy_it_says_the_same():
     model, x = two_heads(), np.random.default_rng(0).normal(size=(6, 5, 5, 2)).astype("float32")
-    expected, _ = squares(model, x, passes=2)
+    expected, _ = derivatives(model, x, passes=2)
     with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
-        found, _ = squares(model, x, passes=2)
+        found, _ = derivatives(model, x, passes=2)
     for name, values in expected.items():
         assert values.any()
         np.testing.assert_allclose(found[name], values, rtol=1e-4, err_msg=name)
@@ -171,7 +213,7 @@ def test_the_model_is_left_as_it_was():
     model = randomize(keras.Model(x, L.Dense(2)(y)))
     before = [weight.numpy() for weight in model.variables]
     samples = np.random.default_rng(0).normal(size=(32, 4, 3)).astype("float32")
-    squares(model, samples, samples=8, passes=4)
+    derivatives(model, samples, samples=8, passes=4)
     for old, weight in zip(before, model.variables, strict=True):
         np.testing.assert_array_equal(old, weight)
 
@@ -188,8 +230,10 @@ def test_what_is_wrong_is_said():
         spp.prune(model, **options)
     with pytest.raises(ValueError, match="at least one batch but is empty"):
         spp.prune(model, representative_data=[], **options)
-    with pytest.raises(ValueError, match="gives NaN or infinity of the outputs"):
+    with pytest.raises(ValueError, match="gives NaN or infinity for the deriv"):
         spp.prune(model, representative_data=np.full((8, 4), np.nan, np.float32), **options)
+    with pytest.raises(ValueError, match="gives zeros, as samples do that are all alike"):
+        spp.prune(model, representative_data=np.ones((8, 4), np.float32), **options)
     blind = keras.Model(model.input, L.Lambda(lambda y: tf.argmax(y, -1))(model.output))
-    with pytest.raises(ValueError, match="gives no derivative of the outputs"):
-        spp.prune(blind, representative_data=np.ones((8, 4), np.float32), **options)
+    with pytest.raises(ValueError, match="gives zeros, as samples do that are all alike"):
+        spp.prune(blind, representative_data=np.eye(4, dtype="float32"), **options)
