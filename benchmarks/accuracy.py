@@ -7,11 +7,11 @@
 Every run starts from the same saved model and trains for the same number of steps; only what is
 pruned, and when, differs. "dense" gets the same extra training and loses nothing. Channels are
 removed at the end of the epoch in which the last one has been chosen, and the small network trains
-on with the sliced state of the optimizer. A method is
-written as a call: `one_shot`, `gradual` or `spp` (the library's schedules, or one of the variants
-in benchmarks/variants.py) with the schedule's arguments and those of `METHOD_OPTIONS`, as in
-`spp(A=0.1, allocation="pca")`. Each run is a line of JSON in the results; runs that are there
-already are not made again, so an interrupted command goes on where it was.
+on with the sliced state of the optimizer. A method is written as a call: `one_shot`, `gradual` or
+`spp` (the library's schedules, or one of the variants in benchmarks/variants.py) with the
+schedule's arguments and those of `METHOD_OPTIONS`, as in `spp(A=0.1, allocation="pca")`. Each run
+is a line of JSON in the results; runs that are there already are not made again, so an interrupted
+command goes on where it was.
 
 `python -m benchmarks.results` makes the tables and plots of docs/results.md.
 """
@@ -150,13 +150,21 @@ def measure(
     model = in_precision(pruned or dense, run["precision"])
     if name in variants.PREPARE:
         variants.PREPARE[name](model)
-    teacher, weight = in_precision(dense, run["precision"]), others["distill"]
+    weight = others["distill"]
+    teacher = in_precision(dense, run["precision"]) if weight else None
 
     def fit(model: keras.Model, optimizer: Any, **more: Any) -> tuple[keras.Model, dict[str, list]]:
         trained = spp.distill(model, teacher, weight=weight) if weight else model
         trained.compile(optimizer, loss(dense), metrics=["accuracy"])
-        much = {"steps_per_epoch": steps, "epochs": run["epochs"], "validation_data": test}
-        return trained, trained.fit(train, **much, verbose=0, **more).history
+        history = trained.fit(
+            train,
+            steps_per_epoch=steps,
+            epochs=run["epochs"],
+            validation_data=test,
+            verbose=0,
+            **more,
+        ).history
+        return trained, history
 
     callbacks = [spp.SPPCallback()] if pruned else []
     if pruned and run["granularity"] == "channel":  # columns stay, and would be trained again

@@ -159,10 +159,10 @@ def _projected(outputs: Any, seed: tf.Tensor, centred: bool) -> tf.Tensor:
             if centred:
                 axes = list(range(output.shape.rank or 0))[:-1] or None
                 mean = tf.reduce_mean(factors, axes, keepdims=True)
-                if_many = tf.cast(tf.size(factors) > tf.size(mean), tf.float32)
+                many = tf.size(factors) > tf.size(mean)
                 spread = tf.reduce_max(tf.math.reduce_std(output, axes))
-                rounding = if_many * ROUNDING * tf.reduce_max(tf.abs(output))
-                factors = tf.where(spread < rounding, 0.0, factors - if_many * mean)
+                alike = many & (spread < ROUNDING * tf.reduce_max(tf.abs(output)))
+                factors = tf.where(alike, 0.0, factors - tf.where(many, mean, 0.0))
             deviation = tf.stop_gradient(tf.math.reduce_std(output))
             values = tf.math.divide_no_nan(output * factors, deviation)
             total += tf.reduce_sum(values) / tf.sqrt(tf.cast(tf.size(values), tf.float32))
