@@ -35,6 +35,14 @@ def _fresh_keras_session():
     tf_keras.backend.clear_session()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _freed_soon():
+    """Frees a module's graphs at its end: those of many modules at once take up to a minute."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def small_file(tmp_path_factory) -> Path:
     """A TFLite file with one input and one operation."""
