@@ -43,7 +43,7 @@ from keras_spp.distill import ends_in_softmax
 from keras_spp.files import atomic_path
 from keras_spp.saved import load_model
 
-METHOD_OPTIONS = {"allocation": "fisher", "distill": 0.0}  # fisher: the library's default
+METHOD_OPTIONS = {"allocation": "search", "distill": 0.0}  # search: the library's default
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -71,6 +71,7 @@ SCHEDULES: dict[str, Any] = {
     "independent": spp.SPPSchedule,
 }
 ALLOCATIONS: dict[str, Any] = {
+    "search": spp.Search,
     "fisher": spp.Fisher,
     "pca": spp.PCA,
     "sensitivity": spp.Sensitivity,

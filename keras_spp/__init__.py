@@ -33,6 +33,7 @@ from keras_spp.rounding import compare_rounding  # noqa: E402
 from keras_spp.rules import rule  # noqa: E402
 from keras_spp.saved import load_model  # noqa: E402
 from keras_spp.schedule import GradualSchedule, OneShotSchedule, SPPSchedule  # noqa: E402
+from keras_spp.search import Search  # noqa: E402
 from keras_spp.sensitivity import Sensitivity  # noqa: E402
 from keras_spp.shrink import shrink  # noqa: E402
 from keras_spp.version import __version__  # noqa: E402
@@ -52,6 +53,7 @@ __all__ = [
     "Pruner",
     "SPPCallback",
     "SPPSchedule",
+    "Search",
     "Sensitivity",
     "Uniform",
     "__version__",

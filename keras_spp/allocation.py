@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,7 +23,8 @@ class Allocation(Protocol):
     """How strongly each set is pruned, as a function of one strength for the whole network.
 
     `spp.prune` raises the strength until the network meets its target; the ratios must not fall
-    when it rises.
+    when it rises. An allocation that looks for its ratios by trying them has a third method, as
+    `spp.Search.search`, which is called before `ratios`.
     """
 
     def prepare(self, model: keras.Model, groups: Groups, representative_data: Any) -> None:
@@ -85,6 +86,7 @@ def set_goals(groups: Groups, ratios: list[float], round_to: int) -> None:
 
 def meet_ratio(groups: Groups, ratio: float, allocation: Allocation, round_to: int) -> None:
     """Goals for one pruning ratio: the share of all groups, before rounding."""
+    _search(allocation, lambda other: meet_ratio(groups, ratio, other, round_to))
     sizes = np.array([entry.size for entry in groups.sets])
     low, high = 0.0, 1.0
     for _ in range(50):  # so fine that a uniform ratio comes out as it was given
@@ -92,6 +94,13 @@ def meet_ratio(groups: Groups, ratio: float, allocation: Allocation, round_to: i
         met = sizes @ allocation.ratios(groups.sets, middle) >= ratio * sizes.sum() - 1e-9
         low, high = (low, middle) if met else (middle, high)
     set_goals(groups, allocation.ratios(groups.sets, high), round_to)
+
+
+def _search(allocation: Allocation, meet: Callable[[Allocation], None]) -> None:
+    """Lets an allocation try what meets the target, if it wants to."""
+    search = getattr(allocation, "search", None)
+    if search is not None:
+        search(meet)
 
 
 def meet_ratios(groups: Groups, ratios: Mapping[str, float], round_to: int) -> None:
@@ -145,6 +154,7 @@ def meet_speedup(groups: Groups, target: float, allocation: Allocation, round_to
             f"`target_speedup` is {target:g} but there are no MACs to count with "
             f"counted={groups.classes.counted!r}: give pruning_ratio instead."
         )
+    _search(allocation, lambda other: meet_speedup(groups, target, other, round_to))
     exact = [entry.step(round_to) for entry in groups.sets]
     blocks = [
         entry.step(math.lcm(round_to, block(entry.size * entry.width))) for entry in groups.sets

@@ -27,6 +27,13 @@ def last_line(said: str, otherwise: str = "no answer") -> str:
     return _short(lines[-1]) if lines else otherwise
 
 
+def layer_cause(error: Exception) -> str:
+    """What a layer complains of: Keras puts where it happened before it, and more behind."""
+    lines = _lines(error)
+    said = (line for line in reversed(lines) if "Error: " in line)
+    return next(said, lines[-1] if lines else type(error).__name__)[:LENGTH]
+
+
 def _lines(said: object) -> list[str]:
     return [line.strip() for line in str(said).splitlines() if line.strip()]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -54,3 +55,36 @@ def batches(
         yield batch[0] if isinstance(batch, tuple) and targets is False else batch
     if empty:
         raise ValueError(f"`{argument}` must hold at least one batch but is empty.")
+
+
+def chunks(data: Any, size: int, count: int, whole: bool, again: bool = True) -> Iterator[Any]:
+    """So many samples at a time, from the beginning again when the data end.
+
+    Args:
+        data: As for `batches`.
+        size: Samples in each chunk, at most; chunks never reach over two batches.
+        count: Number of chunks.
+        whole: Whether to leave out chunks that are smaller.
+        again: Whether to begin again; otherwise there may be fewer chunks.
+
+    Raises:
+        ValueError: If there is not one chunk.
+    """
+    if again and isinstance(data, Iterator):  # it begins only once
+        data = list(itertools.islice(data, count))
+    while count:
+        before = count
+        for batch in batches(data):
+            samples = len(tf.nest.flatten(batch)[0])
+            for start in range(0, samples - size + 1 if whole else samples, size)[:count]:
+                yield tf.nest.map_structure(operator.itemgetter(slice(start, start + size)), batch)
+                count -= 1
+            if not count:
+                return
+        if count == before:
+            raise ValueError(
+                f"`representative_data` must hold batches of at least {size if whole else 1} "
+                f"samples, as the model takes them, but holds none."
+            )
+        if not again:
+            return

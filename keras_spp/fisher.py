@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.causes import layer_cause
 from keras_spp.checks import check_integer
-from keras_spp.data import batches
+from keras_spp.data import chunks
 from keras_spp.groups import Groups
 from keras_spp.masked import copies
 from keras_spp.stepwise import Stepwise, copied, importance
@@ -123,15 +122,15 @@ class Fisher(Stepwise):
             ]
 
         fixed = model.inputs[0].shape[0]
-        chunks = _chunks(representative_data, fixed or self.samples, self.passes, bool(fixed))
-        for number, inputs in enumerate(chunks):
+        parts = chunks(representative_data, fixed or self.samples, self.passes, bool(fixed))
+        for number, inputs in enumerate(parts):
             copy.reset_states()
             try:
                 by_reader = derivatives(inputs, tf.constant([self.seed, number], tf.int64))
             except (ValueError, tf.errors.InvalidArgumentError) as error:
                 raise ValueError(
                     f"`representative_data` must hold what the model takes, {self.samples} samples "
-                    f"at a time, but it fails on that ({_cause(error)}): give other data, or "
+                    f"at a time, but it fails on that ({layer_cause(error)}): give other data, or "
                     f"allocation=spp.Fisher(samples=...)."
                 ) from error
             found = {entry.name: np.zeros(entry.size) for entry in groups.sets}
@@ -167,33 +166,3 @@ def _projected(outputs: Any, seed: tf.Tensor, centred: bool) -> tf.Tensor:
             values = tf.math.divide_no_nan(output * factors, deviation)
             total += tf.reduce_sum(values) / tf.sqrt(tf.cast(tf.size(values), tf.float32))
     return total
-
-
-def _cause(error: Exception) -> str:
-    """The last line of what a layer says: Keras puts where it happened before it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = (line for line in reversed(lines) if "Error: " in line)
-    return next(said, lines[-1] if lines else type(error).__name__)[:200]
-
-
-def _chunks(data: Any, size: int, count: int, whole: bool) -> Iterator[Any]:
-    """So many samples at a time, from the beginning again when the data end.
-
-    With `whole` only chunks of the full size.
-    """
-    if isinstance(data, Iterator):  # it begins only once
-        data = list(itertools.islice(data, count))
-    while count:
-        before = count
-        for batch in batches(data):
-            samples = len(tf.nest.flatten(batch)[0])
-            for start in range(0, samples - size + 1 if whole else samples, size)[:count]:
-                yield tf.nest.map_structure(operator.itemgetter(slice(start, start + size)), batch)
-                count -= 1
-            if not count:
-                return
-        if count == before:
-            raise ValueError(
-                f"`representative_data` must hold batches of at least {size if whole else 1} "
-                f"samples, as the model takes them, but holds none."
-            )

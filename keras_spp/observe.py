@@ -31,7 +31,9 @@ class _Observed(keras.layers.Layer):
 
 
 def observed(
-    model: keras.Model, look_for: Callable[[keras.layers.Layer], Look | None]
+    model: keras.Model,
+    look_for: Callable[[keras.layers.Layer], Look | None],
+    copies: dict[int, keras.layers.Layer] | None = None,
 ) -> keras.Model:
     """A copy of a model that shows what passes through its layers when it is called eagerly.
 
@@ -39,6 +41,7 @@ def observed(
         model: A functional or Sequential model, pruned or not; it is not modified.
         look_for: Gives for each layer the function ``look(inputs, outputs)`` that is to be
             called, or None. What the function returns, unless None, replaces the outputs.
+        copies: Takes up the copy of each layer, by the id of the layer.
 
     Returns:
         The copy, with its own weights of the same values.
@@ -48,6 +51,8 @@ def observed(
     def make_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
         copy, look = clone_layer(layer), look_for(layer)
         pairs.append((layer, copy))
+        if copies is not None:
+            copies[id(layer)] = copy
         return copy if look is None else _Observed(copy, look)
 
     result = rebuild(model, make_layer)

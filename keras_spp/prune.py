@@ -17,7 +17,6 @@ from keras_spp.checks import check_integer, check_number
 from keras_spp.compat import require_tf_keras_model
 from keras_spp.composites import opened
 from keras_spp.copying import clone_layer
-from keras_spp.fisher import Fisher
 from keras_spp.graph import copy_weights, find_channels, layers, rebuild
 from keras_spp.groups import GRANULARITIES, Groups
 from keras_spp.latency import Device
@@ -26,6 +25,7 @@ from keras_spp.masked import host
 from keras_spp.pruner import Pruner
 from keras_spp.replicas import require_copies
 from keras_spp.schedule import OneShotSchedule, Schedule, SPPSchedule
+from keras_spp.search import Search
 from keras_spp.shrink import shrink
 from keras_spp.stepwise import importance
 from keras_spp.wrapper import PruneLowMagnitude, PruneSPP
@@ -72,7 +72,7 @@ def prune(
         schedule: An `SPPSchedule`; None takes the default one, whose frequency is chosen from
             the steps that `fit` will run. To compare with: `GradualSchedule`, `OneShotSchedule`.
         policy: A tfmot `PruningPolicy`: layers whose kernel it refuses keep it whole.
-        allocation: How a target is spread over layers. None: by `spp.Fisher()` for a target
+        allocation: How a target is spread over layers. None: by `spp.Search()` for a target
             speedup or latency if there are representative data to judge layers by, otherwise by
             `spp.Uniform()`.
         round_to: The channels (columns) that survive in a layer are rounded up to a multiple of
@@ -124,7 +124,7 @@ def prune(
     schedule = schedule or SPPSchedule()
     if allocation is None:
         judged = pruning_ratio is None and representative_data is not None
-        allocation = Fisher() if judged else allocating.Uniform()
+        allocation = Search() if judged else allocating.Uniform()
     _check_weights(model)
     if policy is not None:
         policy.ensure_model_supports_pruning(model)

@@ -152,7 +152,7 @@ class _Measured:
         losses, samples = [], []
         for batch, dense, given in zip(self.data, self.dense, outputs, strict=True):
             if self.settings.loss is None:
-                losses.append(_change(dense, given))
+                losses.append(change(dense, given))
             else:  # as `fit` computes it: targets by output, (n,) beside outputs (n, 1), weights
                 targets, *weights = tf.nest.map_structure(tf.convert_to_tensor, batch[1:])
                 losses.append(float(self.copy.compiled_loss(targets, given, *weights)))
@@ -165,7 +165,7 @@ def _describe(loss: Any) -> tuple[str, dict | None]:
     return getattr(loss, "name", getattr(loss, "__name__", "")), config
 
 
-def _change(dense: Any, outputs: Any) -> float:
+def change(dense: Any, outputs: Any) -> float:
     """Squared change of all outputs, each relative to its variance."""
     changes = []
     for before, after in zip(tf.nest.flatten(dense), tf.nest.flatten(outputs), strict=True):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp.copying import clone_layer
-from keras_spp.graph import copy_weights, rebuild
 from keras_spp.groups import Groups, GroupSet
 from keras_spp.masked import Masked
+from keras_spp.observe import Look, observed
 
 
 class Stepwise:
@@ -54,15 +53,17 @@ class Stepwise:
         return [min(found[id(entry)], 1.0) for entry in sets]
 
 
-def copied(model: keras.Model, groups: Groups) -> tuple[keras.Model, dict[int, Masked]]:
-    """A copy to change and call at will, and its masked weights by the id of the model's."""
+def copied(
+    model: keras.Model,
+    groups: Groups,
+    look_for: Callable[[keras.layers.Layer], Look | None] = lambda _: None,
+) -> tuple[keras.Model, dict[int, Masked]]:
+    """A copy to change and call at will, and its masked weights by the id of the model's.
+
+    With `look_for`, what passes through its layers can be seen, as in `observed`.
+    """
     layer_of: dict[int, Any] = {}
-
-    def make_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return layer_of.setdefault(id(layer), clone_layer(layer))
-
-    copy = rebuild(model, make_layer)
-    copy_weights(model, copy)
+    copy = observed(model, look_for, layer_of)
     masked = {
         id(entry.weight): Masked(layer_of[id(reader.layer)], **entry.config(), groups=size)
         for reader in groups.readers

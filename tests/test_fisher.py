@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from judged import data, goals, net
+from judged import data, net
 from models import L, randomize
 from slow import slow_but
 
@@ -99,36 +99,6 @@ def test_groups_that_undo_each_other_cost_nothing_together():
     assert rises[1] < 1e-5 * rises[0] and rises[2] > rises[0]
 
 
-@pytest.mark.parametrize("quiet", ["first", "second", "third"])
-def test_the_layer_whose_channels_matter_least_is_pruned_most(quiet):
-    pruned = spp.prune(
-        net(quiet), target_speedup=1.2, round_to=1, representative_data=data(), seed=3
-    )
-    found = goals(pruned)
-    assert found[quiet] == max(found.values()) > 0
-    assert sum(found.values()) - found[quiet] <= found[quiet]
-
-
-def test_it_is_the_default_for_a_speedup_with_data_and_only_there():
-    def same(left, right):
-        return goals(spp.prune(net(), round_to=1, **left)) == goals(
-            spp.prune(net(), round_to=1, **right)
-        )
-
-    speedup, x = {"target_speedup": 1.5}, {"representative_data": data()}
-    assert same({**speedup, **x}, {**speedup, **x, "allocation": spp.Fisher()})
-    assert not same({**speedup, **x}, speedup)
-    assert same({**speedup, **x, "allocation": spp.Uniform()}, speedup)
-    assert same({"pruning_ratio": 0.5, **x}, {"pruning_ratio": 0.5})
-
-
-def test_a_pruning_ratio_is_the_share_of_all_groups():
-    pruned = spp.prune(net(), 0.5, round_to=1, allocation=spp.Fisher(), representative_data=data())
-    found = goals(pruned)
-    assert len(set(found.values())) > 1
-    assert sum(found.values()) == pytest.approx(0.5 * 16 * len(found), abs=len(found))
-
-
 def test_the_form_of_the_data_does_not_matter():
     x = np.concatenate(list(data()))
     arrays = [x[start : start + 16] for start in range(0, len(x), 16)]
@@ -155,46 +125,6 @@ def test_passes_are_traced_once_for_each_size_of_chunk(monkeypatch):
     monkeypatch.setattr(fisher, "_projected", lambda *args: calls.append(1) or projected(*args))
     derivatives(net(), np.concatenate(list(data()))[:60], passes=40, samples=16)
     assert len(calls) == 2
-
-
-def test_several_inputs_may_come_as_a_dict():
-    x = {"a": keras.Input((4,), name="a"), "b": keras.Input((3,), name="b")}
-    y = L.Dense(8, name="first")(L.Concatenate()([L.Dense(8)(each) for each in x.values()]))
-    model = randomize(keras.Model(x, L.Dense(5)(y)))
-    random = np.random.default_rng(0)
-    inputs = {
-        name: random.normal(size=(16, n)).astype("float32") for name, n in (("a", 4), ("b", 3))
-    }
-    samples = tf.data.Dataset.from_tensor_slices(inputs).batch(8)
-    pruned = spp.prune(model, target_speedup=1.5, round_to=1, representative_data=samples)
-    assert sum(goals(pruned).values()) > 0
-
-
-def test_a_batch_size_that_the_model_fixes_is_kept():
-    x = keras.Input((4,), batch_size=6)
-    y = tf.reshape(L.Dense(8)(x), [6, 8])
-    model = randomize(keras.Model(x, L.Dense(2)(y)))
-    random = np.random.default_rng(0)
-    options = {"target_speedup": 1.2, "round_to": 1}
-    for size in (6, 20):
-        pruned = spp.prune(model, representative_data=random.normal(size=(size, 4)), **options)
-        assert sum(goals(pruned).values()) > 0
-    with pytest.raises(ValueError, match="must hold batches of at least 6 samples"):
-        spp.prune(model, representative_data=random.normal(size=(5, 4)), **options)
-
-
-def test_samples_that_belong_together_can_be_kept_together():
-    x = keras.Input((4,))
-    y = L.Dense(8)(tf.reshape(tf.reshape(x, [-1, 3, 4]), [-1, 4]))
-    model = randomize(keras.Model(x, L.Dense(2)(y)))
-    given = {"representative_data": np.random.default_rng(0).normal(size=(30, 4))}
-    options = {"target_speedup": 1.2, "round_to": 1, **given}
-    with pytest.raises(
-        ValueError, match=r"must hold what the model takes, 8 samples at a time, bu"
-    ):
-        spp.prune(model, **options)
-    pruned = spp.prune(model, allocation=spp.Fisher(samples=6), **options)
-    assert sum(goals(pruned).values()) > 0
 
 
 def test_in_the_scope_of_a_strategy_it_says_the_same():

@@ -1,0 +1,184 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+from judged import data, goals, net
+from models import L, randomize
+from slow import slow_but
+
+import keras_spp as spp
+from keras_spp import allocation, search
+from keras_spp.graph import find_channels
+from keras_spp.groups import Groups
+
+
+def measured(model, x, granularity="channel"):
+    """The groups, and what their goals change."""
+    groups = Groups(find_channels(model), granularity)
+    return groups, search._Measure(model, groups, x, 256)
+
+
+def narrow(seed, activation="relu"):
+    """A small network in which layers matter differently."""
+    random = np.random.default_rng(seed)
+    layers = [L.Conv2D(int(n), 3, activation=activation) for n in random.integers(4, 12, 3)]
+    return randomize(
+        keras.Sequential(
+            [keras.Input((10, 10, 3)), *layers, L.GlobalAveragePooling2D(), L.Dense(4)]
+        )
+    )
+
+
+def images(seed, count=64):
+    return np.random.default_rng(seed).normal(size=(count, 10, 10, 3)).astype("float32")
+
+
+@pytest.mark.parametrize("granularity", ["channel", "column"])
+def test_nothing_pruned_changes_nothing_and_the_copy_recovers(granularity):
+    groups, measure = measured(narrow(0), images(0), granularity)
+    assert measure() == pytest.approx(0, abs=1e-9)
+    for entry in groups.sets:
+        entry.goal = entry.size // 2
+    much = measure()
+    assert 0.01 < much < np.inf
+    for entry in groups.sets:
+        entry.goal = 0
+    assert measure() == pytest.approx(0, abs=1e-9)
+    for entry in groups.sets:
+        entry.goal = entry.size // 2
+    assert measure() == much
+
+
+@pytest.mark.parametrize("seed", slow_but(range(10), range(2)))
+def test_a_plan_is_measured_as_batch_normalisation_with_its_own_statistics_would_have_it(seed):
+    """Equality with Keras: normalised layers in training compute what is restored."""
+    random = np.random.default_rng(seed)
+    plain = [L.Conv2D(8, 3, name=f"conv{n}") for n in range(3)]
+    x = y = keras.Input((10, 10, 3))
+    for layer in plain:
+        y = L.ReLU()(L.BatchNormalization(epsilon=0)(layer(y)))
+    model = randomize(keras.Model(x, L.Conv2D(4, 1, name="last")(y)), seed)
+    given = images(seed)
+    for layer in model.layers:  # statistics that fit, as after training
+        if isinstance(layer, L.BatchNormalization):
+            inputs = keras.Model(x, layer.input)(given)
+            mean, variance = tf.nn.moments(inputs, [0, 1, 2])
+            layer.moving_mean.assign(mean)
+            layer.moving_variance.assign(variance)
+    groups, measure = measured(model, given)
+    dense = model(given).numpy()
+    for entry in groups.sets:
+        entry.goal = int(random.integers(0, entry.size - 1))
+    found = measure()
+
+    for entry, reader in zip(groups.sets, groups.readers, strict=True):
+        kernel = reader.layer.kernel.numpy()
+        norms = np.abs(kernel).sum((0, 1, 3))
+        kernel[:, :, norms.argsort(kind="stable")[: entry.goal]] = 0
+        reader.layer.kernel.assign(kernel)
+    pruned = model(given, training=True).numpy()
+    axes = (0, 1, 2)
+    pruned = (pruned - pruned.mean(axes)) / pruned.std(axes) * dense.std(axes) + dense.mean(axes)
+    expected = np.mean((pruned - dense) ** 2) / dense.var()
+    assert found == pytest.approx(expected, rel=1e-2), f"seed {seed}"  # Keras has an epsilon
+
+
+def test_what_a_scale_and_a_bias_make_up_for_is_no_change():
+    model = narrow(1, "linear")
+    kernel, bias = model.layers[0].get_weights()
+    kernel[:] = kernel[..., :1]  # all channels are one
+    reader, other = model.layers[1].get_weights()
+    reader[:] = np.abs(reader)  # that none is needed to undo another
+    model.layers[0].set_weights([kernel, bias])
+    model.layers[1].set_weights([reader.mean(2, keepdims=True).repeat(reader.shape[2], 2), other])
+    groups, measure = measured(model, images(1))
+    groups.sets[0].goal = groups.sets[0].size - 1
+    assert measure() < 1e-6
+    groups.sets[0].goal, groups.sets[1].goal = 0, groups.sets[1].size - 1
+    assert measure() > 1e-2
+
+
+@pytest.mark.parametrize("granularity", ["channel", "column"])
+@pytest.mark.parametrize("seed", slow_but(range(12), range(3)))
+def test_no_random_plan_is_much_better(seed, granularity):
+    model, given, random = narrow(seed), images(seed), np.random.default_rng(seed)
+    groups, measure = measured(model, given, granularity)
+    others = []
+    for _ in range(50):
+        shares = search._Shares(random.uniform(0.1, 1, len(groups.sets)))
+        allocation.meet_speedup(groups, 2.0, shares, 1)
+        others.append(measure())
+    found = spp.Search(seed=seed)
+    found.prepare(model, groups, given)
+    allocation.meet_speedup(groups, 2.0, found, 1)
+    assert groups.dense() / groups.cost() >= 2
+    assert measure() <= 1.02 * min(others), f"seed {seed}, {granularity}"
+
+
+def counted(monkeypatch):
+    """The changes that are measured from here on."""
+    calls, measure = [], search._Measure.__call__
+
+    def count(self):
+        calls.append(measure(self))
+        return calls[-1]
+
+    monkeypatch.setattr(search._Measure, "__call__", count)
+    return calls
+
+
+def test_it_is_found_once_and_the_best_plan_is_taken(monkeypatch):
+    calls = counted(monkeypatch)
+    model = net()
+    groups = Groups(find_channels(model), "channel")
+    found = spp.Search(trials=20)
+    found.prepare(model, groups, data())
+    again = found._measure
+    allocation.meet_speedup(groups, 1.5, found, 1)
+    assert len(calls) == 20
+    assert again() == min(calls[:20]) < calls[0]
+    best = [entry.goal for entry in groups.sets]
+    allocation.meet_speedup(groups, 1.7, found, 1)  # as for a share of the latency
+    assert len(calls) == 21 and groups.dense() / groups.cost() >= 1.7
+    assert all(entry.goal >= goal for entry, goal in zip(groups.sets, best, strict=True))
+
+
+def test_it_ends_where_there_is_nothing_to_choose(monkeypatch):
+    calls = counted(monkeypatch)
+    model = randomize(keras.Sequential([keras.Input((4,)), L.Dense(8), L.Dense(2)]))
+    x = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
+    pruned = spp.prune(model, target_speedup=2, round_to=1, representative_data=x)
+    assert list(goals(pruned).values()) == [4] and len(calls) == 1
+
+
+def test_one_seed_gives_one_plan():
+    options = {"target_speedup": 1.7, "round_to": 1, "representative_data": data()}
+    plans = [goals(spp.prune(net(), allocation=spp.Search(seed=n), **options)) for n in (1, 1)]
+    assert plans[0] == plans[1]
+
+
+def test_what_is_wrong_is_said():
+    for argument, least in (("samples", 1), ("trials", 1), ("seed", 0)):
+        with pytest.raises(
+            ValueError, match=f"`{argument}` must be an integer of at least {least}"
+        ):
+            spp.Search(**{argument: least - 1})
+    model = randomize(keras.Sequential([keras.Input((4,)), L.Dense(8), L.Dense(2)]))
+    options = {"target_speedup": 1.2, "round_to": 1, "allocation": spp.Search()}
+    with pytest.raises(TypeError, match="`representative_data` must be a"):
+        spp.prune(model, **options)
+    with pytest.raises(ValueError, match="at least one batch but is empty"):
+        spp.prune(model, representative_data=[], **options)
+    with pytest.raises(ValueError, match="gives NaN or infinity in the outputs"):
+        spp.prune(model, representative_data=np.full((8, 4), np.nan, np.float32), **options)
+    with pytest.raises(ValueError, match="gives the same outputs for all samples"):
+        spp.prune(model, representative_data=np.ones((8, 4), np.float32), **options)
+    blind = keras.Model(model.input, L.Lambda(lambda y: tf.argmax(y, -1))(model.output))
+    with pytest.raises(ValueError, match="gives the same outputs for all samples"):
+        spp.prune(blind, representative_data=np.eye(4, dtype="float32"), **options)
+    with pytest.raises(ValueError, match="`target_speedup` is 99 but the largest"):
+        spp.prune(
+            model,
+            representative_data=np.eye(4, dtype="float32"),
+            **{**options, "target_speedup": 99},
+        )
