@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from keras_spp.causes import layer_cause
 from keras_spp.checks import check_integer
 from keras_spp.data import chunks
 from keras_spp.distill import ends_in_softmax
+from keras_spp.fisher import Fisher
 from keras_spp.groups import Groups, GroupSet
 from keras_spp.layer_rules import channel_axis
 from keras_spp.masked import host, raw
@@ -34,12 +36,14 @@ FIRST, LAST, GAIN = 0.7, 0.03, 0.02  # steps of the shares' logarithms; what is 
 class Search:
     """Finds what the network can do without by trying it, one whole plan after the other.
 
-    From the same ratio everywhere, one set after the other is given more or less, the others make
-    up for it so that the target is met, and what disturbs the outputs least is kept; steps get
-    smaller when they no longer help. A plan is measured on a copy without its least important
-    groups by L1 norm: the squared change of the outputs relative to their variance, after each
-    layer that lost inputs has got back the mean and standard deviation of its channels in the
-    dense network. Without that one would measure what a few steps of training repair anyway.
+    It starts from the same ratio everywhere or from the plan of `Fisher`, whichever is better. One
+    set after the other is given more or less, the others make up for it so that the target is
+    met, and what disturbs the outputs least is kept; steps get smaller when they no longer help.
+
+    A plan is measured on a copy without its least important groups by L1 norm: the squared change
+    of the outputs relative to their variance, after each layer that lost inputs has got back the
+    mean and standard deviation of its channels in the dense network. Without that one would
+    measure what a few steps of training repair anyway.
     No targets are needed, but samples must differ, and the first ones count: shuffle them if they
     are sorted.
 
@@ -76,12 +80,20 @@ class Search:
         check_integer("seed", seed, 0)
         self.samples, self.trials, self.seed = int(samples), int(trials), int(seed)
         self._measure: _Measure | None = None
+        self._starts: list[Allocation] = []
         self._found = _Shares(np.ones(1))
 
     def prepare(self, model: keras.Model, groups: Groups, representative_data: Any) -> None:
         """Remembers what the dense network makes of the samples."""
-        self._measure = _Measure(model, groups, representative_data, self.samples)
+        self._measure = measure = _Measure(model, groups, representative_data, self.samples)
         self._found = _Shares(np.ones(len(groups.sets)))
+        self._starts = [self._found]
+        estimate = Fisher(samples=min(8, len(tf.nest.flatten(measure.inputs[0])[0])))
+        try:
+            estimate.prepare(model, groups, [(inputs,) for inputs in measure.inputs])
+        except ValueError:  # derivatives that say nothing, or samples that only come together
+            return
+        self._starts.append(estimate)
 
     def search(self, meet: Callable[[Allocation], None]) -> None:
         """Finds the plan, once: for another target `ratios` scales it.
@@ -95,9 +107,9 @@ class Search:
         sizes = np.array([entry.size for entry in sets])
         known: dict[tuple[int, ...], float] = {}
 
-        def tried(shares: np.ndarray) -> tuple[float, np.ndarray]:
-            """What a plan with about these shares costs, and which it really leaves."""
-            meet(_Shares(shares))
+        def tried(plan: Allocation) -> tuple[float, np.ndarray]:
+            """What a plan costs, and which shares it leaves."""
+            meet(plan)
             goals = tuple(entry.goal for entry in sets)
             left = 1 - np.array(goals) / sizes
             if goals not in known:
@@ -112,23 +124,26 @@ class Search:
             while step > LAST and len(known) < self.trials:
                 before = least
                 for number, up in _turns(random, len(sets)):
-                    better = True
-                    while better and len(known) < self.trials:
-                        moved = shares.copy()
-                        moved[number] *= np.exp(step if up else -step)
-                        found, moved = tried(moved)
-                        if better := found < least:
-                            least, shares = found, moved
+                    if len(known) >= self.trials:
+                        break
+                    moved = shares.copy()
+                    moved[number] *= np.exp(step if up else -step)
+                    found, moved = tried(_Shares(moved))
+                    if found < least:
+                        least, shares = found, moved
                 if least > (1 - GAIN) * before:
                     step /= 2
             return least, shares
 
-        least, shares = climb(*tried(self._found.shares))
+        starts = map(tried, self._starts)
+        least, shares = climb(*min(starts, key=operator.itemgetter(0)))
         for _ in range(RESTARTS):  # small networks have trials left to climb from elsewhere
+            if len(known) >= self.trials:
+                break
             factors = np.exp(FIRST * random.normal(size=len(sets)))
-            found = climb(*tried(shares * factors))
-            least, shares = min(found, (least, shares), key=lambda each: each[0])
-        self._found, self._measure = _Shares(shares), None
+            found = climb(*tried(_Shares(shares * factors)))
+            least, shares = min(found, (least, shares), key=operator.itemgetter(0))
+        self._found, self._measure, self._starts = _Shares(shares), None, []
 
     def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:
         """The shares that the search has found, all scaled by one factor."""

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from judged import data, goals, net
 from models import L, randomize
+from slow import slow_but
 
 import keras_spp as spp
 from keras_spp import allocation
@@ -76,7 +77,7 @@ JUDGES = pytest.mark.parametrize("judge", [spp.Search, spp.Fisher], ids=lambda k
 
 
 @JUDGES
-@pytest.mark.parametrize("quiet", ["first", "second", "third"])
+@pytest.mark.parametrize("quiet", slow_but(["first", "second", "third"], ["second"]))
 def test_the_layer_whose_channels_matter_least_is_pruned_most(quiet, judge):
     pruned = spp.prune(
         net(quiet),
@@ -92,16 +93,14 @@ def test_the_layer_whose_channels_matter_least_is_pruned_most(quiet, judge):
 
 
 def test_the_default_for_a_target_with_data_is_a_search_and_only_there():
-    def same(left, right):
-        return goals(spp.prune(net(), round_to=1, **left)) == goals(
-            spp.prune(net(), round_to=1, **right)
-        )
+    def plan(**options):
+        return goals(spp.prune(net(), round_to=1, **options))
 
     speedup, x = {"target_speedup": 1.5}, {"representative_data": data()}
-    assert same({**speedup, **x}, {**speedup, **x, "allocation": spp.Search()})
-    assert not same({**speedup, **x}, speedup)
-    assert same({**speedup, **x, "allocation": spp.Uniform()}, speedup)
-    assert same({"pruning_ratio": 0.5, **x}, {"pruning_ratio": 0.5})
+    found, uniform = plan(**speedup, **x), plan(**speedup)
+    assert found == plan(**speedup, **x, allocation=spp.Search()) != uniform
+    assert plan(**speedup, **x, allocation=spp.Uniform()) == uniform
+    assert plan(pruning_ratio=0.5, **x) == plan(pruning_ratio=0.5)
 
 
 @JUDGES
@@ -170,8 +169,8 @@ def odd(kind):
         y = L.TimeDistributed(L.Dense(8))(L.Conv1D(16, 1)(inputs))
         return keras.Model(inputs, L.Dense(2)(y)), x
     if kind == "shared":
-        layer, y = L.Dense(3, "relu"), L.Dense(3)(inputs)
-        return keras.Model(inputs, [L.Dense(2)(layer(layer(y))), layer(y)]), x
+        layer, y = L.Dense(8, "relu"), L.Dense(8)(inputs)
+        return keras.Model(inputs, L.Dense(2)(layer(layer(y)))), x
     if kind == "mixed precision":
         y = L.Dense(8, dtype="mixed_float16")(L.Conv1D(16, 1, dtype="mixed_bfloat16")(inputs))
         return keras.Model(inputs, L.Dense(2, "softmax")(y)), x
@@ -193,5 +192,7 @@ def test_any_network_is_judged_and_left_as_it_was(kind, judge):
     assert sum(found.values()) > 0
     for old, weight in zip(before, model.variables, strict=True):
         np.testing.assert_array_equal(old, weight)
+    if kind == "stateful":  # which Keras refuses there
+        return
     with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
         assert goals(spp.prune(model, allocation=judge(), **options)) == found
