@@ -58,7 +58,7 @@ class Search:
 
     Args:
         samples: Samples to measure with, at least 1; fewer if `representative_data` holds fewer.
-        trials: Plans to measure at most, at least 1.
+        trials: Plans to measure at most, at least 2.
         seed: Decides in which order sets take their turns.
 
     Raises:
@@ -76,7 +76,7 @@ class Search:
 
     def __init__(self, samples: int = 256, trials: int = 128, seed: int = 0) -> None:
         check_integer("samples", samples, 1)
-        check_integer("trials", trials, 1)
+        check_integer("trials", trials, 2)
         check_integer("seed", seed, 0)
         self.samples, self.trials, self.seed = int(samples), int(trials), int(seed)
         self._measure: _Measure | None = None
@@ -131,7 +131,7 @@ class Search:
                     found, moved = tried(_Shares(moved))
                     if found < least:
                         least, shares = found, moved
-                if least > (1 - GAIN) * before:
+                if not least < (1 - GAIN) * before:
                     step /= 2
             return least, shares
 

@@ -97,9 +97,10 @@ def test_the_networks_are_the_published_ones(name, macs, params):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Prunes within a few steps."""
-    schedule = spp.SPPSchedule(A=1.0, frequency=1)
-    monkeypatch.setattr(recipe.spp, "prune", functools.partial(spp.prune, schedule=schedule))
+    """Finds its plan in a few trials and prunes within a few steps."""
+    schedule, allocation = spp.SPPSchedule(A=1.0, frequency=1), spp.Search(trials=4)
+    options = {"schedule": schedule, "allocation": allocation}
+    monkeypatch.setattr(recipe.spp, "prune", functools.partial(spp.prune, **options))
 
 
 @pytest.fixture
