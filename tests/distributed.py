@@ -176,7 +176,8 @@ def around(strategy, folder, index):
     with strategy.scope():
         dense = conv_net()
     x = data(4)[0]
-    for allocation in (spp.Fisher(passes=4), spp.PCA(), spp.Sensitivity(points=3)):
+    judges = spp.Search(trials=6), spp.Fisher(passes=4), spp.PCA(), spp.Sensitivity(points=3)
+    for allocation in judges:
         options = {"allocation": allocation, "representative_data": x, "round_to": 1}
         outside = spp.Pruner(spp.prune(dense, target_speedup=1.5, **options)).sets.goal
         with strategy.scope():

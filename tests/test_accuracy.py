@@ -11,7 +11,7 @@ import tf_keras as keras
 from models import L, randomize
 
 import keras_spp as spp
-from benchmarks import accuracy, results
+from benchmarks import accuracy, plans, results
 
 SIZE = 12
 
@@ -184,3 +184,14 @@ def test_another_precision_keeps_weights_and_outputs_of_float32(policy, folder):
     np.testing.assert_allclose(other(x), model(x), rtol=0.1, atol=0.1)
     for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_plans_are_measured_with_statistics_restored_and_without(folder, capsys):
+    given = ["--dataset", "folder", "--data-dir", folder, "--model", folder / "net.keras"]
+    names = ["uniform", "search"]
+    plans.main([str(each) for each in [*given, "--speedup", 1.2, 2, "--allocation", *names]])
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[:2] for row in rows] == [[f, f"`{name}`"] for f in ("1.2", "2") for name in names]
+    for _, _, restored, unrestored, left in rows:
+        assert float(restored) > 0 and float(unrestored) > 0 and restored != unrestored
+        assert all(1 <= int(count) <= 16 for count in left.split())

@@ -132,6 +132,7 @@ class AnyOrder(RuleBasedStateMachine):
                 granularity=granularity,
                 schedule=schedule,
                 round_to=round_to,
+                allocation=data and spp.Search(trials=3),  # the default, but faster
                 representative_data=samples,
                 counted=counted,
             )

@@ -54,6 +54,7 @@ def latency(model, tmp_path):
         pytest.param(0.35, spp.Uniform(), marks=pytest.mark.slow),
         ("0.1 ms", spp.Uniform()),
         (0.5, spp.Fisher()),
+        (0.5, spp.Search(trials=8)),
     ],
 )
 def test_what_is_left_after_pruning_takes_the_target(target, allocation, tmp_path):

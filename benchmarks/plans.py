@@ -1,0 +1,95 @@
+"""What plans do to the outputs before any training: with restored statistics, and without.
+
+    python -m benchmarks.plans --dataset cifar10 --data-dir DIR --speedup 4 6 \\
+        --model docs/results/convnet.keras --allocation uniform fisher fisher_scarcity_0 search
+
+`spp.Search` compares plans by the first of the two numbers. They are measured here on test images,
+which no allocation has seen; the plans' accuracies after training come from benchmarks/accuracy.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
+
+import tensorflow as tf
+import tf_keras as keras
+
+from benchmarks import accuracy, variants
+from keras_spp.composites import opened
+from keras_spp.graph import find_channels
+from keras_spp.groups import Groups
+from keras_spp.saved import load_model
+from keras_spp.search import _Measure
+
+SAMPLES = 1024
+
+
+class Unrestored(_Measure):
+    """As the outputs come, which is what one measures without further thought."""
+
+    def _restored(self, x: tf.Tensor, axis: int) -> tf.Tensor:
+        return x
+
+
+def measured(model: keras.Model, pruned: keras.Model, granularity: str, data: Any) -> list[str]:
+    """What a plan changes, restored and not, and how many groups of each set it leaves."""
+    pruner, model = spp.Pruner(pruned), opened(model)
+    goals = dict(zip(pruner.names, pruner.sets.goal.tolist(), strict=True))
+    groups = Groups(find_channels(model, to_prune=True), granularity)
+    for entry in groups.sets:
+        entry.goal = goals[entry.name]
+    found = [kind(model, groups, data, SAMPLES)() for kind in (_Measure, Unrestored)]
+    left = " ".join(str(entry.size - entry.goal) for entry in groups.sets)
+    return [*(f"{change:.3f}" for change in found), left]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--dataset", required=True)
+    add("--data-dir")
+    add("--model", required=True, type=Path)
+    add("--speedup", type=float, nargs="+", default=[2.0])
+    add("--granularity", default="channel", choices=("channel", "column"))
+    add("--allocation", nargs="+", default=["uniform", "fisher", "search"])
+    add("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+
+    dense = load_model(options.model, compile=False)
+    run = {
+        "dataset": options.dataset,
+        "train_split": "train",
+        "test_split": "test",
+        "batch_size": 128,
+        "augmentation": "flip",
+        "input": "imagenet",
+        "seed": options.seed,
+    }
+    print("| speedup | allocation | statistics restored | as it is | groups left |")
+    print("| ---: | --- | ---: | ---: | --- |")
+    for speedup in options.speedup:
+        for name in options.allocation:
+            keras.utils.set_random_seed(options.seed)
+            train, test, _ = accuracy.load(run, dense.input_shape[1:], options.data_dir)
+            pruned = spp.prune(
+                dense,
+                target_speedup=speedup,
+                granularity=options.granularity,
+                allocation=variants.ALLOCATIONS[name](),
+                round_to=1,
+                seed=options.seed,
+                representative_data=train.take(20),
+            )
+            cells = f"{speedup:g}", f"`{name}`", *measured(dense, pruned, options.granularity, test)
+            print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
