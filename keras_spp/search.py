@@ -27,7 +27,7 @@ CHUNK = 64  # samples that pass through the network together
 FEW = 32  # positions and samples of which statistics would say too little
 ROUNDING = 1e-6  # relative difference of outputs that are the same
 # What a plan changes is divided by the geometric mean of the shares that it leaves, to this power:
-# of plans that disturb the outputs alike, the one that empties no layer is the easier to train.
+# of plans that disturb the outputs alike, the one that leaves more of every layer is taken.
 CARE = 0.2
 RESTARTS = 8
 FIRST, LAST, GAIN = 0.7, 0.03, 0.02  # steps of the shares' logarithms; what is worth another round
@@ -47,7 +47,7 @@ class Search:
     No targets are needed, but samples must differ, and the first ones count: shuffle them if they
     are sorted.
 
-    It takes as much computation as training on a third of `trials` x `samples` samples.
+    It takes about as much computation as training on a third of `trials` x `samples` samples.
 
     Source: that pruned networks can be compared before they are trained once their normalisation
     is adapted is from Li, Wu, Su, Wang, "EagleEye: fast sub-net evaluation for efficient neural
