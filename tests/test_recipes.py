@@ -1,5 +1,4 @@
 import dataclasses
-import functools
 import importlib
 import json
 import re
@@ -98,9 +97,16 @@ def test_the_networks_are_the_published_ones(name, macs, params):
 @pytest.fixture
 def quick(monkeypatch):
     """Finds its plan in a few trials and prunes within a few steps."""
-    schedule, allocation = spp.SPPSchedule(A=1.0, frequency=1), spp.Search(trials=4)
-    options = {"schedule": schedule, "allocation": allocation}
-    monkeypatch.setattr(recipe.spp, "prune", functools.partial(spp.prune, **options))
+
+    schedule, prune = spp.SPPSchedule(A=1.0, frequency=1), spp.prune
+
+    def quickly(model, representative_data, **options):
+        options |= {"schedule": schedule, "representative_data": representative_data}
+        if representative_data is not None:
+            options["allocation"] = spp.Search(trials=4)
+        return prune(model, **options)
+
+    monkeypatch.setattr(recipe.spp, "prune", quickly)
 
 
 @pytest.fixture
