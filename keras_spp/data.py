@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import operator
 from collections.abc import Iterable, Iterator
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from keras_spp.causes import layer_cause
 
 BATCH = 32
 
@@ -88,3 +91,20 @@ def chunks(data: Any, size: int, count: int, whole: bool, again: bool = True) ->
             )
         if not again:
             return
+
+
+@contextlib.contextmanager
+def fitting(size: int, allocation: str) -> Iterator[None]:
+    """Calls a model with samples, `size` at a time, for an allocation of that name.
+
+    Raises:
+        ValueError: If the model does not take them.
+    """
+    try:
+        yield
+    except (ValueError, tf.errors.InvalidArgumentError) as error:
+        raise ValueError(
+            f"`representative_data` must hold what the model takes, {size} samples at a time, but "
+            f"it fails on that ({layer_cause(error)}): give other data, or "
+            f"allocation=spp.{allocation}(samples=...)."
+        ) from error

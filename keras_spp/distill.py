@@ -14,6 +14,8 @@ from keras_spp.wrapper import unwrap
 
 MOST = 1e6
 
+SOFTMAX = (keras.activations.softmax, tf.nn.softmax)
+
 
 def distill(
     model: keras.Model,
@@ -125,8 +127,7 @@ def ends_in_softmax(output: Any) -> bool:
     while isinstance(layer, keras.layers.TimeDistributed):
         layer = unwrap(layer.layer)
     functions = [getattr(layer, name, None) for name in ("activation", "function")]
-    known = (keras.activations.softmax, tf.nn.softmax)
-    return isinstance(layer, keras.layers.Softmax) or any(f in known for f in functions)
+    return isinstance(layer, keras.layers.Softmax) or any(f in SOFTMAX for f in functions)
 
 
 def _passes_on(layer: Any) -> bool:

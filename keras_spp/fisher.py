@@ -9,9 +9,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp.causes import layer_cause
 from keras_spp.checks import check_integer
-from keras_spp.data import chunks
+from keras_spp.data import chunks, fitting
 from keras_spp.groups import Groups
 from keras_spp.masked import copies
 from keras_spp.stepwise import Stepwise, copied, importance
@@ -125,14 +124,8 @@ class Fisher(Stepwise):
         parts = chunks(representative_data, fixed or self.samples, self.passes, bool(fixed))
         for number, inputs in enumerate(parts):
             copy.reset_states()
-            try:
+            with fitting(self.samples, "Fisher"):
                 by_reader = derivatives(inputs, tf.constant([self.seed, number], tf.int64))
-            except (ValueError, tf.errors.InvalidArgumentError) as error:
-                raise ValueError(
-                    f"`representative_data` must hold what the model takes, {self.samples} samples "
-                    f"at a time, but it fails on that ({layer_cause(error)}): give other data, or "
-                    f"allocation=spp.Fisher(samples=...)."
-                ) from error
             found = {entry.name: np.zeros(entry.size) for entry in groups.sets}
             for reader, values in zip(groups.readers, by_reader, strict=True):
                 for entry, part in reader.split(values.numpy()):

@@ -11,10 +11,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.allocation import Allocation
-from keras_spp.causes import layer_cause
 from keras_spp.checks import check_integer
-from keras_spp.data import chunks
-from keras_spp.distill import ends_in_softmax
+from keras_spp.data import chunks, fitting
+from keras_spp.distill import SOFTMAX, ends_in_softmax
 from keras_spp.fisher import Fisher
 from keras_spp.groups import Groups, GroupSet
 from keras_spp.layer_rules import channel_axis
@@ -196,14 +195,8 @@ class _Measure:
         # Of each call in the dense network, to be given to those that follow in the same order.
         self.moments: list[tuple[tf.Tensor, tf.Tensor]] = []
         self.given: Iterator[tuple[tf.Tensor, tf.Tensor]] | None = None
-        try:
+        with fitting(size, "Search"):
             self.outputs = self._outputs()
-        except (ValueError, tf.errors.InvalidArgumentError) as error:
-            raise ValueError(
-                f"`representative_data` must hold what the model takes, {size} samples at a time, "
-                f"but it fails on that ({layer_cause(error)}): give other data, or "
-                f"allocation=spp.Search(samples=...)."
-            ) from error
         self._check()
 
     def __call__(self) -> float:
@@ -243,7 +236,7 @@ class _Measure:
     def _look(self, layer: keras.layers.Layer) -> Look:
         """Restores the statistics of what comes out, but for probabilities."""
         axis = channel_axis(layer)
-        if getattr(layer, "activation", None) in (keras.activations.softmax, tf.nn.softmax):
+        if getattr(layer, "activation", None) in SOFTMAX:
             return lambda *_: None
         return lambda _, outputs: tf.nest.map_structure(lambda x: self._restored(x, axis), outputs)
 
