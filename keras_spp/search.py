@@ -59,6 +59,7 @@ class Search:
         samples: Samples to measure with, at least 1; fewer if `representative_data` holds fewer.
         trials: Plans to measure at most, at least 2.
         seed: Decides in which order sets take their turns.
+        verbose: 1 shows Keras' progress bar, 0 nothing. The bar may end early: when nothing helps.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -73,11 +74,15 @@ class Search:
         ...                    representative_data=images, round_to=1)
     """
 
-    def __init__(self, samples: int = 256, trials: int = 128, seed: int = 0) -> None:
+    def __init__(
+        self, samples: int = 256, trials: int = 128, seed: int = 0, verbose: int = 1
+    ) -> None:
         check_integer("samples", samples, 1)
         check_integer("trials", trials, 2)
         check_integer("seed", seed, 0)
+        check_integer("verbose", verbose, 0)
         self.samples, self.trials, self.seed = int(samples), int(trials), int(seed)
+        self.verbose = int(verbose)
         self._measure: _Measure | None = None
         self._starts: list[Allocation] = []
         self._found = _Shares(np.ones(1))
@@ -105,6 +110,7 @@ class Search:
         sets = measure.groups.sets
         sizes = np.array([entry.size for entry in sets])
         known: dict[tuple[int, ...], float] = {}
+        bar = keras.utils.Progbar(self.trials, verbose=min(self.verbose, 1), unit_name="plan")
 
         def tried(plan: Allocation) -> tuple[float, np.ndarray]:
             """What a plan costs, and which shares it leaves."""
@@ -113,6 +119,7 @@ class Search:
             left = 1 - np.array(goals) / sizes
             if goals not in known:
                 known[goals] = measure() / np.exp(CARE * np.log(left).mean())
+                bar.update(len(known))
             return known[goals], left
 
         random = np.random.default_rng(self.seed)
@@ -142,6 +149,8 @@ class Search:
             factors = np.exp(FIRST * random.normal(size=len(sets)))
             found = climb(*tried(_Shares(shares * factors)))
             least, shares = min(found, (least, shares), key=operator.itemgetter(0))
+        if len(known) < self.trials:
+            bar.update(len(known), finalize=True)
         self._found, self._measure, self._starts = _Shares(shares), None, []
 
     def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:

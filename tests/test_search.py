@@ -181,8 +181,23 @@ def test_one_seed_gives_one_plan():
     assert plans[0] == plans[1]
 
 
+def one_set():
+    return randomize(keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(8, 3), L.Conv2D(2, 3)]))
+
+
+@pytest.mark.parametrize(("make", "trials", "done"), [(net, 6, 6), (one_set, 9, 1)])
+def test_it_shows_how_far_it_is_unless_told_not_to(make, trials, done, capsys):
+    model = make()
+    options = {"target_speedup": 1.5, "round_to": 1, "representative_data": data()}
+    spp.prune(model, allocation=spp.Search(trials=trials), **options)
+    shown = capsys.readouterr().out
+    assert f"{done}/{trials} [" in shown and "/plan" in shown and shown.endswith("\n")
+    spp.prune(model, allocation=spp.Search(trials=trials, verbose=0), **options)
+    assert not capsys.readouterr().out
+
+
 def test_what_is_wrong_is_said():
-    for argument, least in (("samples", 1), ("trials", 2), ("seed", 0)):
+    for argument, least in (("samples", 1), ("trials", 2), ("seed", 0), ("verbose", 0)):
         with pytest.raises(
             ValueError, match=f"`{argument}` must be an integer of at least {least}"
         ):
