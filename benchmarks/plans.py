@@ -23,15 +23,15 @@ import tf_keras as keras
 
 from benchmarks import accuracy, variants
 from keras_spp.composites import opened
+from keras_spp.disturbance import Disturbance
 from keras_spp.graph import find_channels
 from keras_spp.groups import Groups
 from keras_spp.saved import load_model
-from keras_spp.search import _Measure
 
 SAMPLES = 1024
 
 
-class Unrestored(_Measure):
+class Unrestored(Disturbance):
     """As the outputs come, which is what one measures without further thought."""
 
     def _restored(self, x: tf.Tensor, axis: int) -> tf.Tensor:
@@ -45,7 +45,7 @@ def measured(model: keras.Model, pruned: keras.Model, granularity: str, data: An
     groups = Groups(find_channels(model, to_prune=True), granularity)
     for entry in groups.sets:
         entry.goal = goals[entry.name]
-    found = [kind(model, groups, data, SAMPLES)() for kind in (_Measure, Unrestored)]
+    found = [kind(model, groups, data, SAMPLES)() for kind in (Disturbance, Unrestored)]
     left = " ".join(str(entry.size - entry.goal) for entry in groups.sets)
     return [*(f"{change:.3f}" for change in found), left]
 

@@ -1,4 +1,4 @@
-"""A network for allocations to judge, of which one layer matters little."""
+"""Networks for allocations to judge, of which layers matter differently."""
 
 import numpy as np
 import tensorflow as tf
@@ -6,6 +6,9 @@ import tf_keras as keras
 from models import L, randomize
 
 import keras_spp as spp
+from keras_spp.disturbance import Disturbance
+from keras_spp.graph import find_channels
+from keras_spp.groups import Groups
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -36,3 +39,24 @@ def data(model=None):
 def goals(pruned):
     sets = spp.Pruner(pruned).sets
     return dict(zip(spp.Pruner(pruned).names, sets.goal.tolist(), strict=True))
+
+
+def measured(model, x, granularity="channel"):
+    """The groups, and what their goals change."""
+    groups = Groups(find_channels(model), granularity)
+    return groups, Disturbance(model, groups, x, 256)
+
+
+def narrow(seed, activation="relu"):
+    """A small network in which layers matter differently."""
+    random = np.random.default_rng(seed)
+    layers = [L.Conv2D(int(n), 3, activation=activation) for n in random.integers(4, 12, 3)]
+    return randomize(
+        keras.Sequential(
+            [keras.Input((10, 10, 3)), *layers, L.GlobalAveragePooling2D(), L.Dense(4)]
+        )
+    )
+
+
+def images(seed, count=64):
+    return np.random.default_rng(seed).normal(size=(count, 10, 10, 3)).astype("float32")
