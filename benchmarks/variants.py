@@ -8,6 +8,7 @@ from unittest import mock
 
 import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -30,6 +31,30 @@ class NeverFalls(spp.SPPSchedule):
 
         with mock.patch.object(probability, "increment", rise):
             return super().move(p, scores, sets, made)
+
+
+@keras.saving.register_keras_serializable(package="benchmarks")
+class Overshooting(spp.SPPSchedule):
+    """The groups next in rank, as many as the overshoot, rise too: the default before."""
+
+    def move(self, p: tf.Tensor, scores: tf.Tensor, sets: Sets, made: tf.Tensor) -> Moved:
+        # One more than the overshoot, at whose rank the increment is 0: no set is done in there.
+        higher = sets._replace(goal=np.where(sets.goal > 0, sets.aim + 1, 0))
+        after, _ = super().move(p, scores, higher, tf.constant(0))
+        reached = (after >= 1) & (p < 1)
+        of_group, count = tf.constant(sets.of_group), len(sets.goal)
+        gone = tf.math.unsorted_segment_sum(tf.cast(after >= 1, tf.int32), of_group, count)
+        # More may reach 1 than remain to be pruned: only the least important of them die.
+        among = tf.where(reached, scores, tf.float32.max)
+        dead = probability.lowest(among, sets, p >= 1, tf.minimum(gone, sets.goal))
+        below = np.nextafter(np.float32(1), np.float32(0))
+        after = tf.where(dead, 1.0, tf.minimum(after, below))
+        before = tf.math.unsorted_segment_sum(tf.cast(p >= 1, tf.int32), of_group, count)
+        met = tf.gather(before >= sets.goal, of_group)
+        meets = tf.gather(tf.minimum(gone, sets.goal) >= sets.goal, of_group) & ~met
+        scale = tf.where(meets & self.scale_survivors, 1 - after, 1.0)
+        after = tf.where(met, p, tf.where(meets & ~dead, 0.0, after))
+        return after, tf.where(dead, 0.0, scale)
 
 
 def fisher(**chosen: Any) -> type[spp.Fisher]:
@@ -68,6 +93,7 @@ SCHEDULES: dict[str, Any] = {
     "gradual": spp.GradualSchedule,
     "spp": spp.SPPSchedule,
     "never_falls": NeverFalls,
+    "overshooting": Overshooting,
     "independent": spp.SPPSchedule,
 }
 ALLOCATIONS: dict[str, Any] = {

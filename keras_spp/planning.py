@@ -43,10 +43,7 @@ def plan(pruner: Pruner, steps: int | None) -> None:
     if needed == 0:
         return
     if needed is None:
-        advice = (
-            f"with overshoot={pruner.schedule.overshoot:g} groups of fluctuating score overtake "
-            f"each other without end; raise it (0.1 is usual)"
-        )
+        advice = pruner.schedule.advice
     elif room < needed:
         hint = pruner.schedule.advice
         advice = f"no frequency would do; {hint} or train for {needed + idle} steps"

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))
+EXPLORATION = 3.0  # times 1 / A updates: then no p falls any more, and pruning ends
 LIMIT = 1000  # updates after which a simulation gives up
 
 
@@ -91,9 +91,12 @@ def rank(scores: tf.Tensor, of_group: tf.Tensor, pruned: tf.Tensor) -> tf.Tensor
 
 
 def update(
-    p: tf.Tensor, scores: tf.Tensor, sets: Sets, A: float, u: float
+    p: tf.Tensor, scores: tf.Tensor, sets: Sets, A: float, u: float, made: tf.Tensor | int
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """One update of all pruning probabilities (paper, section 3.2).
+
+    As in the paper only as many groups rise as are still to be pruned. How fast they do is decided
+    by a few more (`Sets.aim`), so that the last of them do not slow down before they are pruned.
 
     Args:
         p: Pruning probabilities, shape (groups,), float32; 1 means pruned for good.
@@ -101,6 +104,8 @@ def update(
         sets: Which groups are ranked together, and their goals.
         A: Largest increment.
         u: Height of the centre of symmetry as a share of A.
+        made: Updates made before, scalar. Groups whose scores fluctuate overtake each other for
+            ever; from `EXPLORATION` / A updates on none falls for that.
 
     Returns:
         (p, scale), each of shape (groups,). `scale` is what the weights are to be multiplied
@@ -114,19 +119,15 @@ def update(
     left = tf.maximum(sets.goal - done, 0)
     order = rank(scores, of_group, pruned)
     place = _place(sets)
-    starts = np.flatnonzero(place == 0)
 
     to_prune = tf.gather(tf.maximum(sets.aim - done, 1), of_group)
     delta = increment(tf.cast(place, tf.float32), to_prune, A, u)
+    # Were more to rise, fewer groups than shall stay would take part before the end.
+    delta = tf.where(place < tf.gather(left, of_group), delta, tf.minimum(delta, 0.0))
+    delta = tf.where(tf.cast(made, tf.float32) * A < EXPLORATION, delta, tf.maximum(delta, 0.0))
     active = tf.gather(left > 0, of_group) & ~tf.gather(pruned, order)
     before = tf.gather(p, order)
     after = tf.where(active, tf.clip_by_value(before + delta, 0, 1), before)
-
-    # More may reach 1 than remain to be pruned: only the least important of them die.
-    reached = tf.cast(active & (after >= 1), tf.int32)
-    seen = tf.cumsum(reached)
-    nth = seen - tf.gather(tf.concat([[0], seen], 0), tf.gather(starts, of_group))
-    after = tf.where((reached > 0) & (nth > tf.gather(left, of_group)), BELOW_ONE, after)
     p = tf.scatter_nd(order[:, None], after, tf.shape(p))
 
     pruned = p >= 1
@@ -212,10 +213,10 @@ def updates_needed(
     random = np.random.default_rng(0)
     base = random.uniform(size=len(p))
     goal = int(sets.goal.sum())
-    step = tf.function(lambda p, scores: update(p, scores, sets, A, u)[0])
+    step = tf.function(lambda p, scores, made: update(p, scores, sets, A, u, made)[0])
     for made in range(limit + 1):
         if int((np.asarray(p) >= 1).sum()) >= goal:
             return made
         scores = base + random.normal(scale=noise, size=len(p))
-        p = step(tf.cast(p, tf.float32), tf.cast(scores, tf.float32)).numpy()
+        p = step(tf.cast(p, tf.float32), tf.cast(scores, tf.float32), tf.constant(made)).numpy()
     return None

@@ -106,7 +106,8 @@ class SPPSchedule(Schedule):
     """The schedule of Structured Probabilistic Pruning (Wang et al., BMVC 2018, section 3.2).
 
     Every `frequency` training steps the groups of each layer are ranked and their pruning
-    probabilities move, up by at most `A` for the least important group.
+    probabilities move, up by at most `A` for the least important group. After 3 / A updates none
+    falls any more, so that pruning ends however scores fluctuate.
 
     Args:
         A: Largest increment of a pruning probability in one update, in (0, 1]. No group can be
@@ -116,9 +117,9 @@ class SPPSchedule(Schedule):
             from the steps that `fit` will run, so that pruning takes a tenth of them. The paper
             uses 180, for ImageNet-length training.
         begin_step: Training step (updates of the optimizer) before which nothing is pruned.
-        overshoot: The increments aim at this share of groups more than the target, in [0, 1];
-            pruning stops at the target. Without it groups near the target overtake each other
-            for ever (the authors' code aims "a little higher" too).
+        overshoot: The increments aim at this share of groups more than the target, in [0, 1]
+            (the authors' code aims "a little higher" too), or the last groups would rise slowly.
+            It is for the pace alone: no more groups rise than the target asks for.
         score: How important a group is: "l1" (the paper's), "l2", "taylor", "bn_scale" or a
             function of a weight, see `keras_spp.scores`.
         score_decay: d in ``score <- d * score + new score``, in [0, 1); 0 is the authors' default.
@@ -128,7 +129,7 @@ class SPPSchedule(Schedule):
             expected weights.
         scale_survivors: Whether groups that stay are multiplied by their keep probability, 1 - p,
             when their set has met its goal, as in the paper. By default they get their whole
-            weights back: those next in rank would otherwise be left with little of them, and all
+            weights back: where scores fluctuate some are close to p = 1 by then, and would be all
             but pruned beyond the target (docs/ablations.md).
 
     Raises:
@@ -172,7 +173,7 @@ class SPPSchedule(Schedule):
         self, p: tf.Tensor, scores: tf.Tensor, sets: Sets, made: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Probabilities move by increments that depend on the rank, wherever they stand."""
-        p, scale = probability.update(p, scores, sets, self.A, self.u)
+        p, scale = probability.update(p, scores, sets, self.A, self.u, made)
         return p, scale if self.scale_survivors else tf.where(p >= 1, 0.0, 1.0)
 
     def updates_needed(self, p: np.ndarray, sets: Sets) -> int | None:

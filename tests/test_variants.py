@@ -34,6 +34,25 @@ def test_where_p_never_falls():
     assert probability.increment is increment
 
 
+@pytest.mark.parametrize(("name", "most"), [("spp", 12), ("overshooting", 15)])
+def test_where_groups_next_in_rank_rise_too(name, most):
+    risen, done = [], 0
+    for before, after, _ in moves(name):
+        risen.append(int((after > before + 1e-6).sum()) + done)
+        done = int((after >= 1).sum())
+        assert done <= 12
+    assert done == 12 and max(risen) == most
+
+
+def test_where_they_rise_about_half_of_a_tenth_that_shall_stay_takes_part_in_the_end():
+    schedule, sets = variants.SCHEDULES["overshooting"](), Sets.of([64], [58], 0.1)
+    scores, p, takes_part = tf.range(64.0), tf.zeros(64), []
+    while (p.numpy() >= 1).sum() < 58:
+        takes_part.append((1 - p.numpy()).sum())
+        p, _ = schedule.move(p, scores, sets, tf.constant(0))
+    assert takes_part[-1] < 0.55 * 6
+
+
 @pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")
 def test_where_every_column_draws_its_own_mask():
     pruned = compiled(prune(conv_net(), frequency=1000), sgd(0.05))
