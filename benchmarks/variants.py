@@ -97,7 +97,7 @@ SCHEDULES: dict[str, Any] = {
     "independent": spp.SPPSchedule,
 }
 ALLOCATIONS: dict[str, Any] = {
-    "search": spp.Search,
+    "search": functools.partial(spp.Search, verbose=0),  # no bar among the rows
     "fisher": spp.Fisher,
     "pca": spp.PCA,
     "sensitivity": spp.Sensitivity,
