@@ -61,7 +61,7 @@ class Search:
         ...     keras.Input((8, 8, 3)), keras.layers.Conv2D(16, 3), keras.layers.Conv2D(16, 3),
         ...     keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4)])
         >>> images = np.random.default_rng(0).normal(size=(64, 8, 8, 3))
-        >>> pruned = spp.prune(model, target_speedup=2, allocation=Search(trials=16),
+        >>> pruned = spp.prune(model, target_speedup=2, allocation=Search(trials=16, verbose=0),
         ...                    representative_data=images, round_to=1)
     """
 
