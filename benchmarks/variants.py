@@ -41,19 +41,21 @@ class Overshooting(spp.SPPSchedule):
         # One more than the overshoot, at whose rank the increment is 0: no set is done in there.
         higher = sets._replace(goal=np.where(sets.goal > 0, sets.aim + 1, 0))
         after, _ = super().move(p, scores, higher, tf.constant(0))
-        reached = (after >= 1) & (p < 1)
         of_group, count = tf.constant(sets.of_group), len(sets.goal)
-        gone = tf.math.unsorted_segment_sum(tf.cast(after >= 1, tf.int32), of_group, count)
+
+        def pruned(p: tf.Tensor) -> tf.Tensor:
+            return tf.math.unsorted_segment_sum(tf.cast(p >= 1, tf.int32), of_group, count)
+
         # More may reach 1 than remain to be pruned: only the least important of them die.
-        among = tf.where(reached, scores, tf.float32.max)
-        dead = probability.lowest(among, sets, p >= 1, tf.minimum(gone, sets.goal))
+        among = tf.where(after >= 1, scores, tf.float32.max)
+        due = tf.minimum(pruned(after), sets.goal)
+        dead = probability.lowest(among, sets, p >= 1, due)
         below = np.nextafter(np.float32(1), np.float32(0))
         after = tf.where(dead, 1.0, tf.minimum(after, below))
-        before = tf.math.unsorted_segment_sum(tf.cast(p >= 1, tf.int32), of_group, count)
-        met = tf.gather(before >= sets.goal, of_group)
-        meets = tf.gather(tf.minimum(gone, sets.goal) >= sets.goal, of_group) & ~met
-        scale = tf.where(meets & self.scale_survivors, 1 - after, 1.0)
-        after = tf.where(met, p, tf.where(meets & ~dead, 0.0, after))
+        met = tf.gather(pruned(p) >= sets.goal, of_group)
+        settled = tf.gather(due >= sets.goal, of_group) & ~met & ~dead
+        scale = tf.where(settled & self.scale_survivors, 1 - after, 1.0)
+        after = tf.where(met, p, tf.where(settled, 0.0, after))
         return after, tf.where(dead, 0.0, scale)
 
 

@@ -42,12 +42,10 @@ def plan(pruner: Pruner, steps: int | None) -> None:
         pruner.conductor.planned_until.assign(first + steps)
     if needed == 0:
         return
-    if needed is None:
-        advice = pruner.schedule.advice
-    elif room < needed:
-        hint = pruner.schedule.advice
-        advice = f"no frequency would do; {hint} or train for {needed + idle} steps"
-    else:
+    advice = pruner.schedule.advice
+    if needed is not None and room < needed:
+        advice = f"no frequency would do; {advice} or train for {needed + idle} steps"
+    elif needed is not None:
         advice = f"the largest frequency that would do is {room // needed}"
     _check(pruner, first, steps, needed, advice)
 
