@@ -190,33 +190,46 @@ def keep(p: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
 
 
 def updates_needed(
-    p: np.ndarray, sets: Sets, A: float, u: float, noise: float = 0.05, limit: int = LIMIT
+    p: np.ndarray,
+    sets: Sets,
+    A: float,
+    u: float,
+    made: int = 0,
+    noise: float = 0.05,
+    limit: int = LIMIT,
 ) -> int | None:
     """Simulates how many updates it takes until every set meets its goal.
+
+    What has risen so far is taken to be the least important of its set.
 
     Args:
         p: Probabilities to start from, shape (groups,).
         sets: The sets with their goals.
         A: Largest increment.
         u: Height of the centre of symmetry as a share of A.
+        made: Updates made before.
         noise: Standard deviation added to scores uniform in [0, 1] at each ranking: scores of
             a network in training fluctuate, and groups then overtake each other.
         limit: Updates after which to give up.
 
     Returns:
-        The number of updates, 0 if all goals are met already, or None if `limit` is not enough.
+        The number of further updates, 0 if all goals are met, or None if `limit` is not enough.
 
     Example:
         >>> updates_needed(np.zeros(64, np.float32), Sets.of([64], [32], 0.1), A=0.2, u=0.25) < 30
         True
     """
     random = np.random.default_rng(0)
-    base = random.uniform(size=len(p))
+    by_score, by_p = random.uniform(size=(2, len(p)))  # the latter where p are equal
+    base = np.empty(len(p))
+    base[np.lexsort((by_p, -np.asarray(p), sets.of_group))] = by_score[
+        np.lexsort((by_score, sets.of_group))
+    ]
     goal = int(sets.goal.sum())
     step = tf.function(lambda p, scores, made: update(p, scores, sets, A, u, made)[0])
-    for made in range(limit + 1):
+    for more in range(limit + 1):
         if int((np.asarray(p) >= 1).sum()) >= goal:
-            return made
-        scores = base + random.normal(scale=noise, size=len(p))
-        p = step(tf.cast(p, tf.float32), tf.cast(scores, tf.float32), tf.constant(made)).numpy()
+            return more
+        scores = tf.cast(base + random.normal(scale=noise, size=len(p)), tf.float32)
+        p = step(tf.cast(p, tf.float32), scores, tf.constant(made + more)).numpy()
     return None

@@ -249,7 +249,8 @@ class Pruner:
         """Simulated number of updates until every goal is met; None if they never would be."""
         if self.missing() == 0:
             return 0
-        return self.schedule.updates_needed(self.probabilities().numpy(), self.sets)
+        made = int(host(self.conductor.updates_made))
+        return self.schedule.updates_needed(self.probabilities().numpy(), self.sets, made)
 
     @cached_property
     def classes(self) -> Classes:

@@ -75,8 +75,14 @@ class Schedule(tfmot.sparsity.keras.PruningSchedule):
         """
         raise NotImplementedError
 
-    def updates_needed(self, p: np.ndarray, sets: Sets) -> int | None:
-        """How many updates it takes from these probabilities to the goals; None: unknown."""
+    def updates_needed(self, p: np.ndarray, sets: Sets, made: int) -> int | None:
+        """How many more updates it takes to the goals, not all of them met; None: unknown.
+
+        Args:
+            p: Pruning probabilities, shape (groups,).
+            sets: Which groups are ranked together, and their goals.
+            made: Updates made before.
+        """
         raise NotImplementedError
 
     def share(self, updates: tf.Tensor) -> tf.Tensor:
@@ -176,9 +182,9 @@ class SPPSchedule(Schedule):
         p, scale = probability.update(p, scores, sets, self.A, self.u, made)
         return p, scale if self.scale_survivors else tf.where(p >= 1, 0.0, 1.0)
 
-    def updates_needed(self, p: np.ndarray, sets: Sets) -> int | None:
+    def updates_needed(self, p: np.ndarray, sets: Sets, made: int) -> int | None:
         """Simulated with scores that fluctuate."""
-        return probability.updates_needed(p, sets, self.A, self.u)
+        return probability.updates_needed(p, sets, self.A, self.u, made)
 
     def share(self, updates: tf.Tensor) -> tf.Tensor:
         """The probability that the least important group has reached by then."""
@@ -238,13 +244,9 @@ class GradualSchedule(Schedule):
         pruned = probability.lowest(scores, sets, p >= 1, due)
         return tf.cast(pruned, tf.float32), tf.cast(~pruned, tf.float32)
 
-    def updates_needed(self, p: np.ndarray, sets: Sets) -> int | None:
-        """All that are planned, as far as they are not made yet."""
-        done = np.bincount(sets.of_group[np.asarray(p) >= 1], minlength=len(sets.goal))
-        shares = [float(self.share(tf.constant(float(n)))) for n in range(self.updates + 1)]
-        # The first update after which every set would be further than it is.
-        ahead = [n for n, s in enumerate(shares) if (np.ceil(s * sets.goal - 1e-4) > done).any()]
-        return self.updates + 1 - ahead[0] if ahead else 0
+    def updates_needed(self, p: np.ndarray, sets: Sets, made: int) -> int | None:
+        """All that are planned and not made yet; one more for layers that were frozen then."""
+        return max(self.updates - made, 1)
 
     def share(self, updates: tf.Tensor) -> tf.Tensor:
         """The polynomial."""

@@ -323,6 +323,21 @@ def test_updates_needed_is_0_when_the_goals_are_met_and_fewer_from_a_later_start
     assert 0 < later < from_zero
 
 
+@pytest.mark.parametrize("sizes", [[16, 32, 64], [64] * 4, [2304]])
+def test_in_the_middle_of_a_run_the_updates_that_remain_are_told(sizes):
+    sets = Sets.of(sizes, [size // 2 for size in sizes], 0.1)
+    random, noise, made, told = np.random.default_rng(5), 0.02, 0, {}
+    base, p = random.uniform(size=sum(sizes)), tf.zeros(sum(sizes))
+    while int(tf.reduce_sum(tf.cast(p >= 1, tf.int32))) < sets.goal.sum():
+        if made % 20 == 0:
+            told[made] = probability.updates_needed(p.numpy(), sets, A, U, made, noise)
+        scores = tf.cast(base + random.normal(scale=noise, size=len(base)), tf.float32)
+        p, _ = probability.update(p, scores, sets, A, U, made)
+        made += 1
+    for after, needed in told.items():
+        assert abs(needed - (made - after)) <= 10 + (made - after) / 3, (after, made, told)
+
+
 # -- masks ---------------------------------------------------------------------------------------
 
 

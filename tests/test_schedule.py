@@ -9,7 +9,6 @@ from judged import net
 from models import L, randomize, relative_error
 
 import keras_spp as spp
-from keras_spp.probability import Sets
 
 sparsity = tfmot.sparsity.keras
 EVERYTHING = {
@@ -204,14 +203,10 @@ def test_the_alternatives_survive_saving(tmp_path):
 
 
 def test_how_many_updates_a_gradual_schedule_still_needs():
-    sets = Sets.of([16, 8], [8, 4], 0)
-    schedule = spp.GradualSchedule(updates=4, power=1)
-    p = np.zeros(24, np.float32)
-    assert schedule.updates_needed(p, sets) == 4
-    p[:4], p[16:18] = 1, 1
-    assert schedule.updates_needed(p, sets) == 2
-    p[:8], p[16:20] = 1, 1
-    assert schedule.updates_needed(p, sets) == 0
+    schedule = spp.GradualSchedule(updates=4, power=1, frequency=1)
+    for steps, needed in ((2, 3), (3, 2), (5, 0)):
+        _, pruned, _ = pruned_by(schedule, steps)
+        assert spp.Pruner(pruned).updates_needed() == needed
 
 
 @pytest.mark.parametrize(("name", "value"), [("updates", 0), ("power", 0), ("updates", 2.5)])
