@@ -220,10 +220,10 @@ def updates_needed(
         True
     """
     random = np.random.default_rng(0)
-    by_score, by_p = random.uniform(size=(2, len(p)))  # the latter where p are equal
-    base = np.empty(len(p))
-    base[np.lexsort((by_p, -np.asarray(p), sets.of_group))] = by_score[
-        np.lexsort((by_score, sets.of_group))
+    drawn = random.uniform(size=len(p))
+    base = np.empty_like(drawn)
+    base[np.lexsort((drawn, -np.asarray(p), sets.of_group))] = drawn[
+        np.lexsort((drawn, sets.of_group))
     ]
     goal = int(sets.goal.sum())
     step = tf.function(lambda p, scores, made: update(p, scores, sets, A, u, made)[0])
