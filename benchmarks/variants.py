@@ -102,7 +102,7 @@ ALLOCATIONS: dict[str, Any] = {
     "search": functools.partial(spp.Search, verbose=0),  # no bar among the rows
     "fisher": spp.Fisher,
     "pca": spp.PCA,
-    "sensitivity": spp.Sensitivity,
+    "sensitivity": functools.partial(spp.Sensitivity, verbose=0),
     "uniform": spp.Uniform,
     "fisher_together": fisher(unison=1.0),
     "fisher_alone": fisher(unison=0.0),

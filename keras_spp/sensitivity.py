@@ -39,9 +39,10 @@ class Sensitivity(Stepwise):
         cache: File (JSON) that keeps what was measured, set by set, so that another target, or an
             interrupted run, need not measure again; None for none. Entries of other weights, data
             or settings are not used, and stay.
+        verbose: 1 shows Keras' progress bar, 0 nothing.
 
     Raises:
-        ValueError: If `batches` or `points` is too small, or `cache` is no file of this class.
+        ValueError: If a number is too small, or `cache` is no file of this class.
 
     Example:
         >>> import numpy as np, tf_keras as keras, keras_spp as spp
@@ -49,7 +50,7 @@ class Sensitivity(Stepwise):
         ...     keras.Input((8, 8, 3)), keras.layers.Conv2D(16, 3), keras.layers.Conv2D(16, 3),
         ...     keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4)])
         >>> images = np.random.default_rng(0).normal(size=(64, 8, 8, 3))
-        >>> pruned = spp.prune(model, target_speedup=2, allocation=Sensitivity(),
+        >>> pruned = spp.prune(model, target_speedup=2, allocation=Sensitivity(verbose=0),
         ...                    representative_data=images, round_to=1)
     """
 
@@ -59,13 +60,16 @@ class Sensitivity(Stepwise):
         batches: int = 4,
         points: int = 8,
         cache: str | os.PathLike[str] | None = None,
+        verbose: int = 1,
     ) -> None:
         super().__init__()
         check_integer("batches", batches, 1)
         check_integer("points", points, 2)
+        check_integer("verbose", verbose, 0)
         self.loss = tf.nest.map_structure(keras.losses.get, loss)
         self.batches = batches
         self.points = points
+        self.verbose = int(verbose)
         self.cache = None if cache is None else Path(cache)
         if self.cache is not None and (self.cache.is_dir() or not self.cache.parent.is_dir()):
             raise ValueError(
@@ -75,7 +79,12 @@ class Sensitivity(Stepwise):
     def prepare(self, model: keras.Model, groups: Groups, representative_data: Any) -> None:
         """Measures every set."""
         measured = _Measured(self, model, groups, representative_data)
-        self.sort(groups, {entry.name: np.array(measured.rises(entry)) for entry in groups.sets})
+        bar = keras.utils.Progbar(len(groups.sets), verbose=min(self.verbose, 1), unit_name="set")
+        rises = {}
+        for entry in groups.sets:
+            rises[entry.name] = np.array(measured.rises(entry))
+            bar.add(1)
+        self.sort(groups, rises)
 
 
 class _Measured:
