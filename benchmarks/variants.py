@@ -104,6 +104,7 @@ ALLOCATIONS: dict[str, Any] = {
     "pca": spp.PCA,
     "sensitivity": functools.partial(spp.Sensitivity, verbose=0),
     "uniform": spp.Uniform,
+    "uniform_exact": functools.partial(spp.Uniform, whole_blocks=False),
     "fisher_together": fisher(unison=1.0),
     "fisher_alone": fisher(unison=0.0),
     "fisher_uncentred": fisher(centred=False),
