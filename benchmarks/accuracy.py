@@ -38,12 +38,14 @@ import tf_keras as keras
 
 from benchmarks import variants
 from benchmarks.apart import apart
+from benchmarks.silent import silent
 from examples import images
 from keras_spp.distill import ends_in_softmax
 from keras_spp.files import atomic_path
 from keras_spp.saved import load_model
 
-METHOD_OPTIONS = {"allocation": "search", "distill": 0.0}  # search: the library's default
+# Search is the library's default; the norm is that of all gradients, as `global_clipnorm`.
+METHOD_OPTIONS = {"allocation": "search", "distill": 0.0, "clip_norm": None}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -80,7 +82,7 @@ def read_method(text: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Name, arguments of the schedule and other options of a method.
 
     >>> read_method("spp(A=0.1, allocation='pca')")
-    ('spp', {'A': 0.1}, {'allocation': 'pca', 'distill': 0.0})
+    ('spp', {'A': 0.1}, {'allocation': 'pca', 'distill': 0.0, 'clip_norm': None})
     """
     call = ast.parse(text, mode="eval").body
     if isinstance(call, ast.Name):
@@ -170,7 +172,9 @@ def measure(
     if pruned and run["granularity"] == "channel":  # columns stay, and would be trained again
         callbacks.append(StopWhenPruned())
     rate = keras.optimizers.schedules.CosineDecay(run["learning_rate"], steps * run["epochs"])
-    optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
+    optimizer = keras.optimizers.SGD(
+        rate, momentum=0.9, nesterov=True, global_clipnorm=others["clip_norm"]
+    )
     trained, history = fit(model, optimizer, callbacks=callbacks)
     counts: dict[str, Any] = {"macs_speedup": 1.0}
     if pruned:
@@ -186,6 +190,7 @@ def measure(
     return {
         **counts,
         **evaluate(model, test),
+        "silent": silent(model, test),
         "history": {name: [round(v, 5) for v in values] for name, values in history.items()},
         "seconds": round(time.monotonic() - started),
     }

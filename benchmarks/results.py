@@ -152,11 +152,15 @@ def table(runs: pd.DataFrame) -> str:
         "points beside dense",
         "beside uniform one-shot",
     ]
+    # Rows made before it was counted do not have it.
+    silent = "silent" in runs and bool(runs["silent"].any())
+    head += ["silent channels"] if silent else []
     rows = []
     unpruned = runs[runs["method"] == "dense"].set_index("seed")
     dense = unpruned["top1"]
     if len(dense):
         rows.append(["", DENSE, percent(unpruned["first"]), percent(dense), "1", "", ""])
+        rows[-1] += [counts(unpruned["silent"])] if silent else []
     for (granularity, speedup), group in runs.dropna(subset="speedup").groupby(
         ["granularity", "speedup"]
     ):
@@ -177,9 +181,10 @@ def table(runs: pd.DataFrame) -> str:
                     macs,
                     points(part["top1"], dense),
                     "" if part is reference else points(part["top1"], reference["top1"]),
+                    *([counts(part["silent"])] if silent else []),
                 ]
             )
-    lines = [head, ["---", "---", *["---:"] * 5], *rows]
+    lines = [head, ["---", "---", *["---:"] * (len(head) - 2)], *rows]
     return "".join(f"| {' | '.join(row)} |\n" for row in lines)
 
 
@@ -191,6 +196,11 @@ def percent(values: pd.Series) -> str:
     if len(values) > 1:
         text += f" ({100 * values.min():.2f} to {100 * values.max():.2f})"
     return text
+
+
+def counts(values: pd.Series) -> str:
+    """Of each seed; nothing where they were not counted."""
+    return ", ".join(str(int(value)) for value in values.dropna())
 
 
 def points(values: pd.Series, others: pd.Series) -> str:

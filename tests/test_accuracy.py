@@ -41,7 +41,7 @@ def arguments(folder, output, *more):
     return [str(each) for each in [*given, *few, "--results", output, *more]]
 
 
-METHODS = ["dense", "one_shot()", "spp(A=0.3, distill=0.5)"]
+METHODS = ["dense", "one_shot()", "spp(A=0.3, distill=0.5, clip_norm=1.0)"]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,9 @@ def lines(folder, tmp_path_factory):
         patch.setattr(spp, "sliced_optimizer", sliced)
         accuracy.main(arguments(folder, path, *kept, "--speedup", 1.5, 2, "--method", *METHODS))
     # Each pruned network has trained on as a small one, at the step where pruning had come to.
-    assert [int(call.args[0].optimizer.iterations) for call in sliced.call_args_list] == [24] * 4
+    optimizers = [call.args[0].optimizer for call in sliced.call_args_list]
+    assert [int(each.iterations) for each in optimizers] == [24] * 4
+    assert [each.global_clipnorm for each in optimizers] == [None, 1.0] * 2
     return path
 
 
@@ -126,6 +128,21 @@ def test_a_page_is_filled_with_tables_commands_and_plots(lines):
     assert (lines.parent / re.search(r"\]\((.*?)\)", text)[1].split("/")[-1]).stat().st_size > 5000
     command = re.search(r"```sh\n(.*?)\n```", text, re.DOTALL)[1]
     assert "--epochs 2 --learning-rate 0.01 --batch-size 4" in command
+
+
+def test_silent_channels_have_a_column_where_there_are_any(lines):
+    found = [json.loads(line) for line in lines.read_text().splitlines()]
+    page, path = lines.parent / "page.md", lines.parent / "silent.jsonl"
+    page.write_text(f"<!-- results: {path.name} -->\n<!-- end -->\n")
+    for count in (0, 7):
+        for line in found:
+            line["silent"] = count * line["run"]["method"].startswith("spp")
+        path.write_text("".join(json.dumps(line) + "\n" for line in found))
+        results.fill(page)
+        head, _, *rows = [row for row in page.read_text().splitlines() if row.startswith("|")]
+        assert ("silent channels" in head) == bool(count)
+        assert all(row.count("|") == head.count("|") for row in rows)
+    assert [row.endswith("| 7 |") for row in rows] == ["`spp" in row for row in rows]
 
 
 def test_at_one_speedup_every_method_has_a_row_of_dots():
