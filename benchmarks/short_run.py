@@ -1,6 +1,6 @@
 """What 200 training steps make of a trained CIFAR-10 network, before any fine-tuning.
 
-    python benchmarks/short_run.py --data-dir DIR --model FILE [--steps 200] [--speedup 2]
+    python -m benchmarks.short_run --data-dir DIR --model FILE [--steps 200] [--speedup 2]
 
 DIR is a TensorFlow Datasets folder with cifar10, FILE a saved tf_keras classifier with logits
 out whose input is (pixel / 255 - mean) / std with ImageNet's constants. For both granularities
@@ -15,25 +15,10 @@ from pathlib import Path
 import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
 
 import numpy as np
-import tensorflow as tf
-import tensorflow_datasets as tfds
 import tf_keras as keras
 
+from examples import images
 from keras_spp.saved import load_model
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def batches(data_dir: str, split: str, size: int) -> tf.data.Dataset:
-    """Normalised batches of CIFAR-10."""
-
-    def normalise(images, labels):
-        return (tf.cast(images, tf.float32) / 255 - MEAN) / STD, labels
-
-    data = tfds.load("cifar10", data_dir=data_dir, split=split, as_supervised=True)
-    if split == "train":
-        data = data.shuffle(50_000, seed=0)
-    return data.batch(size).map(normalise).prefetch(2)
 
 
 def main() -> None:
@@ -46,8 +31,10 @@ def main() -> None:
     options = parser.parse_args()
 
     keras.utils.set_random_seed(0)
-    train, test = batches(options.data_dir, "train", 128), batches(options.data_dir, "test", 500)
     dense = load_model(options.model, compile=False)
+    builder, shape = images.find("cifar10", options.data_dir), dense.input_shape[1:]
+    train = images.batches(builder, "train", shape, 128, augmentation="flip")
+    test = images.batches(builder, "test", shape, 500)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     dense.compile(loss=loss, metrics=["accuracy"])
     x = next(iter(test))[0][:64]
@@ -62,6 +49,8 @@ def main() -> None:
                 target_speedup=options.speedup,
                 granularity=granularity,
                 round_to=1,
+                allocation=spp.Search(verbose=0),
+                representative_data=train.take(20),
                 schedule=spp.SPPSchedule(frequency=2),
             )
             optimizer = keras.optimizers.SGD(options.learning_rate, momentum=0.9)
