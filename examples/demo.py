@@ -150,14 +150,11 @@ def train(
     learning_rate: float,
     *callbacks: object,
     weight_decay: float = 0.0,
-    clip_norm: float | None = None,
 ) -> None:
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, data.steps * data.epochs)
     # Keras lets the decay bypass the momentum, which multiplies a decay in the gradient by 10.
     decay = 10 * weight_decay or None
-    sgd = keras.optimizers.SGD(
-        rate, momentum=0.9, nesterov=True, weight_decay=decay, global_clipnorm=clip_norm
-    )
+    sgd = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)
     sgd.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(
         optimizer=sgd,

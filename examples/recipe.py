@@ -46,7 +46,6 @@ class Recipe:
     dense_learning_rate: float
     batch_size: int
     weight_decay: float
-    clip_norm: float | None = None  # of all gradients, while it is pruned and fine-tuned
     granularity: str = "channel"
     counted: str = "all"  # whose MACs: those of "convolutions" only, as the paper's, or of all
     train_split: str = "train"
@@ -190,8 +189,7 @@ def main(recipe: Recipe, arguments: list[str] | None = None) -> None:
     print(f"Pruning {dense.name} to {args.speedup:g}x fewer MACs: {args.epochs} epochs in all")
     pruned = prune(dense, args, data.train)
     callback = spp.SPPCallback(args.output / "logs")
-    options = {"weight_decay": recipe.weight_decay, "clip_norm": recipe.clip_norm}
-    demo.train(pruned, data, args.learning_rate, callback, **options)
+    demo.train(pruned, data, args.learning_rate, callback, weight_decay=recipe.weight_decay)
     results = demo.compare(dense, pruned, data, args.output, runs=50)
     results |= {"dataset": recipe.dataset, "seconds": time.monotonic() - started}
     results["macs_speedup"] = callback.pruner.progress().macs_speedup

@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -193,10 +192,7 @@ def test_a_trained_model_is_not_trained_again(tmp_path, quick, mocked):
     chosen = RECIPES["convnet_cifar10"]
     trained = randomize(chosen.network(32, 10))
     trained.save(tmp_path / "trained.keras")
-    with mock.patch.object(demo, "train", wraps=demo.train) as train:
-        results = run(chosen, tmp_path / "out", "--model", tmp_path / "trained.keras")
-    (pruned, *_), _ = train.call_args  # the only call
-    assert train.call_count == 1 and pruned.optimizer.global_clipnorm == chosen.clip_norm == 1
+    results = run(chosen, tmp_path / "out", "--model", tmp_path / "trained.keras")
     assert not (tmp_path / "out" / "dense.keras").exists()
     assert results["arguments"]["model"] == str(tmp_path / "trained.keras")
 
