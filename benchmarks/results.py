@@ -71,7 +71,12 @@ def part(folder: Path, name: str) -> str:
         raise SystemExit(f"{path} holds no results.")
     runs = pd.DataFrame(
         [
-            {**line["run"], **without(line, "run", "history"), "first": after_one_epoch(line)}
+            {
+                "silent": np.nan,  # in rows made before it was counted
+                **line["run"],
+                **without(line, "run", "history"),
+                "first": after_one_epoch(line),
+            }
             for line in lines
         ]
     )
@@ -151,16 +156,14 @@ def table(runs: pd.DataFrame) -> str:
         "MACs",
         "points beside dense",
         "beside uniform one-shot",
+        "silent channels",
     ]
-    # Rows made before it was counted do not have it.
-    silent = "silent" in runs and bool(runs["silent"].any())
-    head += ["silent channels"] if silent else []
     rows = []
     unpruned = runs[runs["method"] == "dense"].set_index("seed")
     dense = unpruned["top1"]
     if len(dense):
-        rows.append(["", DENSE, percent(unpruned["first"]), percent(dense), "1", "", ""])
-        rows[-1] += [counts(unpruned["silent"])] if silent else []
+        first, silent = percent(unpruned["first"]), counts(unpruned["silent"])
+        rows.append(["", DENSE, first, percent(dense), "1", "", "", silent])
     for (granularity, speedup), group in runs.dropna(subset="speedup").groupby(
         ["granularity", "speedup"]
     ):
@@ -181,10 +184,12 @@ def table(runs: pd.DataFrame) -> str:
                     macs,
                     points(part["top1"], dense),
                     "" if part is reference else points(part["top1"], reference["top1"]),
-                    *([counts(part["silent"])] if silent else []),
+                    counts(part["silent"]),
                 ]
             )
-    lines = [head, ["---", "---", *["---:"] * (len(head) - 2)], *rows]
+    lines = [head, ["---", "---", *["---:"] * 6], *rows]
+    if not runs["silent"].any():
+        lines = [line[:-1] for line in lines]
     return "".join(f"| {' | '.join(row)} |\n" for row in lines)
 
 

@@ -204,6 +204,7 @@ def test_the_alternatives_survive_saving(tmp_path):
 
 def test_how_many_updates_a_gradual_schedule_still_needs():
     schedule = spp.GradualSchedule(updates=4, power=1, frequency=1)
+    assert spp.Pruner(spp.prune(net(), 0.5, schedule=schedule)).updates_needed() == 4
     for steps, needed in ((2, 3), (3, 2), (5, 0)):
         _, pruned, _ = pruned_by(schedule, steps)
         assert spp.Pruner(pruned).updates_needed() == needed
