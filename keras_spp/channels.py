@@ -36,6 +36,8 @@ class Reason(enum.StrEnum):
     OUTPUT = "model output"
     MIXES = "mixes channels"
     UNKNOWN = "unknown layer"
+    FUNCTION = "unknown function"
+    FAILED = "rule failed"
     UNREAD = "read by no layer with a kernel"
     SHAPE = "reshaped in a way that cannot be followed"
     SHARED = "shared with incompatible use"
@@ -45,12 +47,22 @@ class Reason(enum.StrEnum):
     FROZEN = "not trainable"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tensor:
-    """A tensor of the model: its labels and its static shape (None where unknown)."""
+    """A tensor of the model.
+
+    Attributes:
+        labels: Its labels.
+        shape: Its static shape, None where a size is not known.
+        dtype: The type of its elements.
+        made_of: For what is computed from sizes of other tensors alone: the function, its
+            arguments and which of its results this is.
+    """
 
     labels: Labels
     shape: tuple[int | None, ...]
+    dtype: Any = "float32"
+    made_of: tuple[Callable[..., Any], tuple, dict[str, Any], int] | None = None
 
     @property
     def varying(self) -> list[int]:
@@ -113,6 +125,7 @@ class Channels:
         self._times: list[int | None] = []
         self._unmeasured: list[Any] = []
         self._given: dict[int, str] = {}  # variables given to functions, and by which layer
+        self.failures: dict[str, str] = {}  # what rules have raised, by the layer's name
         self.measured: dict[int, int] = {}  # MACs of layers without a rule, by id
         self._ties: list[tuple[Labels, Labels]] = []
         self._frozen: list[tuple[Labels, Reason, str]] = []
@@ -172,6 +185,13 @@ class Channels:
         """Says that a function was given a variable, perhaps another layer's."""
         self._given.setdefault(id(variable), layer.name)
 
+    def fail(self, layer: Any, error: str) -> None:
+        """Says what a layer's rule has raised; what it had recorded by then stays whole."""
+        self.failures.setdefault(layer.name, error)
+        for axis in self.axes.values():
+            if axis.layer is layer:
+                self.freeze(axis.labels, Reason.FAILED, layer.name)
+
     def leave_to_measure(self, layer: Any) -> None:
         """Says that no rule tells what this layer costs."""
         self._unmeasured.append(layer)
@@ -208,6 +228,8 @@ class Channels:
         """Labels along one axis, one per position; differences along other axes are tied."""
         axis %= len(tensor.shape)
         size = tensor.shape[axis]
+        if size == 0:  # a part of nothing, as tf.split may make it
+            return np.empty(0, int)
         rows = np.moveaxis(tensor.labels, axis, -1).reshape(-1, tensor.labels.shape[axis])
         self.tie(np.broadcast_to(rows[0], rows[1:].shape), rows[1:])
         return rows[0] if size is None else np.broadcast_to(rows[0], (size,))

@@ -11,13 +11,13 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tf_keras as keras
 from tf_keras.src.engine.keras_tensor import KerasTensor
 
 from keras_spp.copying import clone_layer
 from keras_spp.function_layers import as_layer, weights_given
 from keras_spp.graph import layers, rebuild
+from keras_spp.user_functions import as_model, graph_of
 
 # KerasCV's, by name, because KerasCV need not be installed.
 _KERAS_CV = frozenset({
@@ -81,13 +81,15 @@ def _is_keras_cv(item: Any) -> bool:
 def opened(model: keras.Model) -> keras.Model:
     """The model itself, or a copy in which plain layers stand for what hides them.
 
-    Openable layers become nested models, functions that are given a kernel become layers.
+    Openable layers, and functions of the user's that have to be cut to the channels that survive,
+    become nested models; functions that are given a kernel become layers.
     """
     given = Counter(id(weight) for layer in layers(model) for weight in weights_given(layer))
     owned = {id(weight) for layer in layers(model) for weight in layer.weights}
     owned |= {weight for weight, times in given.items() if times > 1}  # shared by functions
     functions = {id(layer): found for layer in layers(model) if (found := as_layer(layer, owned))}
-    if not functions and not any(map(is_openable, layers(model))):
+    graphs = {id(layer): graph for layer in layers(model) if (graph := graph_of(layer, opened))}
+    if not functions and not graphs and not any(map(is_openable, layers(model))):
         return model
     copies: list[tuple[Any, list[np.ndarray]]] = []
 
@@ -96,11 +98,15 @@ def opened(model: keras.Model) -> keras.Model:
             copy, kernel = functions[id(layer)]
             copies.append((copy, [kernel]))
             return copy
+        if id(layer) in graphs:
+            return graphs[id(layer)]
         copy = clone_layer(layer)
         copies.append((copy, layer.get_weights()))
-        return _as_model(layer, copy) if is_openable(layer) else copy
+        return as_model(layer, copy) if is_openable(layer) else copy
 
     def edit_call(layer: keras.layers.Layer, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        if id(layer) in graphs:
+            return args, {}
         if id(layer) not in functions:
             return args, kwargs
         (x,) = (v for v in (*args, *kwargs.values()) if isinstance(v, KerasTensor))
@@ -110,14 +116,3 @@ def opened(model: keras.Model) -> keras.Model:
     for copy, weights in copies:
         copy.set_weights(weights)
     return opened(result)  # what was inside may hide more
-
-
-def _as_model(layer: keras.layers.Layer, copy: keras.layers.Layer) -> keras.Model:
-    inputs = tf.nest.map_structure(
-        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype), layer.get_input_at(0)
-    )
-    copy(inputs)  # builds it
-    model = keras.Model(inputs, copy.call(inputs), name=layer.name)
-    if not layer.trainable:
-        model.trainable = False
-    return model

@@ -20,6 +20,7 @@ from keras_spp import measure, rules
 from keras_spp.channels import Channels, Classes, Reason, Tensor
 from keras_spp.compat import is_graph
 from keras_spp.function_layers import is_frozen, weights_given
+from keras_spp.labelling import tensors_in
 from keras_spp.wrapper import PruneSPP, unwrap
 
 
@@ -85,8 +86,9 @@ def find_channels(model: keras.Model, policy: Any = None, to_prune: bool = False
         labels = channels.new(shape[-1] or 1) if len(shape) > 1 else channels.new(1)
         channels.freeze(labels, Reason.INPUT, tensor.node.layer.name)
         channels.batch = shape[0]
-        inputs.append(Tensor(labels.reshape([1] * (len(shape) - 1) + [-1]), shape))
-    for tensor in trace(model, channels, inputs):
+        labels = labels.reshape([1] * (len(shape) - 1) + [-1])
+        inputs.append(Tensor(labels, shape, tensor.dtype))
+    for tensor in tensors_in(trace(model, channels, inputs)):
         channels.freeze(tensor.labels, Reason.OUTPUT)
     for axis in list(channels.axes.values()):
         reason = None
@@ -113,16 +115,27 @@ def trace(model: keras.Model, channels: Channels, inputs: list[Tensor]) -> list[
     for node in calls:
         args, kwargs = tf.nest.map_structure(lookup, (tuple(node.call_args), node.call_kwargs))
         results = tf.nest.flatten(node.outputs)
-        shapes = [sizes.get(id(result), tuple(result.shape)) for result in results]
-        outputs = _trace_layer(node.layer, channels, args, kwargs, shapes)
+        shapes = [sizes.get(id(result), _shape(result)) for result in results]
+        dtypes = [result.dtype for result in results]
+        outputs = _trace_layer(node.layer, channels, args, kwargs, shapes, dtypes)
         known.update(zip(map(id, results), outputs, strict=True))
         for part in channels.take_unmeasured():
             channels.cost_measured(part, measure.macs(node, lambda tensor: lookup(tensor).shape))
     return [known[id(tensor)] for tensor in model.outputs]
 
 
+def _shape(tensor: Any) -> tuple[int | None, ...]:
+    """A tensor's shape; of one whose rank is not known, that of a single number."""
+    return () if tensor.shape.rank is None else tuple(tensor.shape)
+
+
 def _trace_layer(
-    layer: keras.layers.Layer, channels: Channels, args: tuple, kwargs: dict, shapes: list[tuple]
+    layer: keras.layers.Layer,
+    channels: Channels,
+    args: tuple,
+    kwargs: dict,
+    shapes: list[tuple],
+    dtypes: list[Any],
 ) -> list[Tensor]:
     layer, given = unwrap(layer), rules.tensors_in(args, kwargs)
     if is_graph(layer):
@@ -132,18 +145,25 @@ def _trace_layer(
             _label_input(channels, tensor.node.layer, x)
         return trace(layer, channels, given)
     if not _is_repeated(layer):
-        return rules.apply(channels, layer, args, kwargs, shapes)
+        return rules.apply(channels, layer, args, kwargs, shapes, dtypes)
     # The inside knows nothing of the time axis; channels that differ along it are tied away.
     steps = [
-        Tensor(channels.same_along(x.labels, 1)[:, 0], (x.shape[0], *x.shape[2:])) for x in given
+        Tensor(channels.same_along(x.labels, 1)[:, 0], (x.shape[0], *x.shape[2:]), x.dtype)
+        for x in given
     ]
     inner_shapes = [(shape[0], *shape[2:]) for shape in shapes]
     with channels.repeated(given[0].shape[1]):
         outputs = _trace_layer(
-            layer.layer, channels, (tf.nest.pack_sequence_as(args[0], steps),), {}, inner_shapes
+            layer.layer,
+            channels,
+            (tf.nest.pack_sequence_as(args[0], steps),),
+            {},
+            inner_shapes,
+            dtypes,
         )
     return [
-        Tensor(output.labels[:, None], shape) for output, shape in zip(outputs, shapes, strict=True)
+        Tensor(output.labels[:, None], *rest)
+        for output, *rest in zip(outputs, shapes, dtypes, strict=True)
     ]
 
 

@@ -22,7 +22,7 @@ def fold(call: Call, labels: Labels, groups: int) -> Labels:
 
 
 @rule(L.Conv1D, L.Conv2D, L.Conv3D)
-def convolution(call: Call, x: Tensor, **_: Any) -> Labels:
+def convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     """Kernel (..., in / groups, out)."""
     layer, axis = call.layer, channel_axis(call.layer)
     labels = call.vector(x, axis)
@@ -43,7 +43,7 @@ def convolution(call: Call, x: Tensor, **_: Any) -> Labels:
 
 
 @rule(L.Conv1DTranspose, L.Conv2DTranspose, L.Conv3DTranspose)
-def transposed_convolution(call: Call, x: Tensor, **_: Any) -> Labels:
+def transposed_convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     """Kernel (..., out, in); every input position is multiplied by the whole kernel."""
     layer, axis = call.layer, channel_axis(call.layer)
     call.reads(layer.kernel, -1, call.vector(x, axis))
@@ -55,7 +55,7 @@ def transposed_convolution(call: Call, x: Tensor, **_: Any) -> Labels:
 
 
 @rule(L.DepthwiseConv1D, L.DepthwiseConv2D)
-def depthwise_convolution(call: Call, x: Tensor, **_: Any) -> Labels:
+def depthwise_convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     """Kernel (..., in, multiplier): every channel makes its own outputs."""
     layer, axis = call.layer, channel_axis(call.layer)
     labels = call.vector(x, axis)
@@ -67,7 +67,7 @@ def depthwise_convolution(call: Call, x: Tensor, **_: Any) -> Labels:
 
 
 @rule(L.SeparableConv1D, L.SeparableConv2D)
-def separable_convolution(call: Call, x: Tensor, **_: Any) -> Labels:
+def separable_convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     """Depthwise (..., in, multiplier), then pointwise (..., in * multiplier, out)."""
     layer, axis = call.layer, channel_axis(call.layer)
     labels = call.vector(x, axis)
@@ -82,7 +82,7 @@ def separable_convolution(call: Call, x: Tensor, **_: Any) -> Labels:
 
 
 @rule(L.Dense)
-def dense(call: Call, x: Tensor, **_: Any) -> Labels:
+def dense(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     """Kernel (in, out), applied to the last axis."""
     layer = call.layer
     call.reads(layer.kernel, 0, call.vector(x))

@@ -11,7 +11,17 @@ import tf_keras as keras
 from tf_keras.src.engine.base_layer import AddLoss, AddMetric
 
 from keras_spp.channels import Labels, Reason, Tensor
-from keras_spp.rules import Call, count, find, rule
+from keras_spp.labelling import (
+    Call,
+    as_functions,
+    count,
+    merged,
+    moved,
+    tried,
+    tried_layer,
+)
+from keras_spp.rules import find, rule
+from keras_spp.trial import follow
 
 L = keras.layers
 
@@ -19,6 +29,7 @@ ELEMENTWISE = frozenset({
     "elu", "exponential", "gelu", "hard_sigmoid", "leaky_relu", "linear", "mish", "relu", "relu6",
     "selu", "sigmoid", "silu", "softplus", "softsign", "swish", "tanh",
 })  # fmt: skip
+_UNITS, _PIXELS = 8, 4  # to try an activation on
 
 
 def channel_axis(layer: Any) -> int:
@@ -31,25 +42,52 @@ def spatial(layer: Any, shape: Sequence[int | None]) -> tuple[int | None, ...]:
     return tuple(shape[2:] if channel_axis(layer) == 1 else shape[1:-1])
 
 
-def is_elementwise(function: Any) -> bool:
-    """Whether an activation acts on each element alone."""
+def why_not_elementwise(function: Any) -> Reason | None:
+    """Why an activation does not act on each unit alone; None if it does.
+
+    It is known by name, or tried on a few units.
+    """
+    if is_known(function):
+        return None
+    units = np.arange(_UNITS)
+    x = Tensor(units[None], (None, _UNITS))
+    followed = follow(_functions(function), (x,), {}, [x])
+    if isinstance(followed, Reason):
+        return followed
+    (place,) = followed.places
+    same = place is not None and np.array_equal(place[1], units)
+    return None if same else Reason.FUNCTION
+
+
+def is_known(function: Any) -> bool:
+    """Whether an activation is one that is known by its name to act on each element alone."""
     if isinstance(function, L.Layer):
-        return find(type(function)) is same or _is_keras_cvs_hard_sigmoid(type(function))
+        return find(type(function)) is same
     return function is None or (
         getattr(function, "__name__", "") in ELEMENTWISE
         and getattr(function, "__module__", "").startswith(("tf_keras.", "tensorflow."))
     )
 
 
-def _is_keras_cvs_hard_sigmoid(kind: type) -> bool:
-    return kind.__name__ == "HardSigmoidActivation" and kind.__module__.startswith("keras_cv.")
+def _functions(function: Any) -> list[Callable[..., Any]]:
+    """What an activation computes, be it a function or a layer without weights."""
+    if not isinstance(function, L.Layer):
+        return [function]
+    return [] if function.weights else as_functions(function)
 
 
-def activated(call: Call, labels: Labels) -> Labels:
+def activated(call: Call, labels: Labels) -> Labels | list[Labels]:
     """The labels behind a layer's own activation."""
-    if not is_elementwise(call.layer.activation):
-        call.freeze(labels, Reason.MIXES)
-    return labels
+    function = call.layer.activation
+    if is_known(function):
+        return labels
+    # It computes alike in a small picture and in a large one, but not as fast.
+    shape = [
+        along if along > 1 else size and min(size, _PIXELS)
+        for along, size in zip(labels.shape, call.shapes[0], strict=True)
+    ]
+    x = Tensor(labels, (call.shapes[0][0], *shape[1:]), call.layer.compute_dtype)
+    return tried(call, _functions(function), (x,), {})
 
 
 # -- one value per channel -----------------------------------------------------------------------
@@ -58,7 +96,7 @@ def activated(call: Call, labels: Labels) -> Labels:
 @rule(
     L.ReLU, L.LeakyReLU, L.ELU, L.ThresholdedReLU, L.Dropout, L.SpatialDropout1D,
     L.SpatialDropout2D, L.SpatialDropout3D, L.GaussianDropout, L.GaussianNoise, L.AlphaDropout,
-    L.ActivityRegularization,
+    L.ActivityRegularization, L.Identity,
 )  # fmt: skip
 def same(call: Call, x: Tensor, **_: Any) -> Labels:
     """Every element by itself."""
@@ -69,8 +107,8 @@ def same(call: Call, x: Tensor, **_: Any) -> Labels:
 
 
 @rule(L.Activation)
-def activation(call: Call, x: Tensor, **_: Any) -> Labels:
-    """Elementwise unless it is a softmax or a function that we do not know."""
+def activation(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
+    """Elementwise unless it is a softmax or a function that cannot be followed."""
     return activated(call, x.labels)
 
 
@@ -97,6 +135,27 @@ def group_normalization(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels
         call.follows(variable, 0, labels)
     call.resize("groups", [labels], count)
     return call.place(labels, layer.axis)
+
+
+@rule(L.Masking)
+def masking(call: Call, x: Tensor, **_: Any) -> Labels:
+    """Whether a time step counts is up to all of its channels, for layers that ask for masks.
+
+    The numbers are the same without some of them if those that mark a step are zeros.
+    """
+    if call.layer.mask_value != 0 or _is_asked(call.layer.outbound_nodes):
+        call.freeze(x.labels, Reason.MIXES)
+    return x.labels
+
+
+def _is_asked(nodes: Sequence[Any]) -> bool:
+    """Whether a mask reaches a layer that does something with it, or cannot be seen to."""
+    return any(
+        node.layer._expects_mask_arg
+        or isinstance(node.layer, keras.Model)
+        or (node.layer.supports_masking and _is_asked(node.layer.outbound_nodes))
+        for node in nodes
+    )
 
 
 @rule(AddLoss, AddMetric)
@@ -164,14 +223,41 @@ def normalization(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
 
 @rule(
     L.MaxPooling1D, L.MaxPooling2D, L.MaxPooling3D, L.AveragePooling1D, L.AveragePooling2D,
-    L.AveragePooling3D, L.ZeroPadding1D, L.ZeroPadding2D, L.ZeroPadding3D, L.Cropping1D,
-    L.Cropping2D, L.Cropping3D, L.UpSampling1D, L.UpSampling2D, L.UpSampling3D, L.Resizing,
+    L.AveragePooling3D, L.ZeroPadding1D, L.ZeroPadding2D, L.ZeroPadding3D, L.UpSampling1D,
+    L.UpSampling2D, L.UpSampling3D, L.Resizing,
     L.CenterCrop, L.RandomCrop, L.RandomFlip, L.RandomRotation, L.RandomTranslation, L.RandomZoom,
+    L.RandomHeight, L.RandomWidth, L.RandomContrast, L.RandomBrightness,
 )  # fmt: skip
-def in_space(call: Call, x: Tensor, **_: Any) -> Labels:
+def in_space(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     """Every channel by itself, in space."""
     axis = channel_axis(call.layer)
+    if set(x.varying) - {axis % len(x.shape)}:  # channels where the layer expects space
+        return tried_layer(call, (x,), {})
     return call.place(call.vector(x, axis), axis)
+
+
+@rule(L.Cropping1D, L.Cropping2D, L.Cropping3D)
+def cropping(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
+    """Of channels that lie where the layer expects space, those in the middle are left."""
+    first = 2 if channel_axis(call.layer) == 1 else 1
+    given = call.layer.get_config()["cropping"]
+    amounts = [given] if isinstance(call.layer, L.Cropping1D) else list(given)
+    labels = x.labels
+    for place, (before, after) in enumerate(amounts):
+        axis = first + place
+        if labels.shape[axis] == 1:
+            continue
+        vector = call.vector(x, axis)
+        end = len(vector) - after
+        labels = call.place(vector[before:end], axis)
+
+        def left(head: np.ndarray, tail: np.ndarray, place: int = place) -> Any:
+            pair = (count(head), count(tail))
+            new = [pair if i == place else pair_ for i, pair_ in enumerate(amounts)]
+            return pair if isinstance(call.layer, L.Cropping1D) else new
+
+        call.resize("cropping", [vector[:before], vector[end:]], left)
+    return labels
 
 
 @rule(
@@ -185,21 +271,6 @@ def out_of_space(call: Call, x: Tensor, **_: Any) -> Labels:
 
 
 # -- moving channels -----------------------------------------------------------------------------
-
-
-def full(x: Tensor, unknown: int | None = None) -> Labels | None:
-    """Labels at every position of one sample; None if a size is not known and none is given."""
-    sizes = [size or unknown for size in x.shape[1:]]
-    known = [size for size in sizes if size is not None]
-    return np.broadcast_to(x.labels, (1, *known)) if len(known) == len(sizes) else None
-
-
-def moved(call: Call, x: Tensor, move: Callable[[Labels], Labels]) -> Labels | list[Labels]:
-    """The same movement on the labels that the layer makes with the values."""
-    labels = full(x)
-    if labels is None:
-        return call.opaque([x], Reason.SHAPE)
-    return call.channels.settle(move(labels))
 
 
 @rule(L.Flatten)
@@ -275,27 +346,4 @@ def concatenate(call: Call, tensors: Sequence[Tensor], **_: Any) -> Labels | lis
     return concatenated(call, tensors, call.layer.axis)
 
 
-def merged(call: Call, tensors: Sequence[Tensor]) -> Labels | list[Labels]:
-    """Elementwise with broadcasting: channel by channel, both are one."""
-    out = call.shapes[0]
-    if any(len(x.shape) != len(out) for x in tensors):
-        return call.opaque(tensors, Reason.SHAPE)
-    varying = {axis for x in tensors for axis in x.varying}
-    joined = []
-    for x in tensors:
-        if any(x.shape[axis] == 1 and out[axis] != 1 for axis in varying):
-            call.freeze(x.labels, Reason.MIXES)  # one channel that meets all of the others
-        else:
-            joined.append(x.labels)
-    if not joined:  # an outer product
-        return call.opaque(tensors, Reason.MIXES)
-    arrays = np.broadcast_arrays(*joined)
-    for other in arrays[1:]:
-        call.channels.tie(arrays[0], other)
-    return call.channels.settle(arrays[0])
-
-
-@rule(L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum)
-def merge(call: Call, tensors: Sequence[Tensor], **_: Any) -> Labels | list[Labels]:
-    """Elementwise merge layers."""
-    return merged(call, tensors)
+rule(L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum)(merged)

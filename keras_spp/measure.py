@@ -57,7 +57,7 @@ def shapes(nodes: list[Any], inputs: list[tuple[Any, Shape]]) -> dict[int, Shape
         inputs: Its input tensors and the shapes that they have.
     """
     results = [result for node in nodes for result in tf.nest.flatten(node.outputs)]
-    told = all(None not in result.shape[1:] for result in results)
+    told = all(result.shape.rank is None or None not in result.shape[1:] for result in results)
     told &= all(tensor.shape[:1] == list(shape[:1]) for tensor, shape in inputs)
     if told and not any(map(_may_spread, nodes)):
         return {}

@@ -11,12 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_spp.channels import Reason, Tensor
-from keras_spp.layer_rules import concatenated, full, mixes, regroups
-from keras_spp.ops import Arguments, function, key
-from keras_spp.rules import Call, count, tensors_in
-
-# Stands for a size that is open; divisible by the usual blocks of pixels.
-OPEN_SIZE = 24
+from keras_spp.labelling import Call, count, full, tensors_in
+from keras_spp.layer_rules import concatenated, mixes, regroups
+from keras_spp.ops import Arguments, as_slices, function, key
+from keras_spp.trial import OPEN_SIZE
 
 
 def moved_by(call: Call, x: Tensor, arguments: Arguments, name: str) -> list[np.ndarray] | None:
@@ -25,7 +23,7 @@ def moved_by(call: Call, x: Tensor, arguments: Arguments, name: str) -> list[np.
     plain = {key: value for key, value in arguments.items() if key != "#"}
     try:
         results = call.layer.function(**{**plain, name: tf.constant(labels, tf.int64)})
-    except (tf.errors.OpError, ValueError):  # it needs the real size, the batch, or a GPU
+    except Exception:  # it needs the real size, the batch, a computed argument, or a GPU
         return None
     settled = []
     for result, shape in zip(tf.nest.flatten(results), call.shapes, strict=True):
@@ -40,28 +38,22 @@ def moved_by(call: Call, x: Tensor, arguments: Arguments, name: str) -> list[np.
 
 @function("concat")
 def concat(call: Call, arguments: Arguments) -> Any:
-    """Concatenation along a constant axis."""
-    values = arguments["values"]
-    if not all(isinstance(value, Tensor) for value in values):
-        return call.opaque(tensors_in(values), Reason.SHAPE)
-    return concatenated(call, values, int(arguments["axis"]))
+    """Concatenation along a constant axis, of constants too."""
+    values, axis = arguments["values"], arguments["axis"]
+    if isinstance(axis, Tensor):
+        return call.opaque(tensors_in(values, axis), Reason.SHAPE)
+    values = values if isinstance(values, list | tuple) else [values]
+    return concatenated(call, [_as_tensor(call, value) for value in values], int(axis))
 
 
-@function("shape", "compat.v1.shape")
-def shape_of(call: Call, arguments: Arguments) -> Any:
-    """Sizes other than that of the channels stay what they are; who takes those freezes them."""
-    (x,) = tensors_in(arguments)
-    sizes = np.arange(len(x.shape))
-    channels = x.varying or [len(x.shape) - 1]
-    for node in call.layer.outbound_nodes:
-        given = (*node.call_args[1:], *node.call_kwargs.values())
-        sliced = node.layer.get_config().get("function") == "__operators__.getitem"
-        plain = _as_slices(given[0]) if sliced else ()
-        known = sliced and all(isinstance(item, int | slice) for item in plain)
-        taken = sizes[plain] if known else sizes
-        if np.isin(channels, taken).any():
-            return call.opaque([x], Reason.SHAPE)
-    return call.channels.new(1)
+def _as_tensor(call: Call, value: Any) -> Tensor:
+    """A constant's channels are those of an input: they stay."""
+    if isinstance(value, Tensor):
+        return value
+    shape = np.shape(value)
+    labels = call.channels.new(shape[-1])
+    call.freeze(labels, Reason.INPUT)
+    return Tensor(labels.reshape([1] * (len(shape) - 1) + [-1]), shape)
 
 
 @function("reshape")
@@ -154,23 +146,12 @@ def split(call: Call, arguments: Arguments) -> Any:
     return moved
 
 
-def _as_slices(spec: Any) -> tuple:
-    """What stands between the brackets, as numpy takes it."""
-    items = spec if isinstance(spec, tuple | list) else [spec]
-    return tuple(
-        slice(item["start"], item["stop"], item["step"]) if isinstance(item, dict) else item
-        for item in items
-    )
-
-
 @function("__operators__.getitem")
 def getitem(call: Call, arguments: Arguments) -> Any:
     """Slices; a contiguous slice of the channels gets new ends, anything else freezes them."""
     x, spec = arguments["tensor"], arguments["slice_spec"]
-    if len(x.shape) == 1:  # one of the sizes in tf.shape(...)
-        return call.channels.new(1).reshape([1] * len(call.shapes[0]))
     items = list(spec) if isinstance(spec, tuple | list) else [spec]
-    plain = list(_as_slices(items))
+    plain = list(as_slices(items))
     known = all(isinstance(i, slice | int | type(...) | None) for i in plain)
     labels = full(x, OPEN_SIZE)
     if not known or plain.count(...) > 1 or tensors_in(items) or labels is None:
@@ -188,6 +169,8 @@ def getitem(call: Call, arguments: Arguments) -> Any:
         place = places[axis]
         item = plain[place]
         if item == slice(None):
+            continue
+        if item == slice(None, None, -1):
             continue
         if isinstance(item, int) or item.step not in (None, 1):
             call.freeze(x.labels, Reason.SHAPE)
@@ -242,13 +225,64 @@ def slice_from(call: Call, arguments: Arguments) -> Any:
     return moved[0]
 
 
+@function("strided_slice")
+def strided_slice(call: Call, arguments: Arguments) -> Any:
+    """A piece by its beginning and its end, where neither leaves out or adds an axis."""
+    x, begin, end = (arguments[name] for name in ("input_", "begin", "end"))
+    others = [arguments.get(f"{name}_mask") for name in ("ellipsis", "new_axis", "shrink_axis")]
+    known = isinstance(x, Tensor) and not tensors_in(begin, end) and not any(others)
+    if not known or (moved := moved_by(call, x, arguments, "input_")) is None:
+        return call.opaque(tensors_in(x, begin, end), Reason.SHAPE)
+    strides = arguments.get("strides")
+    for axis in x.varying:
+        vector = call.vector(x, axis)
+        if axis >= len(begin):
+            continue
+        if strides is not None and int(strides[axis]) != 1:
+            call.freeze(x.labels, Reason.SHAPE)
+        for name, given in (("begin", begin), ("end", end)):
+            if not int(arguments.get(f"{name}_mask") or 0) >> axis & 1:
+                place = slice(int(given[axis]), None).indices(len(vector))[0]
+                call.resize(
+                    key(arguments, name),
+                    [vector[:place]],
+                    lambda keep, sizes=list(given), at=axis: _replaced(sizes, at, keep),
+                )
+    return moved[0]
+
+
+def _replaced(sizes: list, axis: int, keep: np.ndarray) -> list:
+    """The sizes with the number of survivors at one place."""
+    return [*sizes[:axis], count(keep), *sizes[axis + 1 :]]
+
+
+@function("ensure_shape", "broadcast_to")
+def of_shape(call: Call, arguments: Arguments) -> Any:
+    """The shape says how many channels there are."""
+    (_, x), (name, shape) = list(arguments.items())[:2]
+    if not isinstance(x, Tensor) or tensors_in(shape):
+        return call.opaque(tensors_in(x, shape), Reason.SHAPE)
+    given = list(shape)
+    raised = [1] * (len(given) - len(x.shape)) + list(x.labels.shape)
+    for axis, size in enumerate(raised):
+        if size > 1 and given[axis] is not None:
+            vector = x.labels.ravel()
+            call.resize(
+                key(arguments, name),
+                [vector],
+                lambda keep, at=axis: _replaced(given, at, keep),
+            )
+    return x.labels.reshape(raised)
+
+
 @function("stack")
 def stack(call: Call, arguments: Arguments) -> Any:
     """A new axis, along which the channels of all tensors become one."""
-    given = [full(x) for x in arguments["values"] if isinstance(x, Tensor)]
-    values = [labels for labels in given if labels is not None]
+    given = arguments["values"] if isinstance(arguments["values"], list | tuple) else []
+    known = [full(x) for x in given if isinstance(x, Tensor)]
+    values = [labels for labels in known if labels is not None]
     axis = int(arguments.get("axis", 0)) % len(call.shapes[0])
-    if axis == 0 or len(values) < len(arguments["values"]):
+    if axis == 0 or not given or len(values) < len(given):
         return call.opaque(tensors_in(arguments), Reason.SHAPE)
     return call.channels.settle(np.stack(values, axis))
 
@@ -256,8 +290,7 @@ def stack(call: Call, arguments: Arguments) -> Any:
 @function("unstack", "roll")
 def apart(call: Call, arguments: Arguments) -> Any:
     """Along an axis other than that of the channels."""
-    (x,) = tensors_in(arguments)
-    name = "value" if "value" in arguments else "input"
+    name, x = next(iter(arguments.items()))
     if mixes(x, arguments.get("axis", 0)) or (moved := moved_by(call, x, arguments, name)) is None:
         return call.opaque([x], Reason.SHAPE)
     return moved
@@ -269,7 +302,18 @@ def apart(call: Call, arguments: Arguments) -> Any:
 )  # fmt: skip
 def movement(call: Call, arguments: Arguments) -> Any:
     """Values change places, and no argument holds a number of channels."""
-    (x,) = tensors_in(arguments)
-    name = next(name for name, value in arguments.items() if value is x)
+    name, x = next(iter(arguments.items()))
+    if not isinstance(x, Tensor):  # a constant, moved by computed sizes
+        return call.fixed(Reason.INPUT)
+    if "tile" in call.layer.get_config()["function"]:  # how often does not matter to labels
+        arguments = _once(arguments, "multiples")
     moved = moved_by(call, x, arguments, name)
-    return call.opaque([x], Reason.SHAPE) if moved is None else moved[0]
+    return call.opaque(tensors_in(arguments), Reason.SHAPE) if moved is None else moved[0]
+
+
+def _once(arguments: Arguments, name: str) -> Arguments:
+    """The arguments with 1 for each computed size in one of them."""
+    given = arguments[name]
+    if not isinstance(given, list | tuple):
+        return arguments
+    return {**arguments, name: [1 if isinstance(size, Tensor) else size for size in given]}

@@ -14,8 +14,10 @@ import tensorflow as tf
 from tf_keras.src.layers.core.tf_op_layer import SlicingOpLambda, TFOpLambda
 
 from keras_spp.channels import Argument, Reason, Tensor
-from keras_spp.layer_rules import merged, mixes
-from keras_spp.rules import Call, rule, tensors_in
+from keras_spp.labelling import Call, followed, merged, tensors_in, tried
+from keras_spp.layer_rules import mixes
+from keras_spp.rules import rule
+from keras_spp.trial import counts_channels
 
 Arguments = dict[str, Any]  # plus "#": the positions of those given by position
 _FUNCTIONS: dict[str, Callable[[Call, Arguments], Any]] = {}
@@ -37,10 +39,9 @@ POSITIONWISE = frozenset({
     "math.mod", "math.multiply", "math.not_equal", "math.pow", "math.squared_difference",
     "math.subtract", "math.truediv", "nn.bias_add", "where",
 })  # fmt: skip
-MIXING = frozenset({
-    "compat.v1.norm", "einsum", "linalg.matmul", "math.argmax", "math.cumsum", "math.top_k",
-    "nn.local_response_normalization", "tensordot",
-})  # fmt: skip
+SIZES = frozenset({"compat.v1.shape", "compat.v1.size", "rank", "shape", "size"})
+# Mixes channels only where their norm is large: not seen by trying.
+MIXING = frozenset({"clip_by_norm", "compat.v1.clip_by_average_norm", "clip_by_global_norm"})
 
 
 def function(*names: str) -> Callable:
@@ -55,14 +56,26 @@ def function(*names: str) -> Callable:
 
 @rule(TFOpLambda, SlicingOpLambda)
 def op(call: Call, *args: Any, **kwargs: Any) -> Any:
-    """Looks the function up by its name; an unknown one freezes what it touches."""
+    """Looks the function up by its name; one without a rule is tried."""
     name = call.layer.get_config()["function"]
-    given = tensors_in(args, kwargs)
-    for value in tf.nest.flatten((args, kwargs)):
+    flat = tf.nest.flatten((args, kwargs))
+    for value in flat:
         if isinstance(value, tf.Variable):
             call.channels.give(call.layer, value)
-    constants = [v for v in (*args[1:], *kwargs.values()) if isinstance(v, list) or np.ndim(v)]
-    if name in UNARY and not constants and list(args[:1]) == given:
+    tensors = [value for value in flat if isinstance(value, Tensor)]
+    sizes = [x for x in tensors if x.made_of is not None]
+    compute = _getitem if isinstance(call.layer, SlicingOpLambda) else call.layer.function
+    if name in SIZES or (sizes and len(sizes) == len(tensors)):
+        return call.deferred(compute, args, kwargs)
+    given = tensors_in(args, kwargs)
+    if sizes:  # the function itself knows best what becomes of them
+        labels = followed(call, [compute], args, kwargs)
+        if not isinstance(labels, Reason):
+            return labels
+        if any(map(counts_channels, sizes)):
+            return call.opaque(given, labels)
+    plain = not any(map(_is_array, (*args[1:], *kwargs.values())))
+    if name in UNARY and plain and len(given) == 1 and args and given[0] is args[0]:
         return given[0].labels
     if name in POSITIONWISE and kwargs.get("data_format") in (None, "NHWC"):
         names = [*range(len(args)), *kwargs]
@@ -70,11 +83,31 @@ def op(call: Call, *args: Any, **kwargs: Any) -> Any:
     body = _FUNCTIONS.get(name)
     if body is None:
         call.channels.leave_to_measure(call.layer)
-        return call.opaque(given, Reason.MIXES if name in MIXING else Reason.UNKNOWN)
+        if name in MIXING:
+            return call.opaque(given, Reason.MIXES)
+        return tried(call, [compute], args, kwargs)
     # Keyed as `rebuild` will have to find them: by position or by name, as they were given.
     bound = inspect.signature(call.layer.function).bind(*args, **kwargs).arguments
     arguments = {**bound, "#": {name: i for i, name in enumerate(bound) if i < len(args)}}
     return body(call, arguments)
+
+
+def as_slices(spec: Any) -> tuple:
+    """What stands between the brackets, as numpy takes it."""
+    items = spec if isinstance(spec, tuple | list) else [spec]
+    return tuple(
+        slice(item["start"], item["stop"], item["step"]) if isinstance(item, dict) else item
+        for item in items
+    )
+
+
+def _getitem(tensor: Any, slice_spec: Any) -> Any:
+    """As the layer of brackets calls it: slices are dicts in its arguments."""
+    return tensor[as_slices(slice_spec)]
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, list | tuple | np.ndarray) or bool(np.ndim(value))
 
 
 def key(arguments: Arguments, name: str, entry: int | None = None) -> Argument:
@@ -149,3 +182,12 @@ def in_space(call: Call, arguments: Arguments) -> Any:
     if deep or str(arguments.get("data_format") or "N").startswith("NC"):
         return call.opaque([x], Reason.SHAPE)
     return call.place(call.vector(x))
+
+
+@function("nn.dropout", "compat.v1.nn.dropout", "nn.experimental.stateless_dropout")
+def dropout(call: Call, arguments: Arguments) -> Any:
+    """Every element by itself, or several alike."""
+    x, noise_shape = arguments["x"], arguments.get("noise_shape")
+    if noise_shape is not None and any(size not in (1, None) for size in list(noise_shape)[1:]):
+        return call.opaque([x], Reason.SHAPE)
+    return x.labels

@@ -141,7 +141,7 @@ def _row(classes: Classes, layer: Any, params: int, stopped: Reason | None) -> A
     macs = sum(kernel_macs(classes, kernel) for kernel in kernels)
     macs += record.measured.get(id(layer), 0)
     if own is None:
-        reason = str(stopped) if stopped else str(Reason.UNREAD)
+        reason = _text(classes, stopped or Reason.UNREAD, layer.name, layer)
         return AnalysisRow(layer.name, type(layer).__name__, None, 0, macs, params, False, reason)
     found = np.unique(classes.of(own))
     prunable = found[classes.prunable[found]]
@@ -161,5 +161,12 @@ def _row(classes: Classes, layer: Any, params: int, stopped: Reason | None) -> A
 def _reason(classes: Classes, index: int, layer: Any) -> str:
     if index not in classes.reasons:
         return ""
-    reason, where = classes.reasons[index]
-    return f"{reason} ({where})" if where and where != layer.name else str(reason)
+    return _text(classes, *classes.reasons[index], layer)
+
+
+def _text(classes: Classes, reason: Reason, where: str, layer: Any) -> str:
+    """The reason, which layer is to blame if it is another one, and what its rule has raised."""
+    details = [where] if where and where != layer.name else []
+    if reason is Reason.FAILED:
+        details.append(classes.channels.failures[where])
+    return f"{reason} ({': '.join(details)})" if details else str(reason)

@@ -2,7 +2,8 @@
 
 A rule receives a `Call` and the labelled tensors that the layer was called with, tells the call
 which variables read, write or follow which channels, and returns the labels of the outputs.
-A layer without a rule freezes what goes in and what comes out. Your own layer needs a few lines:
+A layer without a rule is tried if it has no weights (`keras_spp.trial`), and freezes what goes in
+and what comes out if it has some. Your own layer needs a few lines:
 
     >>> import keras_spp as spp, tf_keras as keras
     >>> class Scale(keras.layers.Layer):            # y = x * w, one weight per channel
@@ -19,17 +20,22 @@ A layer without a rule freezes what goes in and what comes out. Your own layer n
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+from tf_keras.src.layers.core.tf_op_layer import TFOpLambda
 
-from keras_spp.channels import Argument, Channels, Labels, Reason, Tensor
-from keras_spp.copying import read_config
-from keras_spp.masked import weight_path
+from keras_spp.causes import first_line
+from keras_spp.channels import Channels, Labels, Reason, Tensor
+from keras_spp.labelling import Call, count, elementwise, merged, moved, tensors_in, tried_layer
+from keras_spp.trial import counts_channels
+
+__all__ = [
+    "Call", "Reason", "apply", "count", "elementwise", "find", "merged", "moved", "rule",
+    "tensors_in",
+]  # fmt: skip
 
 L = keras.layers
 Rule = Callable[..., Any]
@@ -59,104 +65,54 @@ def rule(*classes: type) -> Callable[[Rule], Rule]:
     return register
 
 
-@dataclass(frozen=True)
-class Call:
-    """One call of one layer, and what a rule can say about it."""
-
-    channels: Channels
-    layer: Any
-    shapes: Sequence[tuple[int | None, ...]]  # of the outputs
-
-    def vector(self, tensor: Tensor, axis: int = -1) -> Labels:
-        """Labels along one axis of a tensor, one per channel.
-
-        Labels that differ along another axis are frozen: what meets all of them mixes them.
-        """
-        if set(tensor.varying) - {axis % len(tensor.shape)}:
-            self.freeze(tensor.labels, Reason.MIXES)
-        return self.channels.vector(tensor, axis)
-
-    def place(self, vector: Labels, axis: int = -1, output: int = 0) -> Labels:
-        """A label vector as the labels of an output whose `axis` holds the channels."""
-        shape = [1] * len(self.shapes[output])
-        shape[axis] = len(vector)
-        return vector.reshape(shape)
-
-    def reads(self, variable: Any, axis: int, labels: Labels) -> None:
-        """The axis of this kernel consumes these channels: zeros there drop them.
-
-        The kernel must be an attribute of the layer, or of a layer that is one.
-        """
-        if weight_path(self.layer, variable) is None:  # then nothing could put a mask on it
-            self.freeze(labels, Reason.UNKNOWN)
-        self.channels.label(self.layer, variable, axis, labels, "reads")
-
-    def writes(self, variable: Any, axis: int) -> Labels:
-        """The axis of this variable makes new channels; returns their labels."""
-        known = self.channels.axes.get((id(variable), axis % len(variable.shape)))
-        labels = known.labels if known else self.channels.new(variable.shape[axis])
-        return self.channels.label(self.layer, variable, axis, labels, "writes")
-
-    def follows(self, variable: Any, axis: int, labels: Labels) -> None:
-        """The axis of this variable (a bias, a scale...) has one entry per channel."""
-        if variable is not None:
-            self.channels.label(self.layer, variable, axis, labels, "follows")
-
-    def costs(self, variable: Any, positions: Iterable[int | None]) -> None:
-        """Each element of this kernel is multiplied at the positions of these dimensions."""
-        batch, of_sample = self.shapes[0][0], self.channels.batch
-        spread = (batch or 1) // (of_sample or 1)  # over how many a sample was spread before
-        self.channels.cost(self.layer, variable, (*positions, spread))
-
-    def resize(self, key: str | Argument, labels: Sequence[Labels], value: Rule) -> None:
-        """The config entry or call `Argument` `key` becomes `value(*keep_vectors)`."""
-        if isinstance(key, str) and not self._has_config(key):
-            for vector in labels:  # a subclass that fixes the size, or calls it otherwise
-                self.freeze(vector, Reason.UNKNOWN)
-        self.channels.edit(self.layer, key, labels, value)
-
-    def _has_config(self, key: str) -> bool:
-        if type(self.layer).__module__.startswith("tf_keras."):
-            return True
-        try:
-            return key in read_config(self.layer)[0]
-        except Exception:  # whatever a user's class raises; prune will say so
-            return False
-
-    def freeze(self, labels: Labels, reason: Reason) -> None:
-        """These channels must all stay."""
-        self.channels.freeze(labels, reason, self.layer.name)
-
-    def opaque(self, tensors: Iterable[Tensor], reason: Reason) -> list[Labels]:
-        """Freezes the inputs and returns frozen labels for every output."""
-        for tensor in tensors:
-            self.freeze(tensor.labels, reason)
-        outputs = []
-        for shape in self.shapes:
-            labels = self.channels.new(1 if len(shape) < 2 else shape[-1] or 1)
-            self.freeze(labels, reason)
-            outputs.append(labels.reshape([1] * (max(len(shape), 1) - 1) + [-1]))
-        return outputs
-
-
-def tensors_in(*structures: Any) -> list[Tensor]:
-    """The labelled tensors in call arguments."""
-    return [item for item in tf.nest.flatten(structures) if isinstance(item, Tensor)]
-
-
 def apply(
-    channels: Channels, layer: Any, args: tuple, kwargs: dict, shapes: Sequence[tuple]
+    channels: Channels,
+    layer: Any,
+    args: tuple,
+    kwargs: dict,
+    shapes: Sequence[tuple],
+    dtypes: Sequence[Any],
 ) -> list[Tensor]:
-    """Applies the rule of a layer's class, or freezes everything around an unknown layer."""
-    call = Call(channels, layer, shapes)
-    found = find(type(layer))
-    if found is None:
-        channels.leave_to_measure(layer)
-        labels = call.opaque(tensors_in(args, kwargs), Reason.UNKNOWN)
-    else:
-        labels = found(call, *args, **kwargs)
+    """Applies the rule of a layer's class, or freezes everything around what cannot be followed."""
+    call = Call(channels, layer, shapes, dtypes)
+    try:
+        return _outputs(call, _labels(call, args, kwargs))
+    except Exception as error:  # whatever a rule raises, of which some are the user's
+        channels.fail(layer, f"{type(error).__name__}: {first_line(error)}")
+        return _outputs(call, call.opaque(tensors_in(args, kwargs), Reason.FAILED))
+
+
+def _labels(call: Call, args: tuple, kwargs: dict) -> Any:
+    given = [item for item in tf.nest.flatten((args, kwargs)) if isinstance(item, Tensor)]
+    if any(map(counts_channels, given)) and not isinstance(call.layer, TFOpLambda):
+        return call.opaque(tensors_in(args, kwargs), Reason.SHAPE)
+    found = find(type(call.layer))
+    if found is not None:
+        return found(call, *args, **kwargs)
+    call.channels.leave_to_measure(call.layer)
+    return _without_rule(call, args, kwargs)
+
+
+def _outputs(call: Call, labels: Any) -> list[Tensor]:
+    """What a rule has returned, as tensors of the outputs' shapes."""
     labels = labels if isinstance(labels, list) else [labels]
-    return [Tensor(*pair) for pair in zip(labels, shapes, strict=True)]
+    tensors = []
+    for given, shape, dtype in zip(labels, call.shapes, call.dtypes, strict=True):
+        x = given if isinstance(given, Tensor) else Tensor(given, shape, dtype)
+        sizes = x.labels.shape
+        if len(sizes) != len(shape) or any(
+            along not in (1, size) for along, size in zip(sizes, shape, strict=True)
+        ):
+            raise ValueError(f"labels of shape {sizes} for an output of shape {shape}")
+        tensors.append(x)
+    return tensors
+
+
+def _without_rule(call: Call, args: tuple, kwargs: dict) -> list[Labels]:
+    """A layer without weights is a function; one that has some may do anything with them."""
+    if call.layer.weights:
+        return call.opaque(tensors_in(args, kwargs), Reason.UNKNOWN)
+    return tried_layer(call, args, kwargs)
 
 
 # What a subclass may define and still be followed like its ancestor.
@@ -178,8 +134,3 @@ def find(kind: type) -> Rule | None:
             changed = any(hasattr(ancestor, name) for name in replaced - _HARMLESS)
             return None if changed else _REGISTRY[ancestor]
     return None
-
-
-def count(keep: np.ndarray) -> int:
-    """How many channels a keep-vector keeps."""
-    return int(keep.sum())

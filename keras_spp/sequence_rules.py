@@ -9,7 +9,7 @@ import tf_keras as keras
 
 from keras_spp.channels import Labels, Reason, Tensor
 from keras_spp.kernel_rules import fold
-from keras_spp.layer_rules import channel_axis, is_elementwise
+from keras_spp.layer_rules import channel_axis, why_not_elementwise
 from keras_spp.rules import Call, count, find, rule, tensors_in
 
 L = keras.layers
@@ -28,8 +28,9 @@ def cell(call: Call, layer: Any, x: Tensor) -> Labels:
     call.reads(inner.recurrent_kernel, -2, units)
     call.follows(inner.recurrent_kernel, -1, written)
     call.follows(inner.bias, -1, written)
-    if not all(map(is_elementwise, _activations(inner))):
-        call.freeze(units, Reason.MIXES)
+    for activation in _activations(inner):
+        if (reason := why_not_elementwise(activation)) is not None:
+            call.freeze(units, reason)
     dimensions = len(inner.kernel.shape) - 2  # a convolutional cell computes at every position
     for kernel in (inner.kernel, inner.recurrent_kernel):
         call.costs(kernel, (x.shape[1], *call.shapes[0][-1 - dimensions : -1]))
