@@ -244,6 +244,9 @@ def followed(
     found = trial.follow(functions, args, kwargs, given)
     if isinstance(found, Reason):
         return found
+    for place, shape in zip(found.places, call.shapes, strict=True):
+        if place is not None and shape[place[0]] != len(place[1]):
+            return Reason.FUNCTION  # the batch is mixed into it
     vector = found.operands[0].labels.ravel()
     for x in given:
         if any(x is operand for operand in found.operands):

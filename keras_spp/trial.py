@@ -22,6 +22,7 @@ from keras_spp.channels import Argument, Reason, Tensor
 # Stands for a size that is open; divisible by the usual blocks of pixels.
 OPEN_SIZE = 24
 _BATCH = 2
+_LARGEST = 2**28  # elements
 _MAGNITUDES = (1.0, 1e-3, 1e3, 1e6)
 _TOLERANCE, _LOW = 1e-5, 1e-2  # of the largest number, in 32 and in 16 bits
 # Operations that say how large a tensor is, or stop the program.
@@ -210,6 +211,9 @@ class _Trial:
             raise _Unlike(Reason.FUNCTION) from error
         definition = self.whole.graph.as_graph_def()
         _check_graph(definition)
+        for operation in self.whole.graph.get_operations():
+            if any((x.shape.num_elements() or 0) > _LARGEST for x in operation.outputs):
+                raise _Unlike(Reason.FUNCTION)  # an outer product, say: more than can be tried
         if any(other != definition for other in graphs):
             raise _Unlike(Reason.FUNCTION)
 

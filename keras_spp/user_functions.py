@@ -7,19 +7,20 @@ with rules, which takes their place if it computes the same and lets channels go
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
-from tf_keras.src.layers.core.tf_op_layer import TFOpLambda
+from tf_keras.src.layers.core.tf_op_layer import SlicingOpLambda, TFOpLambda
 
 from keras_spp import trial
 from keras_spp.channels import Channels, Reason, Tensor
 from keras_spp.copying import clone_layer
 from keras_spp.function_layers import weights_given
-from keras_spp.graph import nodes, trace
+from keras_spp.graph import nodes, rebuild, trace
 from keras_spp.labelling import as_functions
 from keras_spp.layer_rules import activation, is_known
 from keras_spp.rules import find
@@ -45,7 +46,9 @@ def graph_of(layer: Any, opened: Callable[[keras.Model], keras.Model]) -> keras.
         model = as_model(layer, clone_layer(layer))
         if model.weights or any(weights_given(node.layer) for node in nodes(model)):
             return None  # which are nobody's, or another layer's
-        model = opened(model)
+        model = opened(rebuild(model, clone_layer, _without_dots))
+        saved = keras.saving.serialize_keras_object(model)
+        keras.saving.deserialize_keras_object(saved)  # what can be saved has to stay so
         return model if _lets_go(model) and trial.agree(functions, model, given) else None
     except Exception:  # whatever the function does with Keras tensors
         return None
@@ -61,6 +64,19 @@ def as_model(layer: keras.layers.Layer, copy: keras.layers.Layer) -> keras.Model
     if not layer.trainable:
         model.trainable = False
     return model
+
+
+def _without_dots(layer: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    """Slices for the `...` between brackets, which Keras cannot save."""
+    if not isinstance(layer, SlicingOpLambda):
+        return args, kwargs
+    x, spec = inspect.signature(layer.function).bind(*args, **kwargs).args
+    items = list(spec) if isinstance(spec, tuple | list) else [spec]
+    if ... in items:
+        at = items.index(...)
+        missing = x.shape.rank - sum(item is not None for item in items) + 1
+        items[at : at + 1] = [{"start": None, "stop": None, "step": None}] * missing
+    return (x, tuple(items)), {}
 
 
 def _is_the_users(layer: Any) -> bool:
