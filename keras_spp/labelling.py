@@ -95,15 +95,12 @@ class Call:
 
     def deferred(self, function: Callable[..., Any], args: tuple, kwargs: dict) -> list[Tensor]:
         """Outputs that are computed from sizes: what becomes of those is up to who takes them."""
-        return [
-            Tensor(
-                self.channels.new(1).reshape([1] * len(shape)),
-                shape,
-                dtype,
-                (function, args, kwargs, number),
-            )
-            for number, (shape, dtype) in enumerate(zip(self.shapes, self.dtypes, strict=True))
-        ]
+        outputs = []
+        for number, (shape, dtype) in enumerate(zip(self.shapes, self.dtypes, strict=True)):
+            label = self.channels.new(1).reshape([1] * len(shape))
+            self.freeze(label, Reason.INPUT)
+            outputs.append(Tensor(label, shape, dtype, (function, args, kwargs, number)))
+        return outputs
 
     def fixed(self, reason: Reason, output: int = 0) -> Labels:
         """New labels for an output, frozen."""
@@ -111,6 +108,14 @@ class Call:
         labels = self.channels.new(1 if len(shape) < 2 else shape[-1] or 1)
         self.freeze(labels, reason)
         return labels.reshape([1] * (len(shape) - 1) + [-1] if shape else [])
+
+
+class Refused(Exception):
+    """Says why a rule cannot follow the form in which a function was called."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 def tensors_in(*structures: Any) -> list[Tensor]:
@@ -245,8 +250,9 @@ def followed(
     if isinstance(found, Reason):
         return found
     for place, shape in zip(found.places, call.shapes, strict=True):
-        if place is not None and shape[place[0]] != len(place[1]):
-            return Reason.FUNCTION  # the batch is mixed into it
+        moved = place is not None and place[0] == 0 and len(shape) > 1
+        if moved or (place is not None and shape[place[0]] != len(place[1])):
+            return Reason.FUNCTION  # channels have become the batch, or are mixed with it
     vector = found.operands[0].labels.ravel()
     for x in given:
         if any(x is operand for operand in found.operands):

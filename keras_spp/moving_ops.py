@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_spp.channels import Reason, Tensor
-from keras_spp.labelling import Call, count, full, tensors_in
+from keras_spp.labelling import Call, Refused, count, full, tensors_in
 from keras_spp.layer_rules import concatenated, mixes, regroups
 from keras_spp.ops import Arguments, as_slices, function, key
 from keras_spp.trial import OPEN_SIZE
@@ -41,7 +41,7 @@ def concat(call: Call, arguments: Arguments) -> Any:
     """Concatenation along a constant axis, of constants too."""
     values, axis = arguments["values"], arguments["axis"]
     if isinstance(axis, Tensor):
-        return call.opaque(tensors_in(values, axis), Reason.SHAPE)
+        raise Refused(Reason.SHAPE)
     values = values if isinstance(values, list | tuple) else [values]
     return concatenated(call, [_as_tensor(call, value) for value in values], int(axis))
 
@@ -64,7 +64,7 @@ def reshape(call: Call, arguments: Arguments) -> Any:
     if isinstance(x, Tensor) and not isinstance(shape, Tensor) and regroups(x, target):
         given, vector = list(shape), call.vector(x)
         if isinstance(given[-1], Tensor):
-            return call.opaque(tensors_in(x, shape), Reason.SHAPE)
+            raise Refused(Reason.SHAPE)
         if given[-1] != -1:
             call.resize(key(arguments, "shape", len(given) - 1), [vector], count)
         return call.place(vector)
@@ -77,13 +77,13 @@ def reshape(call: Call, arguments: Arguments) -> Any:
         or len(sizes) < len(target) - 1
         or isinstance(shape, Tensor)
     ):
-        return call.opaque(tensors_in(x, shape), Reason.SHAPE)
+        raise Refused(Reason.SHAPE)
     given = list(shape if isinstance(shape, list | tuple) else np.asarray(shape).tolist())
     labels = call.channels.settle(labels.reshape(1, *sizes))
     result = Tensor(labels, target)
     for axis in result.varying:
         if isinstance(given[axis], Tensor):
-            return call.opaque([x, result], Reason.SHAPE)
+            raise Refused(Reason.SHAPE)
         if given[axis] != -1:
             call.resize(key(arguments, "shape", axis), [call.vector(result, axis)], count)
     return labels
@@ -96,7 +96,7 @@ def transpose(call: Call, arguments: Arguments) -> Any:
     name = "a" if "a" in arguments else "x"
     perm = arguments.get("perm")
     if perm is None or perm[0] != 0 or arguments.get(name) is not x:
-        return call.opaque([x], Reason.SHAPE)
+        raise Refused(Reason.SHAPE)
     return np.transpose(x.labels, [int(axis) for axis in perm])
 
 
@@ -106,7 +106,7 @@ def pad(call: Call, arguments: Arguments) -> Any:
     x, paddings = arguments["tensor"], arguments["paddings"]
     mode = str(arguments.get("mode", "CONSTANT")).upper()
     if tensors_in(paddings):
-        return call.opaque(tensors_in(x, paddings), Reason.SHAPE)
+        raise Refused(Reason.SHAPE)
     amounts = np.asarray(paddings).tolist()
     labels = x.labels
     for axis, (before, after) in enumerate(amounts):
@@ -115,7 +115,7 @@ def pad(call: Call, arguments: Arguments) -> Any:
             continue
         vector = call.vector(x, axis)
         if mode != "CONSTANT" or axis == 0 or x.shape[axis] is None:
-            return call.opaque([x], Reason.SHAPE)
+            raise Refused(Reason.SHAPE)
         head, tail = call.channels.new(before), call.channels.new(after)
         labels = call.place(np.concatenate([head, vector, tail]), axis)
         call.resize(
@@ -133,7 +133,7 @@ def split(call: Call, arguments: Arguments) -> Any:
     """Equal parts or a list of sizes; the sizes are rewritten."""
     x, sizes, axis = arguments["value"], arguments["num_or_size_splits"], arguments.get("axis", 0)
     if tensors_in(sizes, axis) or (moved := moved_by(call, x, arguments, "value")) is None:
-        return call.opaque([x], Reason.SHAPE)
+        raise Refused(Reason.SHAPE)
     axis = int(axis) % len(x.shape)
     if x.labels.shape[axis] > 1:
         parts = [
@@ -155,7 +155,7 @@ def getitem(call: Call, arguments: Arguments) -> Any:
     known = all(isinstance(i, slice | int | type(...) | None) for i in plain)
     labels = full(x, OPEN_SIZE)
     if not known or plain.count(...) > 1 or tensors_in(items) or labels is None:
-        return call.opaque(tensors_in(x, items), Reason.SHAPE)
+        raise Refused(Reason.SHAPE)
     if ... not in plain:
         plain, items = [*plain, ...], [*items, ...]
     at = plain.index(...)
@@ -163,7 +163,7 @@ def getitem(call: Call, arguments: Arguments) -> Any:
     plain[at : at + 1] = [slice(None)] * missing
     items[at : at + 1] = [dict(start=None, stop=None, step=None)] * missing
     if plain[0] != slice(None):
-        return call.opaque([x], Reason.SHAPE)
+        raise Refused(Reason.SHAPE)
     places = [place for place, item in enumerate(plain) if item is not None]
     for axis in x.varying:
         place = places[axis]
@@ -172,10 +172,18 @@ def getitem(call: Call, arguments: Arguments) -> Any:
             continue
         if item == slice(None, None, -1):
             continue
-        if isinstance(item, int) or item.step not in (None, 1):
-            call.freeze(x.labels, Reason.SHAPE)
-            continue
+        if not isinstance(item, int) and item.step not in (None, 1):
+            raise Refused(Reason.SHAPE)
         vector = call.vector(x, axis)
+        if isinstance(item, int):  # it goes on alone, so it has to stay
+            chosen = item % len(vector)
+            call.freeze(vector[chosen : chosen + 1], Reason.SHAPE)
+
+            def moved(keep: np.ndarray, place: int = place) -> Any:
+                return tuple(count(keep) if i == place else old for i, old in enumerate(items))
+
+            call.resize(key(arguments, "slice_spec"), [vector[:chosen]], moved)
+            continue
         start, stop, _ = item.indices(len(vector))
 
         def ends(keep: np.ndarray, place: int = place, start: int = start, stop: int = stop) -> Any:
@@ -198,7 +206,7 @@ def gather(call: Call, arguments: Arguments) -> Any:
     axis = int(arguments.get("axis") or 0) % (len(x.shape) if isinstance(x, Tensor) else 1)
     plain = not tensors_in(indices) and not arguments.get("batch_dims") and np.ndim(indices) == 1
     if not plain or axis == 0 or (moved := moved_by(call, x, arguments, "params")) is None:
-        return call.opaque(tensors_in(x, indices), Reason.SHAPE)
+        raise Refused(Reason.SHAPE)
     if axis in x.varying:
         chosen = np.asarray(indices)
 
@@ -215,7 +223,7 @@ def slice_from(call: Call, arguments: Arguments) -> Any:
     x, begin, size = (arguments[name] for name in ("input_", "begin", "size"))
     known = isinstance(x, Tensor) and not tensors_in(begin, size)
     if not known or (moved := moved_by(call, x, arguments, "input_")) is None:
-        return call.opaque(tensors_in(x, begin, size), Reason.SHAPE)
+        raise Refused(Reason.SHAPE)
     for axis in x.varying:
         vector, first = call.vector(x, axis), int(begin[axis])
         taken = vector[first:] if size[axis] == -1 else vector[first : first + int(size[axis])]
@@ -232,14 +240,14 @@ def strided_slice(call: Call, arguments: Arguments) -> Any:
     others = [arguments.get(f"{name}_mask") for name in ("ellipsis", "new_axis", "shrink_axis")]
     known = isinstance(x, Tensor) and not tensors_in(begin, end) and not any(others)
     if not known or (moved := moved_by(call, x, arguments, "input_")) is None:
-        return call.opaque(tensors_in(x, begin, end), Reason.SHAPE)
+        raise Refused(Reason.SHAPE)
     strides = arguments.get("strides")
     for axis in x.varying:
         vector = call.vector(x, axis)
         if axis >= len(begin):
             continue
         if strides is not None and int(strides[axis]) != 1:
-            call.freeze(x.labels, Reason.SHAPE)
+            raise Refused(Reason.SHAPE)
         for name, given in (("begin", begin), ("end", end)):
             if not int(arguments.get(f"{name}_mask") or 0) >> axis & 1:
                 place = slice(int(given[axis]), None).indices(len(vector))[0]
@@ -261,7 +269,7 @@ def of_shape(call: Call, arguments: Arguments) -> Any:
     """The shape says how many channels there are."""
     (_, x), (name, shape) = list(arguments.items())[:2]
     if not isinstance(x, Tensor) or tensors_in(shape):
-        return call.opaque(tensors_in(x, shape), Reason.SHAPE)
+        raise Refused(Reason.SHAPE)
     given = list(shape)
     raised = [1] * (len(given) - len(x.shape)) + list(x.labels.shape)
     for axis, size in enumerate(raised):
@@ -283,7 +291,7 @@ def stack(call: Call, arguments: Arguments) -> Any:
     values = [labels for labels in known if labels is not None]
     axis = int(arguments.get("axis", 0)) % len(call.shapes[0])
     if axis == 0 or not given or len(values) < len(given):
-        return call.opaque(tensors_in(arguments), Reason.SHAPE)
+        raise Refused(Reason.SHAPE)
     return call.channels.settle(np.stack(values, axis))
 
 
@@ -292,7 +300,7 @@ def apart(call: Call, arguments: Arguments) -> Any:
     """Along an axis other than that of the channels."""
     name, x = next(iter(arguments.items()))
     if mixes(x, arguments.get("axis", 0)) or (moved := moved_by(call, x, arguments, name)) is None:
-        return call.opaque([x], Reason.SHAPE)
+        raise Refused(Reason.SHAPE)
     return moved
 
 
@@ -308,7 +316,9 @@ def movement(call: Call, arguments: Arguments) -> Any:
     if "tile" in call.layer.get_config()["function"]:  # how often does not matter to labels
         arguments = _once(arguments, "multiples")
     moved = moved_by(call, x, arguments, name)
-    return call.opaque(tensors_in(arguments), Reason.SHAPE) if moved is None else moved[0]
+    if moved is None:
+        raise Refused(Reason.SHAPE)
+    return moved[0]
 
 
 def _once(arguments: Arguments, name: str) -> Arguments:

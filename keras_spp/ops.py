@@ -14,7 +14,7 @@ import tensorflow as tf
 from tf_keras.src.layers.core.tf_op_layer import SlicingOpLambda, TFOpLambda
 
 from keras_spp.channels import Argument, Reason, Tensor
-from keras_spp.labelling import Call, followed, merged, tensors_in, tried
+from keras_spp.labelling import Call, Refused, followed, merged, tensors_in
 from keras_spp.layer_rules import mixes
 from keras_spp.rules import rule
 from keras_spp.trial import counts_channels
@@ -56,7 +56,7 @@ def function(*names: str) -> Callable:
 
 @rule(TFOpLambda, SlicingOpLambda)
 def op(call: Call, *args: Any, **kwargs: Any) -> Any:
-    """Looks the function up by its name; one without a rule is tried."""
+    """Looks the function up by its name; what has no rule, or is refused by it, is tried."""
     name = call.layer.get_config()["function"]
     flat = tf.nest.flatten((args, kwargs))
     for value in flat:
@@ -77,15 +77,30 @@ def op(call: Call, *args: Any, **kwargs: Any) -> Any:
     plain = not any(map(_is_array, (*args[1:], *kwargs.values())))
     if name in UNARY and plain and len(given) == 1 and args and given[0] is args[0]:
         return given[0].labels
+    if name in MIXING:
+        return call.opaque(given, Reason.MIXES)
+    edits = len(call.channels.edits)
+    try:
+        return _by_rule(call, name, args, kwargs)
+    except Exception as error:  # a form of the arguments that the rule does not know
+        if len(call.channels.edits) > edits:
+            raise
+        call.channels.leave_to_measure(call.layer)
+        labels = followed(call, [compute], args, kwargs)
+        if not isinstance(labels, Reason):
+            return labels
+        if not isinstance(error, Refused):
+            raise
+        return call.opaque(given, error.reason if labels is Reason.FUNCTION else labels)
+
+
+def _by_rule(call: Call, name: str, args: tuple, kwargs: dict[str, Any]) -> Any:
     if name in POSITIONWISE and kwargs.get("data_format") in (None, "NHWC"):
         names = [*range(len(args)), *kwargs]
         return positionwise(call, dict(zip(names, [*args, *kwargs.values()], strict=True)))
     body = _FUNCTIONS.get(name)
     if body is None:
-        call.channels.leave_to_measure(call.layer)
-        if name in MIXING:
-            return call.opaque(given, Reason.MIXES)
-        return tried(call, [compute], args, kwargs)
+        raise Refused(Reason.FUNCTION)
     # Keyed as `rebuild` will have to find them: by position or by name, as they were given.
     bound = inspect.signature(call.layer.function).bind(*args, **kwargs).arguments
     arguments = {**bound, "#": {name: i for i, name in enumerate(bound) if i < len(args)}}
@@ -135,7 +150,7 @@ def positionwise(call: Call, operands: dict[str | int, Any]) -> Any:
                 lambda keep, c=value, a=own: np.compress(keep, np.asarray(c), axis=a),
             )
         if any(x.shape != result.shape for x in tensors):  # a constant that widens the tensor
-            return call.opaque([*tensors, result], Reason.SHAPE)
+            raise Refused(Reason.SHAPE)
     return labels
 
 
@@ -148,7 +163,7 @@ def reduce(call: Call, arguments: Arguments) -> Any:
     """Over space the channels stay what they are; over channels they are mixed."""
     x, axis = arguments["input_tensor"], arguments.get("axis")
     if axis is None or mixes(x, axis):
-        return call.opaque([x], Reason.MIXES)
+        raise Refused(Reason.MIXES)
     axes = tuple({int(a) % len(x.shape) for a in tf.nest.flatten(axis)})
     return x.labels if arguments.get("keepdims") else np.squeeze(x.labels, axes)
 
@@ -160,7 +175,9 @@ def normalised(call: Call, arguments: Arguments) -> Any:
     axis = arguments.get("axis")
     if axis is None:  # the last one for a softmax, and all of them for a norm
         axis = -1 if "softmax" in call.layer.get_config()["function"] else range(len(x.shape))
-    return call.opaque([x], Reason.MIXES) if mixes(x, list(np.ravel(axis))) else x.labels
+    if mixes(x, list(np.ravel(axis))):
+        raise Refused(Reason.MIXES)
+    return x.labels
 
 
 @function("math.add_n")
@@ -180,7 +197,7 @@ def in_space(call: Call, arguments: Arguments) -> Any:
     windows = [np.ravel(arguments.get(name, 1)) for name in ("ksize", "strides")]
     deep = any(len(window) == len(x.shape) and window[-1] > 1 for window in windows)
     if deep or str(arguments.get("data_format") or "N").startswith("NC"):
-        return call.opaque([x], Reason.SHAPE)
+        raise Refused(Reason.SHAPE)
     return call.place(call.vector(x))
 
 
@@ -189,5 +206,5 @@ def dropout(call: Call, arguments: Arguments) -> Any:
     """Every element by itself, or several alike."""
     x, noise_shape = arguments["x"], arguments.get("noise_shape")
     if noise_shape is not None and any(size not in (1, None) for size in list(noise_shape)[1:]):
-        return call.opaque([x], Reason.SHAPE)
+        raise Refused(Reason.SHAPE)
     return x.labels

@@ -241,14 +241,15 @@ class _Trial:
         """Where each result has its channels; raises _Unlike if they are not kept apart."""
         try:
             part = self._traced(self.function, self.fewer)
-            if _reduces(self.whole.graph, part.graph):
-                raise _Unlike(Reason.MIXES)
+            reduces = _reduces(self.whole.graph, part.graph)
             known: list[list[tuple[int, np.ndarray] | None]] | None = None
             for magnitude in _MAGNITUDES:
                 values = self._values(magnitude)
                 keep = np.zeros(self.count, bool)
                 keep[self.random.choice(self.count, self.fewer, replace=False)] = True
                 before, after = self.whole(*values), part(*self._kept(values, keep))
+                if reduces:
+                    raise _Unlike(Reason.MIXES)
                 pairs = list(zip(_arrays(before), _arrays(after), strict=True))
                 if known is None:
                     known = [list(self._candidates(*pair)) for pair in pairs]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from models import L, randomize
+from models import L, random_probabilities, randomize, relative_error
 from test_layer_rules import check
 
 import keras_spp as spp
@@ -20,6 +20,11 @@ from keras_spp.channels import Reason
         lambda y: y[:, ::2, 1:, :],
         lambda y: y[:, 0],
         lambda y: y[:, None, ..., tf.newaxis][..., 0],
+        lambda y: y[:1],
+        lambda y: tf.tile(y, [2, 1, 1, 1]),
+        lambda y: tf.strided_slice(y, [0, 0, 0, 0], [100, 8, 8, 8], [1, 2, 2, 1]),
+        lambda y: y + tf.broadcast_to(tf.reduce_mean(y, [1, 2], keepdims=True), tf.shape(y)),
+        lambda y: tf.ensure_shape(y, [None, 8, None, 8]),
         lambda y: tf.slice(y, [0, 1, 0, 0], [-1, 4, -1, 8]),
         lambda y: tf.concat([y[..., 3:], tf.slice(y, [0, 0, 0, 0], [-1, 8, 8, 3])], -1),
         lambda y: tf.concat(tf.split(y, [2, 5, 1], axis=3)[::-1], -1),
@@ -28,6 +33,8 @@ from keras_spp.channels import Reason
         lambda y: tf.gather(y, [3, 1, 0, 2, 7, 6, 5, 4, 4, 1], axis=-1),
         lambda y: tf.gather(y, [3, 1], axis=2),
         lambda y: tf.reduce_max(tf.stack([y, y * 2.0], axis=-1), -1),
+        lambda y: tf.reduce_max(tf.stack([y, y * 2.0]), axis=0),
+        lambda y: tf.add_n(tf.unstack(tf.stack([y, y * 2.0]))),
         lambda y: tf.stack(tf.unstack(y, axis=1)[:3], axis=2),
         lambda y: tf.roll(y, 2, axis=1),
         lambda y: tf.reshape(y, [-1, 64, 8]),
@@ -71,13 +78,10 @@ def test_depth_to_space_ties_the_channels_that_become_one():
     "function",
     [
         lambda y: y[..., ::2],
-        lambda y: y[..., 3],
-        lambda y: y[:1],
         lambda y: tf.pad(y, [[0, 0], [0, 0], [0, 0], [2, 2]], mode="SYMMETRIC"),
         lambda y: tf.reshape(y, [4, -1]),
         lambda y: tf.reshape(y, [-1, 8, 4]),  # more samples
         lambda y: tf.roll(y, 1, axis=-1),
-        lambda y: tf.tile(y, [2, 1, 1, 1]),
     ],
 )
 def test_what_cannot_be_followed_freezes(function):
@@ -94,6 +98,32 @@ def test_what_cannot_be_followed_freezes(function):
 )
 def test_behind_what_cannot_be_followed_the_rest_is_still_exact(function):
     check(lambda y: function(L.Conv2D(8, 1)(y)))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda y: y * tf.sigmoid(y[..., 3, None]),
+        lambda y: y * tf.reduce_max(y[..., 3:4]),
+        lambda y: tf.einsum("bhwc,bhw->bc", y, tf.nn.softmax(y[..., -5])),
+        lambda y: tf.matmul(
+            tf.reshape(y, [-1, 64, 8]),
+            tf.nn.softmax(tf.reshape(y, [-1, 64, 8])[..., 3:4], axis=1),
+            transpose_a=True,
+        )[..., 0],
+    ],
+)
+def test_of_a_channel_that_is_looked_at_alone_only_that_stays(function):
+    x = keras.Input((8, 8, 3))
+    y = function(L.Conv2D(8, 3, padding="same", name="first")(x))
+    model = randomize(keras.Model(x, L.Dense(4)(y)))
+    row = spp.analyze(model)[0]
+    assert row.groups == 7
+    pruned = spp.prune(model, {"first": 0.5}, round_to=1)
+    random_probabilities(pruned, settled=True)
+    small = spp.shrink(pruned)
+    assert small.get_layer("first").filters < 8
+    assert relative_error(pruned, small) <= 2e-5
 
 
 @pytest.mark.parametrize("cut", [lambda y: y[..., 2:], lambda y: y[..., :-2]])

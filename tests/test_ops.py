@@ -68,7 +68,7 @@ def test_arithmetic_between_branches_ties_them():
         (lambda y: tf.matmul(y, y, transpose_b=True), Reason.MIXES),
         (lambda y: tf.einsum("bhwc,bhwd->bcd", y, y), Reason.MIXES),
         (lambda y: tf.math.l2_normalize(y), Reason.MIXES),
-        (lambda y: tf.nn.max_pool(y, [1, 1, 1, 2], [1, 1, 1, 2], "VALID"), Reason.SHAPE),
+        (lambda y: tf.nn.max_pool(y, [1, 1, 1, 2], [1, 1, 1, 2], "VALID"), Reason.MIXES),
         (lambda y: tf.numpy_function(np.cumsum, [y], tf.float32), Reason.FUNCTION),
     ],
 )
