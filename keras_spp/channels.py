@@ -43,6 +43,7 @@ class Reason(enum.StrEnum):
     SHARED = "shared with incompatible use"
     GROUPS = "group mismatch"
     FEW = "too few channels"
+    HELD = "held to its size"
     POLICY = "excluded by policy"
     FROZEN = "not trainable"
 

@@ -7,12 +7,23 @@ from typing import Any
 import tf_keras as keras
 
 from keras_spp.causes import first_line
+from keras_spp.initial_values import build_in_any_size
 
 
 def clone_layer(
-    layer: keras.layers.Layer, changes: dict[str, Any] | None = None, kind: Any = None
+    layer: keras.layers.Layer,
+    changes: dict[str, Any] | None = None,
+    kind: Any = None,
+    resized: bool = False,
 ) -> Any:
-    """A new, unbuilt layer with the same config except for `changes`, of another class if given."""
+    """A new, unbuilt layer with the same config.
+
+    Args:
+        layer: The layer to copy.
+        changes: Entries of its config that become others.
+        kind: The class of the copy, if it is another one.
+        resized: Whether its weights get other sizes, for which an initializer may not serve.
+    """
     if type(layer) is keras.layers.Lambda:
         return _clone_lambda(layer)
     try:
@@ -25,22 +36,53 @@ def clone_layer(
             "again, and register classes of your own with "
             "keras.saving.register_keras_serializable()."
         ) from error
-    for key, value in shared.items():
-        setattr(copy, key, value)
+    for path, values in shared.items():
+        holder = at_path(copy, path)
+        for key, value in values.items():
+            setattr(holder, key, value)
     if getattr(layer, "synchronized", False):  # over replicas: Keras leaves it out of the config
         copy.synchronized, copy.fused = True, False
+    if resized:
+        build_in_any_size(copy)
     return copy
 
 
-def read_config(layer: keras.layers.Layer) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A layer's config without the Python objects that Keras may not read back; and these."""
-    shared = {key: value for key, value in vars(layer).items() if _is_foreign(key, value)}
-    plain = {key: keras.activations.linear if "activation" in key else None for key in shared}
-    vars(layer).update(plain)
+Shared = dict[tuple[str | int, ...], dict[str, Any]]
+
+
+def read_config(layer: keras.layers.Layer) -> tuple[dict[str, Any], Shared]:
+    """A layer's config without the Python objects that Keras may not read back; and these.
+
+    They are given by the path to the layer that holds them: a recurrent layer's cells hold them.
+    """
+    holders = {path: vars(at_path(layer, path)) for path in [(), *_paths_of_cells(layer)]}
+    shared = {
+        path: {key: value for key, value in held.items() if _is_foreign(key, value)}
+        for path, held in holders.items()
+    }
+    for path, values in shared.items():
+        holders[path].update(
+            {key: keras.activations.linear if "activation" in key else None for key in values}
+        )
     try:
         return layer.get_config(), shared
     finally:
-        vars(layer).update(shared)
+        for path, values in shared.items():
+            holders[path].update(values)
+
+
+def at_path(layer: Any, path: tuple[str | int, ...]) -> Any:
+    """What is found by attributes and numbers of entries."""
+    for step in path:
+        layer = layer[step] if isinstance(step, int) else getattr(layer, step)
+    return layer
+
+
+def _paths_of_cells(layer: keras.layers.Layer) -> list[tuple[str | int, ...]]:
+    cell = getattr(layer, "cell", None) if isinstance(layer, keras.layers.RNN) else None
+    if isinstance(cell, keras.layers.StackedRNNCells):
+        return [("cell", "cells", number) for number in range(len(cell.cells))]
+    return [("cell",)] if isinstance(cell, keras.layers.Layer) else []
 
 
 def _is_foreign(name: str, value: Any) -> bool:

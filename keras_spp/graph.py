@@ -20,6 +20,7 @@ from keras_spp import measure, rules
 from keras_spp.channels import Channels, Classes, Reason, Tensor
 from keras_spp.compat import is_graph
 from keras_spp.function_layers import is_frozen, weights_given
+from keras_spp.held_sizes import freeze_held
 from keras_spp.labelling import tensors_in
 from keras_spp.wrapper import PruneSPP, unwrap
 
@@ -145,7 +146,9 @@ def _trace_layer(
             _label_input(channels, tensor.node.layer, x)
         return trace(layer, channels, given)
     if not _is_repeated(layer):
-        return rules.apply(channels, layer, args, kwargs, shapes, dtypes)
+        outputs = rules.apply(channels, layer, args, kwargs, shapes, dtypes)
+        freeze_held(channels, layer, outputs)
+        return outputs
     # The inside knows nothing of the time axis; channels that differ along it are tied away.
     steps = [
         Tensor(channels.same_along(x.labels, 1)[:, 0], (x.shape[0], *x.shape[2:]), x.dtype)

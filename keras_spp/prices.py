@@ -114,7 +114,8 @@ def _key(layer: Any, reads: int, makes: int) -> str:
 def _file(layer: Any, reads: int, makes: int) -> bytes:
     """A TFLite file of the layer with so many channels."""
     made = _MADE[type(layer)]
-    small = clone_layer(layer, {"dtype": "float32", **({made: makes} if made else {})})
+    changes = {"dtype": "float32", **({made: makes} if made else {})}
+    small = clone_layer(layer, changes, resized=True)
     spec = tf.TensorSpec((1, *layer.get_input_shape_at(0)[1:-1], reads), tf.float32, "inputs")
     small.build(spec.shape)
     function = tf.function(lambda inputs: small(inputs)).get_concrete_function(spec)

@@ -12,7 +12,7 @@ import tf_keras as keras
 from keras_spp.channels import Argument, Classes
 from keras_spp.compat import require_tf_keras_model
 from keras_spp.copying import clone_layer
-from keras_spp.graph import copy_weights, find_wrappers, rebuild
+from keras_spp.graph import copy_weights, find_wrappers, layers, rebuild
 from keras_spp.layers import plain_class
 from keras_spp.masked import host
 from keras_spp.metadata import remember
@@ -81,11 +81,17 @@ def _without(model: keras.Model, classes: Classes, dead: np.ndarray) -> keras.Mo
         if not all(keep.all() for keep in keeps):
             edits.setdefault(id(edit.layer), {})[edit.key] = edit.value(*keeps)
 
+    resized = {
+        id(axis.layer)
+        for axis in classes.channels.axes.values()
+        if not classes.keep(axis.labels, dead).all()
+    }
+
     def make_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
         layer = unwrap(layer)
         changes = edits.get(id(layer), {})
         config = {key: value for key, value in changes.items() if isinstance(key, str)}
-        return clone_layer(layer, config, plain_class(layer))
+        return clone_layer(layer, config, plain_class(layer), id(layer) in resized)
 
     def edit_call(layer: keras.layers.Layer, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
@@ -114,4 +120,15 @@ def _without(model: keras.Model, classes: Classes, dead: np.ndarray) -> keras.Mo
 
     small = rebuild(model, make_layer, edit_call)
     copy_weights(model, small, value)
+    for layer in layers(small):
+        _declare_input(layer)
     return small
+
+
+def _declare_input(layer: keras.layers.Layer) -> None:
+    """An `input_shape` that a layer's config still has becomes that of the small model."""
+    declared = getattr(layer, "_batch_input_shape", None)
+    given = layer.get_input_shape_at(0) if declared and layer.inbound_nodes else None
+    if isinstance(given, tuple) and 1 < len(declared) <= len(given):  # `input_dim` is one of several
+        sizes = zip(declared[1:], given[1 - len(declared) :], strict=True)
+        layer._batch_input_shape = (declared[0], *(size and now for size, now in sizes))
