@@ -12,6 +12,7 @@ from keras_spp.checks import check_integer
 from keras_spp.compat import require_tf_keras_model
 from keras_spp.data import batches
 from keras_spp.graph import layers
+from keras_spp.layer_rules import BATCH_NORMALIZATIONS
 from keras_spp.observe import Look, observed
 
 
@@ -57,7 +58,7 @@ def reestimate_batch_norm(model: keras.Model, data: Any, most: int | None = 50) 
 
 
 def _is_plain(layer: keras.layers.Layer) -> bool:
-    return isinstance(layer, keras.layers.BatchNormalization) and not layer.renorm
+    return isinstance(layer, BATCH_NORMALIZATIONS) and not layer.renorm
 
 
 class _Statistics:

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import tf_keras as keras
-from tf_keras.src.engine.keras_tensor import KerasTensor
 
 from keras_spp.copying import clone_layer
-from keras_spp.function_layers import as_layer, weights_given
+from keras_spp.function_layers import as_layer, input_of, weights_given
 from keras_spp.graph import layers, rebuild
 from keras_spp.user_functions import as_model, graph_of
 
@@ -109,8 +108,7 @@ def opened(model: keras.Model) -> keras.Model:
             return args, {}
         if id(layer) not in functions:
             return args, kwargs
-        (x,) = (v for v in (*args, *kwargs.values()) if isinstance(v, KerasTensor))
-        return (x,), {}
+        return (input_of(layer, args, kwargs),), {}
 
     result = rebuild(model, make_layer, edit_call)
     for copy, weights in copies:

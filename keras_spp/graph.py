@@ -12,6 +12,7 @@ from tf_keras.src.engine import functional
 
 # Importing these registers their rules.
 import keras_spp.application_rules
+import keras_spp.einsum_rules
 import keras_spp.kernel_rules
 import keras_spp.moving_ops
 import keras_spp.ops
@@ -243,7 +244,7 @@ def rebuild(
                 args, kwargs = edit_call(node.layer, args, kwargs)
             layer = new_layer(node.layer)
             outputs = layer(*args, **kwargs)
-            calls.append(layer.inbound_nodes[-1])
+            calls.append((node, layer.inbound_nodes[-1]))
             remember_tied(node.layer)
             known.update(
                 zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(outputs), strict=True)
@@ -254,13 +255,26 @@ def rebuild(
             tf.nest.map_structure(lookup, part._nested_outputs),
             name=part.name,
         )
-        reached = set(map(id, nodes(result)))
-        if beside := [call for call in calls if id(call) not in reached]:  # of add_loss
+        reached = set(map(id, nodes(result))) | _ids_of_ancestors(part.outputs)
+        # Of add_loss; not what computed an argument that a function has no more as a layer.
+        if beside := [new for old, new in calls if not {id(old), id(new)} & reached]:
             result._insert_layers([call.layer for call in beside], beside)
         result._trainable = part._trainable  # the setter would overrule the layers inside
         return result
 
     return rebuild_model(model)
+
+
+def _ids_of_ancestors(tensors: list[Any]) -> set[int]:
+    """Of all calls that these tensors depend on."""
+    found: set[int] = set()
+    left = [tensor.node for tensor in tensors]
+    while left:
+        node = left.pop()
+        if id(node) not in found:
+            found.add(id(node))
+            left.extend(node.parent_nodes)
+    return found
 
 
 def copy_weights(

@@ -31,9 +31,9 @@ def freeze_held(channels: Channels, layer: keras.layers.Layer, outputs: Iterable
         if any(_insists(f, variable.shape, axis.axis, variable.dtype) for f in functions):
             channels.freeze(axis.labels, Reason.HELD, layer.name)
     of_outputs = getattr(layer, "activity_regularizer", None)
-    for x in outputs if of_outputs is not None else ():
-        for axis in x.varying:
-            if _insists(of_outputs, x.shape, axis, layer.compute_dtype):
+    if of_outputs is not None:
+        for x in outputs:
+            if any(_insists(of_outputs, x.shape, i, layer.compute_dtype) for i in x.varying):
                 channels.freeze(x.labels, Reason.HELD, layer.name)
 
 
@@ -42,10 +42,10 @@ def _penalties(layer: keras.layers.Layer) -> dict[int, list[Callable[..., Any]]]
     found: dict[int, list[Callable[..., Any]]] = {}
     for part in layer._flatten_layers():
         for tagged in part._callable_losses:
-            loss = next(iter(getattr(tagged, "args", ())), None)
-            for variable in getattr(loss, "args", ()):
-                if isinstance(variable, tf.Variable):
-                    found.setdefault(id(copies(variable)[0]), []).append(loss.func)
+            for loss in getattr(tagged, "args", ()):
+                for variable in getattr(loss, "args", ()):
+                    if isinstance(variable, tf.Variable):
+                        found.setdefault(id(copies(variable)[0]), []).append(loss.func)
     return found
 
 

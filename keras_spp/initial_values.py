@@ -146,7 +146,7 @@ def _plain(config: Any) -> Any:
 def _default(part: keras.layers.Layer, name: str) -> Any:
     """What an initializer is in a layer of this class that is given none."""
     for kind in type(part).__mro__:
-        parameter = inspect.signature(kind.__init__).parameters.get(name)
+        parameter = inspect.signature(kind).parameters.get(name)
         if parameter is not None and isinstance(parameter.default, str):
             return keras.initializers.get(parameter.default)
     return keras.initializers.Zeros()
@@ -157,4 +157,8 @@ def _substituted(config: Any, substitutes: dict[str | None, Any]) -> Any:
     if isinstance(config, dict):
         entries = {key: _substituted(entry, substitutes) for key, entry in config.items()}
         return substitutes.get(_text(config), entries)
-    return [_substituted(entry, substitutes) for entry in config] if isinstance(config, list) else config
+    return (
+        [_substituted(entry, substitutes) for entry in config]
+        if isinstance(config, list)
+        else config
+    )

@@ -174,7 +174,10 @@ def prelu(call: Call, x: Tensor, **_: Any) -> Labels:
     return x.labels
 
 
-@rule(L.BatchNormalization)
+BATCH_NORMALIZATIONS = (L.BatchNormalization, L.experimental.SyncBatchNormalization)
+
+
+@rule(*BATCH_NORMALIZATIONS)
 def batch_normalization(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     """Scale, offset and statistics per channel."""
     axes = tf.nest.flatten(call.layer.axis)

@@ -35,7 +35,15 @@ def weight_path(layer: keras.layers.Layer, variable: Any) -> str | None:
             return name
         if isinstance(value, keras.layers.Layer) and (inner := weight_path(value, variable)):
             return f"{name}.{inner}"
+    cells = layer.cells if isinstance(layer, keras.layers.StackedRNNCells) else []
+    for number, cell in enumerate(cells):
+        if inner := weight_path(cell, variable):
+            return f"cells.{number}.{inner}"
     return None
+
+
+def _entry(holder: Any, step: str) -> Any:
+    return holder[int(step)] if step.isdigit() else getattr(holder, step)
 
 
 class Masked:
@@ -62,7 +70,7 @@ class Masked:
 
     @property
     def _owner(self) -> Any:
-        return functools.reduce(getattr, self._path[:-1], self._layer)
+        return functools.reduce(_entry, self._path[:-1], self._layer)
 
     @property
     def weight(self) -> tf.Variable:

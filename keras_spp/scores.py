@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 
 from keras_spp.causes import first_line
 from keras_spp.channels import Axis, Classes
+from keras_spp.layer_rules import BATCH_NORMALIZATIONS
 
 if TYPE_CHECKING:
     from keras_spp.groups import Groups
@@ -150,8 +150,7 @@ def _scale_axes(classes: Classes) -> list[Axis]:
     return [
         axis
         for axis in classes.channels.axes.values()
-        if isinstance(axis.layer, keras.layers.BatchNormalization)
-        and axis.variable is axis.layer.gamma
+        if isinstance(axis.layer, BATCH_NORMALIZATIONS) and axis.variable is axis.layer.gamma
     ]
 
 

@@ -127,8 +127,10 @@ def _without(model: keras.Model, classes: Classes, dead: np.ndarray) -> keras.Mo
 
 def _declare_input(layer: keras.layers.Layer) -> None:
     """An `input_shape` that a layer's config still has becomes that of the small model."""
-    declared = getattr(layer, "_batch_input_shape", None)
-    given = layer.get_input_shape_at(0) if declared and layer.inbound_nodes else None
-    if isinstance(given, tuple) and 1 < len(declared) <= len(given):  # `input_dim` is one of several
+    declared: tuple[int | None, ...] = getattr(layer, "_batch_input_shape", None) or ()
+    given = layer.get_input_shape_at(0) if layer.inbound_nodes else None
+    if isinstance(given, tuple) and 1 < len(declared) <= len(
+        given
+    ):  # `input_dim` is one of several
         sizes = zip(declared[1:], given[1 - len(declared) :], strict=True)
         layer._batch_input_shape = (declared[0], *(size and now for size, now in sizes))
