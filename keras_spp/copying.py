@@ -40,6 +40,8 @@ def clone_layer(
         holder = at_path(copy, path)
         for key, value in values.items():
             setattr(holder, key, value)
+    if layer.activity_regularizer is not None and copy.activity_regularizer is None:
+        copy.activity_regularizer = layer.activity_regularizer  # few classes have it in the config
     if getattr(layer, "synchronized", False):  # over replicas: Keras leaves it out of the config
         copy.synchronized, copy.fused = True, False
     if resized:

@@ -72,7 +72,7 @@ def einsum_dense(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     new = [made for made in axes.made if made not in axes.read]
     if not new:
         return call.opaque([], Reason.MIXES)
-    name = max(new, key=lambda made: (sizes[made], axes.made.index(made)))
+    name = next((made for made in reversed(new) if sizes[made] != 1), new[-1])  # as others read it
     return _made(call, axes, name, call.writes(layer.kernel, axes.kernel.index(name)))
 
 

@@ -103,6 +103,8 @@ def same(call: Call, x: Tensor, **_: Any) -> Labels:
     noise_shape = getattr(call.layer, "noise_shape", None)
     if noise_shape is not None and any(size not in (1, None) for size in noise_shape[1:]):
         call.freeze(x.labels, Reason.SHAPE)
+    if np.ndim(getattr(call.layer, "stddev", 0)):
+        call.freeze(x.labels, Reason.HELD)
     return x.labels
 
 
@@ -184,6 +186,8 @@ def batch_normalization(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels
     if len(axes) > 1 or call.layer.virtual_batch_size is not None:
         return call.opaque([x], Reason.MIXES)
     labels = call.vector(x, axes[0])
+    if np.ndim(call.layer.momentum):
+        call.freeze(labels, Reason.HELD)
     for variable in call.layer.weights:
         if variable.shape == labels.shape:  # renormalisation adds scalars
             call.follows(variable, 0, labels)

@@ -1,3 +1,4 @@
+import awkward_configs  # noqa: F401  (its models join the others)
 import numpy as np
 import pytest
 import tensorflow as tf

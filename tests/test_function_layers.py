@@ -40,6 +40,64 @@ def test_a_function_with_a_kernel_is_pruned_like_the_layer_that_it_is(function, 
     assert relative_error(pruned, small) <= 2e-5
 
 
+def transposed(function, *size, sizes=None, **options):
+    """A function of a transposed convolution, with the size of its result as programs give it."""
+
+    def call(y):
+        shape = [tf.shape(y)[0], *(sizes or [2 * n for n in y.shape[1:-1]]), 6]
+        return function(y, kernel(*size, 6, 8) / 9, shape, **options)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        transposed(tf.nn.conv2d_transpose, 3, 3, strides=2),
+        transposed(tf.nn.conv2d_transpose, 2, 2, strides=[1, 2, 2, 1], padding="VALID"),
+        transposed(tf.nn.conv2d_transpose, 3, 3, sizes=[15, 15], strides=2),
+        transposed(tf.nn.conv2d_transpose, 4, 3, sizes=[15, 16], strides=2),
+        transposed(tf.nn.conv2d_transpose, 3, 3, sizes=[17, 18], strides=2, padding="VALID"),
+        transposed(tf.nn.conv2d_transpose, 1, 1, sizes=[22, 24], strides=3),
+        transposed(tf.compat.v1.nn.conv2d_transpose, 3, 3, strides=(1, 2, 2, 1)),
+        transposed(tf.nn.conv_transpose, 3, 3, strides=2),
+        lambda y: tf.nn.conv2d_transpose(
+            strides=2,
+            filters=kernel(3, 3, 6, 8),
+            input=y,
+            output_shape=tf.stack([tf.shape(y)[0], 16, 16, 6]),
+        ),
+        lambda y: keras.backend.conv2d_transpose(
+            y, tf.constant(kernel(3, 3, 6, 8)), (tf.shape(y)[0], 16, 16, 6), (2, 2), "same"
+        ),
+        lambda y: transposed(tf.nn.conv1d_transpose, 3, strides=2)(y[:, 0]),
+        lambda y: transposed(tf.nn.conv3d_transpose, 3, 3, 3, strides=2)(y[:, None]),
+    ],
+)
+def test_a_function_of_a_transposed_convolution_is_the_layer_of_the_same_size(function):
+    x = keras.Input((8, 8, 3))
+    y = function(L.Conv2D(8, 3, padding="same", name="first")(x))
+    model = keras.Model(x, L.Dense(3)(tf.nn.relu(y)))
+    pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)
+    assert relative_error(model, pruned) <= 1e-6
+    assert "tf.compat.v1.shape" not in {layer.name.rsplit("_")[0] for layer in pruned.layers}
+    random_probabilities(pruned, settled=True)
+    small = spp.shrink(pruned)
+    assert small.get_layer("first").filters == 4
+    assert relative_error(pruned, small) <= 2e-5
+    assert spp.analyze(model).macs > 2 * spp.analyze(small).macs
+
+
+def test_a_loss_beside_the_outputs_stays_where_a_function_becomes_a_layer():
+    x = keras.Input((8, 8, 3))
+    y = L.Conv2D(8, 3, padding="same")(x)
+    z = transposed(tf.nn.conv2d_transpose, 3, 3, strides=2)(y)
+    model = keras.Model(x, L.Dense(3)(z))
+    model.add_loss(tf.reduce_mean(tf.square(y)))
+    pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)
+    assert len(pruned.losses) == len(model.losses) == 1
+
+
 def test_only_a_variable_becomes_a_weight_that_trains():
     for value, trainable in ((kernel(1, 1, 3, 4), False), (tf.Variable(kernel(1, 1, 3, 4)), True)):
         x = keras.Input((8, 8, 3))
@@ -56,6 +114,8 @@ def test_only_a_variable_becomes_a_weight_that_trains():
         lambda x: tf.nn.conv2d(x, kernel(1, 1, 4, 2), 1, [[0, 0], [1, 1], [1, 1], [0, 0]]),
         lambda x: tf.matmul(x, kernel(5, 4), transpose_b=True),
         lambda x: tf.matmul(kernel(4, 2), x),
+        lambda x: tf.nn.conv2d_transpose(x, kernel(3, 3, 2, 4), [1, 4, 4, 2], 2, dilations=2),
+        lambda x: tf.nn.conv2d_transpose(x, kernel(3, 3, 2, 4), tf.cast(x[0, 0, 0], "int32"), 1),
     ],
 )
 def test_what_is_no_layer_is_left_alone(function):

@@ -56,6 +56,8 @@ def check(make, shape=IMAGE, head=None, frozen=False, filters=4, **options):
         L.Rescaling([1.0, 2, 3, 4, 5, 6, 7, 8], offset=[0.5] * 8),
         L.BatchNormalization(),
         L.BatchNormalization(center=False, scale=False),
+        L.BatchNormalization(synchronized=True),
+        L.experimental.SyncBatchNormalization(),
         L.PReLU(),
         L.PReLU(shared_axes=[1, 2]),
         L.PReLU(shared_axes=[1, 2, 3]),

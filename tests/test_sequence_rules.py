@@ -36,6 +36,12 @@ def sequence(layer, shape=(6, 5)):
         L.Bidirectional(L.LSTM(8), merge_mode="sum"),
         L.Bidirectional(L.LSTM(8), merge_mode=None),
         L.Bidirectional(L.LSTM(8), backward_layer=L.LSTM(6, go_backwards=True)),
+        L.Bidirectional(L.LSTM(8, return_state=True)),
+        L.RNN(L.SimpleRNNCell(8, use_bias=False), unroll=True),
+        L.RNN(L.GRUCell(8), return_sequences=True, return_state=True),
+        L.RNN(L.LSTMCell(8), go_backwards=True),
+        L.Bidirectional(L.RNN(L.GRUCell(8)), merge_mode="ave"),
+        L.Bidirectional(L.RNN(L.GRUCell(8)), backward_layer=L.LSTM(6, go_backwards=True)),
     ],
     ids=lambda layer: layer.name,
 )
@@ -43,9 +49,62 @@ def test_the_units_of_a_recurrent_layer_are_channels(layer):
     model = sequence(layer)
     small = check(model)
     assert small.get_layer("first").filters == 6
-    units = getattr(small.layers[2], "units", None) or small.layers[2].forward_layer.units
-    assert units == 4
+    made = getattr(small.layers[2], "forward_layer", small.layers[2])
+    assert made.cell.units == 4
     assert spp.analyze(model).macs > 2.5 * spp.analyze(small).macs
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda cells: L.RNN(cells),
+        lambda cells: L.RNN(L.StackedRNNCells(cells), return_sequences=True, return_state=True),
+        lambda cells: L.Bidirectional(L.RNN(cells)),
+        lambda cells: L.Bidirectional(L.RNN(cells, return_state=True), merge_mode="sum"),
+    ],
+    ids=["list", "stacked", "bidirectional", "bidirectional states"],
+)
+def test_each_of_several_cells_reads_the_units_of_the_one_below(make, tmp_path):
+    model = sequence(make([L.LSTMCell(8), L.GRUCell(12), L.SimpleRNNCell(6, use_bias=False)]))
+    small = check(model)
+    made = getattr(small.layers[2], "forward_layer", small.layers[2])
+    assert [inner.units for inner in made.cell.cells] == [4, 6, 3]
+    assert spp.analyze(model).macs > 2.5 * spp.analyze(small).macs
+    small.save(tmp_path / "small.keras")
+    assert relative_error(small, keras.models.load_model(tmp_path / "small.keras")) == 0
+
+
+def test_a_pruned_layer_of_cells_trains_saves_and_loads(tmp_path):
+    model = sequence(L.RNN([L.LSTMCell(8), L.GRUCell(8)]))
+    schedule = spp.SPPSchedule(A=0.5, frequency=1)
+    pruned = spp.prune(model, pruning_ratio=0.5, round_to=1, schedule=schedule)
+    random = np.random.default_rng(0)
+    data = random.normal(size=(16, 6, 5)), random.normal(size=(16, 4))
+    pruned.compile("sgd", "mse")
+    pruned.fit(*data, batch_size=2, epochs=4, verbose=0, callbacks=[spp.SPPCallback()])
+    assert spp.Pruner(pruned).progress().finished
+    pruned.save(tmp_path / "pruned.keras")
+    loaded = keras.models.load_model(tmp_path / "pruned.keras")
+    assert relative_error(pruned, spp.shrink(loaded)) <= 2e-5
+
+
+def test_the_macs_of_cells_are_those_of_layers_on_top_of_each_other():
+    stacked = sequence(L.RNN([L.LSTMCell(8), L.GRUCell(6)]))
+    x = keras.Input((6, 5))
+    y = L.Conv1D(12, 3)(x)
+    apart = keras.Model(x, L.Dense(4)(L.GRU(6)(L.LSTM(8, return_sequences=True)(y))))
+    assert spp.analyze(stacked).macs == spp.analyze(apart).macs
+
+
+def test_activations_and_initializers_of_a_users_own_are_kept_in_a_cell():
+    def activation(x):
+        return tf.tanh(x) / 2
+
+    model = sequence(L.RNN([L.LSTMCell(8), L.GRUCell(6, activation=activation)]))
+    small = check(model)
+    upper = small.layers[2].cell.cells[1]
+    assert upper.activation is activation and upper.units == 6  # what it mixes is not known
+    assert check(sequence(L.LSTM(8, recurrent_initializer=lambda s, dtype=None: tf.zeros(s))))
 
 
 def test_macs_of_a_recurrent_layer_count_every_step_and_both_kernels():
@@ -61,6 +120,41 @@ def test_a_given_state_is_as_wide_as_the_units():
     assert small.get_layer("encoder").units == small.get_layer("decoder").units == 6
 
 
+def test_states_given_to_cells_and_to_two_directions_are_as_wide_as_their_units():
+    x, z = keras.Input((6, 5)), keras.Input((4, 3))
+
+    def cells(**options):
+        return L.RNN([L.LSTMCell(8), L.GRUCell(12)], **options)
+
+    _, *state = cells(return_state=True, name="encoder")(x)
+    y = cells(name="decoder")(z, initial_state=state)
+    _, *both = L.Bidirectional(L.LSTM(8, return_state=True))(x)
+    w = L.Bidirectional(L.LSTM(8), name="two")(z, initial_state=both)
+    small = check(keras.Model([x, z], [L.Dense(2)(y), L.Dense(2)(w)]))
+    for name in ("encoder", "decoder"):
+        assert [inner.units for inner in small.get_layer(name).cell.cells] == [4, 6]
+    assert small.get_layer("two").forward_layer.units == 4
+
+
+def test_constant_states_keep_the_units():
+    x = keras.Input((6, 5), batch_size=3)
+    y = L.Dense(12, name="first")(x)
+    y = L.GRU(8, name="gru")(y, initial_state=tf.ones((3, 8)))
+    model = keras.Model(x, L.Dense(2)(y))
+    assert spp.analyze(model)[1].reason == Reason.SHAPE
+    assert check(model).get_layer("first").units == 6
+
+
+@pytest.mark.parametrize("layer", [L.GRU(8), L.Bidirectional(L.RNN(L.LSTMCell(8)))])
+def test_a_given_mask_is_no_state(layer):
+    x = keras.Input((6, 5))
+    y = layer(L.Dense(12, name="first")(x), mask=tf.reduce_any(x > 0.5, -1))
+    model = keras.Model(x, L.Dense(2)(y))
+    small = check(model)
+    assert small.get_layer("first").units == 6
+    assert spp.analyze(model).macs > 2.5 * spp.analyze(small).macs
+
+
 def test_a_convolutional_recurrent_layer():
     x = keras.Input((4, 8, 8, 3))
     y = L.ConvLSTM2D(8, 3, padding="same", return_sequences=True, name="first")(x)
@@ -71,15 +165,25 @@ def test_a_convolutional_recurrent_layer():
     assert [small.get_layer(name).filters for name in ("first", "second")] == [4, 3]
 
 
+@keras.saving.register_keras_serializable("sequence")
+class OwnCell(L.GRUCell):
+    """Does something else with its input."""
+
+    def call(self, inputs, states, training=None):
+        return super().call(tf.reverse(inputs, [-1]), states, training=training)
+
+
 @pytest.mark.parametrize(
     "layer",
     [
         L.LSTM(8, activation="softmax"),
-        L.Bidirectional(L.LSTM(8, return_state=True)),
-        L.RNN(L.LSTMCell(8)),
+        L.Bidirectional(L.LSTM(8, activation="softmax", return_state=True)),
+        L.RNN(OwnCell(8)),
+        L.RNN([L.LSTMCell(8), OwnCell(8)]),
+        L.Bidirectional(L.RNN(OwnCell(8))),
         L.GRU(8, time_major=True),
     ],
-    ids=["softmax", "states", "cell", "time major"],
+    ids=["softmax", "states", "cell", "cells", "bidirectional", "time major"],
 )
 def test_what_is_not_followed_is_frozen_with_a_reason_and_exact(layer):
     if getattr(layer, "time_major", False):
