@@ -24,11 +24,8 @@ def clone_layer(
         kind: The class of the copy, if it is another one.
         resized: Whether its weights get other sizes, for which an initializer may not serve.
     """
-    if type(layer) is keras.layers.Lambda:
-        return _clone_lambda(layer)
     try:
-        config, shared = read_config(layer)
-        copy = (kind or type(layer)).from_config({**config, **(changes or {})})
+        copy = _made_again(layer, changes or {}, kind or type(layer))
     except Exception as error:  # whatever a user's class raises
         raise ValueError(
             f"`model` has a layer {layer.name!r} ({type(layer).__name__}) that cannot be copied "
@@ -36,16 +33,24 @@ def clone_layer(
             "again, and register classes of your own with "
             "keras.saving.register_keras_serializable()."
         ) from error
-    for path, values in shared.items():
-        holder = at_path(copy, path)
-        for key, value in values.items():
-            setattr(holder, key, value)
     if layer.activity_regularizer is not None and copy.activity_regularizer is None:
         copy.activity_regularizer = layer.activity_regularizer  # few classes have it in the config
     if getattr(layer, "synchronized", False):  # over replicas: Keras leaves it out of the config
         copy.synchronized, copy.fused = True, False
     if resized:
         build_in_any_size(copy)
+    return copy
+
+
+def _made_again(layer: keras.layers.Layer, changes: dict[str, Any], kind: Any) -> Any:
+    if kind is keras.layers.Lambda:
+        return _clone_lambda(layer)
+    config, shared = read_config(layer)
+    copy = kind.from_config({**config, **changes})
+    for path, values in shared.items():
+        holder = at_path(copy, path)
+        for key, value in values.items():
+            setattr(holder, key, value)
     return copy
 
 

@@ -88,11 +88,13 @@ def test_what_insists_on_a_size_keeps_it_with_a_reason(layers):
 @pytest.mark.filterwarnings("ignore:shrink")
 def test_a_penalty_on_outputs_is_kept_by_copies_whose_config_leaves_it_out():
     x = keras.Input((8, 8, 3))
-    y = L.ReLU(activity_regularizer="l1")(L.Conv2D(8, 1)(x))
+    y = L.Lambda(lambda x: 2.0 * x, activity_regularizer="l1")(L.Conv2D(8, 1)(x))
+    y = L.ReLU(activity_regularizer="l1")(L.Conv2D(8, 1)(y))
     model = keras.Model(x, L.Dense(3)(y))
     pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)
     for part in (model, pruned, spp.shrink(pruned)):
-        assert isinstance(part.layers[2].activity_regularizer, keras.regularizers.L1)
+        for layer in (part.layers[2], part.layers[4]):
+            assert isinstance(layer.activity_regularizer, keras.regularizers.L1)
 
 
 def test_a_recurrent_layers_gates_are_held_too():
