@@ -25,6 +25,8 @@ def fold(call: Call, labels: Labels, groups: int) -> Labels:
 def convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     """Kernel (..., in / groups, out)."""
     layer, axis = call.layer, channel_axis(call.layer)
+    if axis == 1 and len(x.shape) > layer.rank + 2:  # channels between two kinds of batch and space
+        return call.opaque([x], Reason.SHAPE)
     labels = call.vector(x, axis)
     if layer.groups == len(labels) > 1:  # depthwise in disguise: each output has one input
         out = np.repeat(labels, layer.filters // layer.groups)

@@ -40,6 +40,28 @@ def test_the_statistics_become_those_of_the_data():
     assert all((a == b).all() for a, b in zip(before, others(), strict=True))
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [L.BatchNormalization(synchronized=True), L.experimental.SyncBatchNormalization()],
+    ids=["option", "class"],
+)
+def test_synchronized_normalisation_is_pruned_scored_and_measured_like_any(layer):
+    x = keras.Input((8, 8, 3))
+    y = L.Conv2D(6, 1)(L.ReLU()(layer(L.Conv2D(8, 3, name="first")(x))))
+    model = randomize(keras.Model(x, y))
+    schedule = spp.SPPSchedule(score="bn_scale")
+    pruned = spp.prune(model, {"first": 0.5}, round_to=1, schedule=schedule)
+    random_probabilities(pruned)
+    spp.reestimate_batch_norm(pruned, [images()])
+    statistics = pruned.layers[2].moving_mean
+    np.testing.assert_allclose(
+        statistics, np.mean(pruned.layers[1](images()), (0, 1, 2)), rtol=1e-3, atol=1e-3
+    )
+    small = spp.shrink(pruned)
+    assert small.layers[2].moving_mean.shape == (4,) and small.layers[2].synchronized
+    np.testing.assert_allclose(small(images()), pruned(images()), rtol=1e-4, atol=1e-4)
+
+
 def test_several_batches_are_averaged_and_no_more_are_used_than_asked_for():
     model, data = net(), images()
     spp.reestimate_batch_norm(model, [data[:32], data[32:], data * 100], most=2)

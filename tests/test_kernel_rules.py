@@ -43,6 +43,16 @@ def test_one_and_three_dimensions(shape, layer):
     check(type(layer).from_config(layer.get_config()), shape)
 
 
+def test_convolutions_of_several_batch_axes_are_followed_where_channels_are_last():
+    x = keras.Input((3, 8, 8, 4))
+    y = L.Conv2D(6, 3)(L.Conv2D(8, 3, name="first")(x))
+    assert spp.analyze(keras.Model(x, L.Dense(3)(y)))[0].groups == 8
+    x = keras.Input((3, 4, 8, 8))
+    y = L.Conv2D(6, 3, data_format="channels_first")(L.Dense(8, name="first")(x))
+    model = keras.Model(x, L.Dense(3)(L.Dense(8)(y)))
+    assert spp.analyze(model)[0].reason.startswith(Reason.SHAPE)
+
+
 def test_groups_on_both_sides_that_tie_all_channels_are_a_mismatch():
     def between(first, second):
         return lambda y: L.Conv2D(8, 1, groups=second)(L.Conv2D(12, 1, groups=first)(y))
