@@ -128,9 +128,8 @@ def _without(model: keras.Model, classes: Classes, dead: np.ndarray) -> keras.Mo
 def _declare_input(layer: keras.layers.Layer) -> None:
     """An `input_shape` that a layer's config still has becomes that of the small model."""
     declared: tuple[int | None, ...] = getattr(layer, "_batch_input_shape", None) or ()
-    given = layer.get_input_shape_at(0) if layer.inbound_nodes else None
-    if isinstance(given, tuple) and 1 < len(declared) <= len(
-        given
-    ):  # `input_dim` is one of several
-        sizes = zip(declared[1:], given[1 - len(declared) :], strict=True)
+    given = layer.inbound_nodes[0].keras_inputs if layer.inbound_nodes else []
+    # `input_dim` tells the last of several dimensions.
+    if len(given) == 1 and 1 < len(declared) <= len(given[0].shape):
+        sizes = zip(declared[1:], given[0].shape[1 - len(declared) :], strict=True)
         layer._batch_input_shape = (declared[0], *(size and now for size, now in sizes))
