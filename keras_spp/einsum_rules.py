@@ -76,7 +76,7 @@ def einsum_dense(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     return _made(call, axes, name, call.writes(layer.kernel, axes.kernel.index(name)))
 
 
-def _made(call: Call, axes: _Equation, name: str, labels: Labels) -> Labels:
+def _made(call: Call, axes: _Equation, name: str, labels: Labels) -> Labels | list[Labels]:
     """The output's labels along the axis of a name, and what counts them."""
     layer, number = call.layer, axes.made.index(name)
     if layer.bias is not None and name in layer.bias_axes:

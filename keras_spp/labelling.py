@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from keras_spp import trial
 from keras_spp.channels import Argument, Channels, Labels, Reason, Tensor
 from keras_spp.copying import clone_layer, read_config
 from keras_spp.masked import weight_path
+from keras_spp.sizes import counts_channels, labelled, origins
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,8 @@ class Refused(Exception):
 def tensors_in(*structures: Any) -> list[Tensor]:
     """The labelled tensors in call arguments; for sizes that count channels whose those are."""
     found = []
-    for item in tf.nest.flatten(structures):
-        if isinstance(item, Tensor):
-            found += trial.origins(item) if trial.counts_channels(item) else [item]
+    for item in labelled(structures):
+        found += origins(item) if counts_channels(item) else [item]
     return found
 
 

@@ -14,7 +14,7 @@ from keras_spp.channels import Reason, Tensor
 from keras_spp.labelling import Call, Refused, count, full, tensors_in
 from keras_spp.layer_rules import concatenated, mixes, regroups
 from keras_spp.ops import Arguments, as_slices, function, key
-from keras_spp.trial import OPEN_SIZE
+from keras_spp.sizes import OPEN_SIZE
 
 
 def moved_by(call: Call, x: Tensor, arguments: Arguments, name: str) -> list[np.ndarray] | None:

@@ -17,7 +17,7 @@ from keras_spp.channels import Argument, Reason, Tensor
 from keras_spp.labelling import Call, Refused, followed, merged, tensors_in
 from keras_spp.layer_rules import mixes
 from keras_spp.rules import rule
-from keras_spp.trial import counts_channels
+from keras_spp.sizes import counts_channels
 
 Arguments = dict[str, Any]  # plus "#": the positions of those given by position
 _FUNCTIONS: dict[str, Callable[[Call, Arguments], Any]] = {}

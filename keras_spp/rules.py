@@ -23,14 +23,13 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import tensorflow as tf
 import tf_keras as keras
 from tf_keras.src.layers.core.tf_op_layer import TFOpLambda
 
 from keras_spp.causes import first_line
 from keras_spp.channels import Channels, Labels, Reason, Tensor
 from keras_spp.labelling import Call, count, elementwise, merged, moved, tensors_in, tried_layer
-from keras_spp.trial import counts_channels
+from keras_spp.sizes import counts_channels, labelled
 
 __all__ = [
     "Call", "Reason", "apply", "count", "elementwise", "find", "merged", "moved", "rule",
@@ -83,8 +82,9 @@ def apply(
 
 
 def _labels(call: Call, args: tuple, kwargs: dict) -> Any:
-    given = [item for item in tf.nest.flatten((args, kwargs)) if isinstance(item, Tensor)]
-    if any(map(counts_channels, given)) and not isinstance(call.layer, TFOpLambda):
+    if any(map(counts_channels, labelled((args, kwargs)))) and not isinstance(
+        call.layer, TFOpLambda
+    ):
         return call.opaque(tensors_in(args, kwargs), Reason.SHAPE)
     found = find(type(call.layer))
     if found is not None:

@@ -18,10 +18,8 @@ import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
 from keras_spp.channels import Argument, Reason, Tensor
+from keras_spp.sizes import drawn_sizes, evaluated, labelled, origins
 
-# Stands for a size that is open; divisible by the usual blocks of pixels.
-OPEN_SIZE = 24
-_BATCH = 2
 _LARGEST = 2**28  # elements
 _MAGNITUDES = (1.0, 1e-3, 1e3, 1e6)
 _TOLERANCE, _LOW = 1e-5, 1e-2  # of the largest number, in 32 and in 16 bits
@@ -58,47 +56,6 @@ class Followed:
     edits: list[tuple[Argument, Callable[[np.ndarray], np.ndarray]]]
 
 
-def origins(x: Tensor) -> list[Tensor]:
-    """The tensors whose sizes a tensor is made of; itself if it is not made of sizes."""
-    if x.made_of is None:
-        return [x]
-    _, args, kwargs, _ = x.made_of
-    return [origin for item in _tensors((args, kwargs)) for origin in origins(item)]
-
-
-def counts_channels(x: Tensor) -> bool:
-    """Whether a tensor made of sizes changes when channels leave what it is made of."""
-    if x.made_of is None:
-        return False
-    bases = list({id(base): base for base in origins(x)}.values())
-    try:
-        whole = [tf.zeros(_sizes(base), base.dtype) for base in bases]
-        value = _evaluated(x, {id(base): array for base, array in zip(bases, whole, strict=True)})
-        for number, base in enumerate(bases):
-            for axis in base.varying:
-                sizes = _sizes(base)
-                sizes[axis] -= 1
-                part = [*whole]
-                part[number] = tf.zeros(sizes, base.dtype)
-                places = {id(item): array for item, array in zip(bases, part, strict=True)}
-                if not np.array_equal(value, _evaluated(x, places)):
-                    return True
-    except Exception:  # whatever is made of the sizes may need certain ones
-        return True
-    return False
-
-
-def _evaluated(item: Any, places: dict[int, Any]) -> Any:
-    """An argument with tensors in place of the labelled ones; sizes are computed from those."""
-    if not isinstance(item, Tensor):
-        return item
-    if id(item) not in places and item.made_of is not None:
-        function, args, kwargs, number = item.made_of
-        args, kwargs = tf.nest.map_structure(lambda part: _evaluated(part, places), (args, kwargs))
-        places[id(item)] = tf.nest.flatten(function(*args, **kwargs))[number]
-    return places[id(item)]
-
-
 def follow(
     functions: Sequence[Callable[..., Any]],
     args: tuple,
@@ -118,7 +75,7 @@ def follow(
     """
     if not functions:
         return Reason.FUNCTION
-    tensors = [base for x in _tensors((args, kwargs)) for base in origins(x)]
+    tensors = [base for x in labelled((args, kwargs)) for base in origins(x)]
     tensors = list({id(x): x for x in tensors}.values())
     varying = list({id(x): x for x in operands if x.varying}.values())
     reasons = []
@@ -146,22 +103,12 @@ def agree(
         other: What may take their place.
         operands: `Tensor`s in the structure that the functions take.
     """
-    tensors = list({id(x): x for x in _tensors(operands)}.values())
+    tensors = list({id(x): x for x in labelled(operands)}.values())
     try:
         trial = _Trial(functions, (operands,), {}, tensors, [], {})
         return trial.agrees(other)
     except Exception:  # whatever they raise
         return False
-
-
-def _tensors(structure: Any) -> list[Tensor]:
-    return [item for item in tf.nest.flatten(structure) if isinstance(item, Tensor)]
-
-
-def _sizes(x: Tensor) -> list[int]:
-    """The sizes of a tensor with something for open ones."""
-    batch = [x.shape[0] or _BATCH] if x.shape else []
-    return [*batch, *(OPEN_SIZE if size is None else size for size in x.shape[1:])]
 
 
 def _constants(args: tuple, kwargs: dict[str, Any], x: Tensor) -> Iterator[dict[int | str, int]]:
@@ -173,7 +120,7 @@ def _constants(args: tuple, kwargs: dict[str, Any], x: Tensor) -> Iterator[dict[
     given: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
     for name, value in given:
         shape = (
-            () if _tensors(value) or value is None or isinstance(value, str) else np.shape(value)
+            () if labelled(value) or value is None or isinstance(value, str) else np.shape(value)
         )
         if len(shape) >= -axis and shape[axis] == x.labels.shape[axis]:
             found[name] = axis
@@ -284,7 +231,7 @@ class _Trial:
     def _traced(self, function: Callable[..., Any], count: int) -> Any:
         specs = []
         for x, axis in zip(self.tensors, self.axes, strict=True):
-            sizes = _sizes(x)
+            sizes = drawn_sizes(x)
             if axis is not None:
                 sizes[axis] = count
             specs.append(tf.TensorSpec(sizes, x.dtype))
@@ -304,7 +251,7 @@ class _Trial:
                 args[name] = value
             else:
                 kwargs[name] = value
-        args, kwargs = tf.nest.map_structure(lambda item: _evaluated(item, places), (args, kwargs))
+        args, kwargs = tf.nest.map_structure(lambda item: evaluated(item, places), (args, kwargs))
         return tf.nest.flatten(function(*args, **kwargs))
 
     def _constant(self, name: int | str) -> np.ndarray:
@@ -319,7 +266,7 @@ class _Trial:
         return [*values, *map(self._constant, self.constants)]
 
     def _draw(self, x: Tensor, magnitude: float) -> np.ndarray:
-        sizes, dtype = _sizes(x), tf.as_dtype(x.dtype)
+        sizes, dtype = drawn_sizes(x), tf.as_dtype(x.dtype)
         if dtype.is_floating:
             numbers = self.random.random(sizes, "float32") * 2 - 1
             return (numbers * min(magnitude, 1e-2 * float(dtype.max))).astype(dtype.as_numpy_dtype)

@@ -6,7 +6,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.channels import Reason, Tensor
-from keras_spp.trial import Followed, agree, counts_channels, follow
+from keras_spp.sizes import counts_channels
+from keras_spp.trial import Followed, agree, follow
 
 C = 8
 
