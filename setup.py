@@ -13,6 +13,7 @@ INSTALL_REQUIRES = [
     *(name + bounds for name, bounds in VERSION["STACK"].items()),
     "ai-edge-litert>=2.3,<2.4",
     "click>=8.1,<9",
+    "filelock>=3.20,<5",
     "flatbuffers>=25.9.23,<26",  # also what TensorFlow needs
     "h5py>=3.11,<3.15",  # what TensorFlow takes
     "numpy>=2.0,<3",

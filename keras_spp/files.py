@@ -7,8 +7,9 @@ import errno
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
@@ -48,19 +49,63 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise TypeError(f"`path` must name a file (str or os.PathLike) but is {path!r}.")
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{uuid.uuid4().hex[:12]}{''.join(target.suffixes)}")
-    with _explained(path, target):
+    with writing_explained(path, target):
         _check_replaceable(target)
         # Plain open() permissions: unlike the files of tempfile, the result is not private.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         with _no_room_explained(f"`path` is {os.fspath(path)!r}, which"):
             yield temporary
-        with _explained(path, target):
+        with writing_explained(path, target):
             os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def check_apart(what: str, path: Any, others: Mapping[str, Any]) -> None:
+    """Checks that a file to be written is none of those that are read, and lies in none of them.
+
+    Whatever they are called: links, symbolic and hard, other spellings of a path, and letters
+    whose case the file system ignores, lead to the same file.
+
+    Args:
+        what: What is written, as the message calls it.
+        path: Where; what is no path is left to those who write it.
+        others: Files and folders by what the message calls them; None for those not given.
+
+    Raises:
+        ValueError: If the file is one of the others or lies in one.
+
+    Example:
+        >>> check_apart("`path`", "./m.keras", {"`model`": "m.keras"})
+        Traceback (most recent call last):
+        ValueError: `path` is './m.keras', the same file as `model` 'm.keras': choose another place.
+    """
+    if not isinstance(path, str | os.PathLike):
+        return
+    place = Path(os.path.realpath(path))
+    for name, other in others.items():
+        if other is None:
+            continue
+        found = None
+        if _is_same(path, other):
+            found = "the same file as"
+        elif any(_is_same(folder, other) for folder in place.parents):
+            found = "which lies in"
+        if found:
+            raise ValueError(
+                f"{what} is {os.fspath(path)!r}, {found} {name} {os.fspath(other)!r}: choose "
+                f"another place."
+            )
+
+
+def _is_same(path: Any, other: Any) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except OSError:  # one of them does not exist yet
+        return os.path.realpath(path) == os.path.realpath(other)
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
@@ -134,7 +179,7 @@ def _no_room_explained(what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _explained(path: str | os.PathLike[str], target: Path) -> Iterator[None]:
+def writing_explained(path: str | os.PathLike[str], target: Path) -> Iterator[None]:
     """Turns the system's errors into one sentence each that names the argument and the remedy."""
     received, folder = repr(os.fspath(path)), repr(str(target.parent))
     try:
@@ -156,6 +201,8 @@ def _explained(path: str | os.PathLike[str], target: Path) -> Iterator[None]:
             f"`path` is {received} but the folder {folder} does not permit writing: change its "
             "permissions or choose another place."
         ) from error
+    except TimeoutError:  # not the system's: somebody holds a lock
+        raise
     except OSError as error:
         raise OSError(
             f"`path` is {received}, which cannot be written ({error.strerror or error}): choose "

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +13,8 @@ import tf_keras as keras
 
 from keras_spp.checks import check_integer, check_number
 from keras_spp.data import batches
-from keras_spp.files import atomic_path
 from keras_spp.groups import Groups, GroupSet
+from keras_spp.json_cache import JsonCache
 from keras_spp.masked import host
 from keras_spp.stepwise import Stepwise, copied, importance
 
@@ -38,7 +36,7 @@ class Sensitivity(Stepwise):
         points: Ratios to measure for each set, at least 2: 1 / points, 2 / points, ..., 1.
         cache: File (JSON) that keeps what was measured, set by set, so that another target, or an
             interrupted run, need not measure again; None for none. Entries of other weights, data
-            or settings are not used, and stay.
+            or settings are not used, and stay. Several objects, threads and processes may share it.
         verbose: 1 shows Keras' progress bar, 0 nothing.
 
     Raises:
@@ -70,11 +68,8 @@ class Sensitivity(Stepwise):
         self.batches = batches
         self.points = points
         self.verbose = int(verbose)
-        self.cache = None if cache is None else Path(cache)
-        if self.cache is not None and (self.cache.is_dir() or not self.cache.parent.is_dir()):
-            raise ValueError(
-                f"`cache` must name a file in a folder that exists but is {str(cache)!r}."
-            )
+        self._file = None if cache is None else JsonCache(cache, "spp.Sensitivity", parse)
+        self.cache = None if self._file is None else self._file.path
 
     def prepare(self, model: keras.Model, groups: Groups, representative_data: Any) -> None:
         """Measures every set."""
@@ -110,7 +105,8 @@ class _Measured:
                 f"outputs must be finite."
             )
         self.key = self._key(model)
-        self.known = _read(settings.cache).get(self.key, {}) if settings.cache else {}
+        self.known: dict[str, list[float]] = {}
+        self._refresh()
 
     def _key(self, model: keras.Model) -> str:
         """Of all that decides what is measured."""
@@ -123,14 +119,26 @@ class _Measured:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
+    def _refresh(self) -> None:
+        """Takes up what the cache has by now."""
+        if self.settings._file is not None:
+            self.known = {**(self.settings._file.read() or {}).get(self.key, {}), **self.known}
+
     def rises(self, entry: GroupSet) -> list[float]:
         """Of the loss, at each ratio of one set."""
         if entry.name not in self.known:
+            self._refresh()  # others may be at work too
+        if entry.name not in self.known:
             points = np.arange(1, self.settings.points + 1) / self.settings.points
             self.known[entry.name] = [self._rise(entry, float(share)) for share in points]
-            if self.settings.cache:
-                _write(self.settings.cache, self.key, self.known)
+            if self.settings._file is not None:
+                self.settings._file.update(self._merged)
         return self.known[entry.name]
+
+    def _merged(self, content: dict[str, dict] | None) -> dict[str, dict]:
+        """The cache's new content: what is there and what has been found."""
+        content = content or {}
+        return {**content, self.key: {**content.get(self.key, {}), **self.known}}
 
     def _rise(self, entry: GroupSet, share: float) -> float:
         gone = self.importance[entry.name].argsort(kind="stable")[: round(share * entry.size)]
@@ -183,25 +191,17 @@ def change(dense: Any, outputs: Any) -> float:
     return float(np.mean(changes))
 
 
-def _read(path: Path) -> dict[str, dict[str, list[float]]]:
-    if not path.exists():
-        return {}
-    try:
-        content = json.loads(path.read_text())
-        for name, rises in (each for known in content.values() for each in known.items()):
-            if not isinstance(rises, list) or len(rises) < 2:
-                raise ValueError(name)
-            for rise in rises:
-                check_number(name, rise, -sys.float_info.max, sys.float_info.max, "a rise")
-    except (OSError, ValueError, AttributeError):
-        raise ValueError(
-            f"`cache` {os.fspath(path)!r} is not a file that spp.Sensitivity wrote: name another "
-            f"file, or delete it."
-        ) from None
-    return content
+def parse(content: Any) -> dict[str, dict[str, list[float]]]:
+    """A cache's content; raises whatever it does if that is not of this class."""
+    return {
+        key: {name: _parse_rises(name, rises) for name, rises in known.items()}
+        for key, known in content.items()
+    }
 
 
-def _write(path: Path, key: str, known: dict[str, list[float]]) -> None:
-    content = {**_read(path), key: known}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
+def _parse_rises(name: str, rises: Any) -> list[float]:
+    if not isinstance(rises, list) or len(rises) < 2:
+        raise ValueError(name)
+    for rise in rises:
+        check_number(name, rise, -sys.float_info.max, sys.float_info.max, "a rise")
+    return [float(rise) for rise in rises]

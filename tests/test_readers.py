@@ -15,7 +15,6 @@ from sentences import assert_one_sentence
 from test_benchmark_output import read as benchmark_output
 
 import keras_spp as spp
-from keras_spp import sensitivity
 from keras_spp.benchmark_output import Output
 from keras_spp.cli import _samples
 from keras_spp.saved import load_model
@@ -167,7 +166,7 @@ def test_a_cache_of_sensitivities_is_numbers_or_a_sentence(fuzz, tmp_path):
             json.dumps(value).encode(),
         ):
             path.write_bytes(content)
-            found = result_or_sentence(lambda: sensitivity._read(path), ValueError)
+            found = result_or_sentence(lambda: spp.Sensitivity(cache=path)._file.read(), ValueError)
             for rises in (rises for known in (found or {}).values() for rises in known.values()):
                 assert all(math.isfinite(float(rise)) for rise in rises)
 
