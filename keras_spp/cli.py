@@ -21,7 +21,7 @@ from rich.table import Table
 
 import keras_spp as spp
 from keras_spp.devices import DELEGATES
-from keras_spp.files import atomic_path
+from keras_spp.files import atomic_path, check_apart
 from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
 from keras_spp.rows import as_text
 from keras_spp.saved import load_model, save_model
@@ -112,6 +112,15 @@ def _load(path: Path) -> keras.Model:
     )
 
 
+def _check_apart(outputs: dict[str, Path | None], inputs: dict[str, Path | None]) -> None:
+    """Refuses to write what is read, the user's modules included, or two files to one place."""
+    for module in click.get_current_context().meta.get(_MODULES, ()):
+        inputs[f"--import {module}"] = getattr(sys.modules.get(module), "__file__", None)
+    for name, path in outputs.items():
+        check_apart(name, path, inputs)
+        inputs = {name: path, **inputs}
+
+
 def _in_terminal() -> bool:
     return sys.stdout.isatty()
 
@@ -156,6 +165,7 @@ def shrink(pruned: Path, small: Path) -> None:
     """
     if small.suffix not in _SAVED:
         raise ValueError(f"SMALL must end in {' or '.join(_SAVED)} but is {str(small)!r}.")
+    _check_apart({"SMALL": small}, {"PRUNED": pruned})
     model = _load(pruned)
     with atomic_path(small) as temporary:
         result = spp.shrink(model)
@@ -255,6 +265,12 @@ def export(
     **options: Any,
 ) -> None:
     """Convert MODEL to the TFLite file OUT.tflite."""
+    inputs = {
+        "MODEL": model,
+        "`original`": original,
+        "`representative_data`": representative_data,
+    }
+    _check_apart({"OUT.tflite": out, "`cache`": cache}, inputs)
     where = spp.Device(device, threads, cache=cache)
     data = _samples(representative_data, "representative_data")
     report = spp.export_tflite(

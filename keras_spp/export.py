@@ -19,7 +19,7 @@ from keras_spp import quantization as quantized
 from keras_spp.causes import first_line
 from keras_spp.checks import check_integer
 from keras_spp.compat import require_tf_keras_model
-from keras_spp.files import atomic_path
+from keras_spp.files import atomic_path, check_apart
 from keras_spp.latency import Device
 from keras_spp.packing import PackedLayer
 from keras_spp.parity import parity
@@ -147,7 +147,8 @@ def export_tflite(
         TypeError: If `model` is not a tf_keras model, or the data is no data.
         ValueError: If the options do not fit the model or each other, if the data is missing,
             empty, not finite or of other shapes, if the model is subclassed, not built or
-            computes in float16, or if TFLite lacks an operation it uses, in this quantization.
+            computes in float16, if TFLite lacks an operation it uses, in this quantization, or
+            if `path` is one of the files that `device` reads or writes.
         OSError: If `path` cannot be written.
 
     Example:
@@ -165,6 +166,7 @@ def export_tflite(
     quantized.check_options(quantization, **types, representative_data=representative_data)
     check_integer("batch_size", batch_size, 1)
     where = latency.find(device)
+    check_apart("`path`", path, where.files())
     input_names = valid_names(input_keys(model))
     output_names = valid_names(output_keys(model))
     specs = _input_specs(model, input_names, batch_size, input_shape)

@@ -17,6 +17,7 @@ from keras_spp.checks import check_integer, check_number
 from keras_spp.compat import require_tf_keras_model
 from keras_spp.composites import opened
 from keras_spp.copying import clone_layer
+from keras_spp.files import check_apart
 from keras_spp.graph import copy_weights, find_channels, layers, rebuild
 from keras_spp.groups import GRANULARITIES, Groups
 from keras_spp.latency import Device
@@ -121,6 +122,7 @@ def prune(
     check_integer("seed", seed, 0)
     _check_methods("policy", policy, "allow_pruning", "ensure_model_supports_pruning")
     _check_methods("allocation", allocation, "prepare", "ratios")
+    check_apart("`allocation`'s cache", getattr(allocation, "cache", None), where.files())
     schedule = schedule or SPPSchedule()
     if allocation is None:
         judged = pruning_ratio is None and representative_data is not None
