@@ -28,7 +28,8 @@ def reestimate_batch_norm(model: keras.Model, data: Any, most: int | None = 50) 
     Args:
         model: A functional or Sequential tf_keras model: dense, pruned or shrunk.
         data: A `tf.data.Dataset` of batches like those of training (augmented, and of the same
-            size), another iterable of batches, or an array of samples.
+            size), another iterable of batches, an array of samples, or a function without
+            arguments that returns such data.
         most: Use at most so many batches; None for all.
 
     Returns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
 import operator
 from collections.abc import Iterable, Iterator
@@ -43,21 +44,76 @@ def batches(
         >>> [batch.shape for batch in batches(np.zeros((40, 3)))]
         [(32, 3), (8, 3)]
     """
-    if isinstance(data, np.ndarray | tf.Tensor):
-        data = [data[start : start + BATCH] for start in range(0, len(data), BATCH)]
-    if not isinstance(data, Iterable) or isinstance(data, str | bytes | dict):
+    if isinstance(data, type):
+        name = data.__name__
+        raise TypeError(f"`{argument}` must be data but is the class {data!r}: give {name}(...).")
+    found, given = data, _is_function(data)
+    if given:
+        found = _called(data, argument)
+    if isinstance(found, np.ndarray | tf.Tensor):
+        found = [found[start : start + BATCH] for start in range(0, len(found), BATCH)]
+    if not isinstance(found, Iterable) or isinstance(found, str | bytes | dict):
         raise TypeError(
-            f"`{argument}` must be a tf.data.Dataset of batches, another iterable of batches or an "
-            f"array of samples but is {data!r}."
+            f"`{argument}` must {'return' if given else 'be'} a tf.data.Dataset of batches, "
+            f"another iterable of batches or an array of samples but {'returns' if given else 'is'}"
+            f" {found!r}."
         )
     empty = True
-    for batch in itertools.islice(data, most):
+    for batch in itertools.islice(_gathered(found) if given else found, most):
         empty = False
         if targets and not (isinstance(batch, tuple) and len(batch) > 1):
             raise ValueError(f"`{argument}` must yield (inputs, targets) but yields no targets.")
         yield batch[0] if isinstance(batch, tuple) and targets is False else batch
     if empty:
         raise ValueError(f"`{argument}` must hold at least one batch but is empty.")
+
+
+def _is_function(data: Any) -> bool:
+    """Whether data are what gives them when it is called; a model is no such thing."""
+    if isinstance(data, tf.lite.RepresentativeDataset):
+        return True
+    return callable(data) and not isinstance(data, Iterable | tf.Module)
+
+
+def _called(function: Any, argument: str) -> Any:
+    function = getattr(function, "input_gen", function)  # of TFLite's own class
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise TypeError(
+            f"`{argument}` must be a function without arguments but {function!r} needs some "
+            f"({error}): give functools.partial(...) of it, or what it returns."
+        ) from None
+    except ValueError:  # some that are written in C do not tell
+        pass
+    return function()
+
+
+def _gathered(data: Iterable) -> Iterator[Any]:
+    """Single samples of one shape put together, as many as an array is cut into."""
+
+    def shapes(batch: Any) -> Any:
+        return tf.nest.map_structure(lambda x: np.shape(x)[1:], batch)
+
+    def is_single(batch: Any) -> bool:
+        return all(np.shape(x)[:1] == (1,) for x in tf.nest.flatten(batch))
+
+    held: list[Any] = []
+    for batch in data:
+        joins = is_single(batch) and (not held or shapes(batch) == shapes(held[0]))
+        if held and (not joins or len(held) == BATCH):
+            yield _joined(held)
+            held = []
+        if is_single(batch):
+            held.append(batch)
+        else:
+            yield batch
+    if held:
+        yield _joined(held)
+
+
+def _joined(batches: list[Any]) -> Any:
+    return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *batches)
 
 
 def chunks(data: Any, size: int, count: int, whole: bool, again: bool = True) -> Iterator[Any]:

@@ -121,9 +121,10 @@ def export_tflite(
             open (None); a dict from input name to sizes for a model with several inputs.
         representative_data: For "int8" and "int16x8", samples as the model will see them, from
             which ranges are taken: a `tf.data.Dataset` or another iterable of batches (targets
-            are left out), or one array. The first 256 samples count. A batch for several inputs
-            is a list in the model's order, or a dict by name. A model from `quantize_model`
-            knows its ranges and needs none.
+            are left out), one array, or a function without arguments that returns such data, like
+            the generator functions of TFLite's converter. The first 256 samples count. A batch
+            for several inputs is a list in the model's order, or a dict by name. A model from
+            `quantize_model` knows its ranges and needs none.
         input_type: What the file takes, for all inputs: "float32", or with "int8" also "int8"
             or "uint8", with "int16x8" also "int16". Integers stand for the numbers that
             the scale and zero point in the report say.

@@ -97,7 +97,8 @@ def parity(
         model: The model.
         path: A file that `export_tflite` wrote, with inputs and outputs in the model's order.
         data: Samples as the model takes them: a `tf.data.Dataset` or another iterable of
-            batches, each of them inputs or (inputs, labels), or one array of samples. Arrays
+            batches, each of them inputs or (inputs, labels), one array of samples, or a function
+            without arguments that returns such data. Arrays
             with labels are one batch: `[(images, labels)]`. Labels are integers, or one-hot;
             other targets are left out.
         samples: Stop after so many samples; None for all of the data, which has to end then.

@@ -80,7 +80,8 @@ def prune(
             this, and are never fewer.
         seed: Decides all masks.
         representative_data: What the model takes, for allocations that look at data: batches, as
-            for `fit` if they hold targets too, or one array of samples.
+            for `fit` if they hold targets too, one array of samples, or a function without
+            arguments that returns such data.
         counted: The MACs of a speedup are those of "all" layers, or of "convolutions" only, as
             the paper counts (kernels of at least three axes, depthwise ones included).
 
