@@ -23,8 +23,10 @@ import keras_spp as spp
 from keras_spp.devices import DELEGATES
 from keras_spp.files import atomic_path, check_apart
 from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
+from keras_spp.report import analyze_at
 from keras_spp.rows import as_text
 from keras_spp.saved import load_model, save_model
+from keras_spp.signature import sizes_that_fit
 
 _SAVED = (".keras", ".h5")
 # Where the options that all commands share stand in the context.
@@ -144,13 +146,29 @@ def main() -> None:
     """
 
 
+def _sizes(context: click.Context, option: click.Parameter, text: str | None) -> list[int] | None:
+    try:
+        return None if text is None else [int(size) for size in text.split(",")]
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not a list such as 224,224,3.") from error
+
+
+_input_shape = click.option(
+    "--input-shape",
+    callback=_sizes,
+    metavar="SIZES",
+    help="Sizes of the input without the batch, such as 224,224,3, if MODEL leaves them open.",
+)
+
+
 @main.command()
 @click.argument("model", type=_path)
+@_input_shape
 @_as_json
 @_loads_models
-def analyze(model: Path, as_json: bool) -> None:
+def analyze(model: Path, input_shape: list[int] | None, as_json: bool) -> None:
     """List the layers of MODEL and what of them can be pruned."""
-    _print(spp.analyze(_load(model)), as_json)
+    _print(spp.analyze(_load(model), input_shape=input_shape), as_json)
 
 
 @main.command()
@@ -170,7 +188,9 @@ def shrink(pruned: Path, small: Path) -> None:
     with atomic_path(small) as temporary:
         result = spp.shrink(model)
         save_model(result, temporary)
-    _print(_comparison(spp.analyze(model), spp.analyze(result)))
+    # At the sizes of inputs at which MACs were counted when it was pruned.
+    sizes = sizes_that_fit(model, spp.Pruner(model).conductor.input_sizes)
+    _print(_comparison(analyze_at(sizes, model), analyze_at(sizes, result)))
 
 
 def _comparison(before: spp.Analysis, after: spp.Analysis) -> Table:
@@ -183,13 +203,6 @@ def _comparison(before: spp.Analysis, after: spp.Analysis) -> Table:
     ):
         table.add_row(title, f"{old:,}", f"{new:,}", f"{old / new:.2f}x" if new else "")
     return table
-
-
-def _sizes(context: click.Context, option: click.Parameter, text: str | None) -> list[int] | None:
-    try:
-        return None if text is None else [int(size) for size in text.split(",")]
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is not a list such as 224,224,3.") from error
 
 
 def _samples(path: Path | None, argument: str) -> Any:
@@ -227,12 +240,7 @@ _types = click.Choice(sorted({kind for kinds in IO_TYPES.values() for kind in ki
     help="How numbers are stored. int8 and int16x8 need --representative-data.",
 )
 @click.option("--batch-size", default=1, show_default=True, help="Examples per invocation.")
-@click.option(
-    "--input-shape",
-    callback=_sizes,
-    metavar="SIZES",
-    help="Sizes of the input without the batch, such as 224,224,3, if MODEL leaves them open.",
-)
+@_input_shape
 @click.option(
     "--representative-data",
     type=_path,

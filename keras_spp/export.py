@@ -27,7 +27,10 @@ from keras_spp.quantizer import Task, convert
 from keras_spp.signature import (
     TensorInfo,
     arrange,
+    check_taken,
+    example,
     input_keys,
+    input_sizes,
     keeps_state,
     output_keys,
     valid_names,
@@ -130,7 +133,8 @@ def export_tflite(
             the scale and zero point in the report say.
         output_type: What the file gives, likewise.
         original: The model before pruning, for the metadata; not needed for what `shrink` has
-            just returned, but after saving, loading or `quantize_model`, where that is lost.
+            just returned, which remembers the first one of several rounds, but after saving,
+            loading or `quantize_model`, where that is lost.
         pack: Whether convolutions may leave out their pruned columns (granularity "column").
             Each is timed alone, as it is and in two other ways, and the fastest is taken.
         device: Where that is timed: a name as for `spp.benchmark`, or an `spp.Device`, which
@@ -184,7 +188,8 @@ def export_tflite(
                 function = _trace(model, specs, output_names)
         buffer = _convert(function, quantization, samples, types)
         inputs, outputs = arrange(buffer, input_names, output_names)
-        info = metadata.about(model, original, quantization, layers)
+        sizes = [tuple(spec.shape[1:]) for spec in specs]
+        info = metadata.about(model, original, quantization, layers, sizes)
         buffer = metadata.with_metadata(buffer, info)
         temporary.write_bytes(buffer)
         if samples:
@@ -219,37 +224,15 @@ def _input_specs(
     batch_size: int,
     input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None,
 ) -> list[tf.TensorSpec]:
-    given: Mapping[str, Sequence[int]]
-    if input_shape is None:
-        given = {}
-    elif isinstance(input_shape, Mapping):
-        given = input_shape
-    elif len(names) == 1:
-        given = {names[0]: input_shape}
-    else:
-        raise ValueError(
-            f"`input_shape` must be a dict from input name to sizes for a model with the inputs "
-            f"{', '.join(names)} but is {input_shape!r}."
-        )
-    if unknown := sorted(set(given) - set(names)):
-        raise ValueError(
-            f"`input_shape` must name inputs of the model ({', '.join(names)}) but names "
-            f"{', '.join(unknown)}."
-        )
     specs = []
-    for name, tensor in zip(names, model.inputs, strict=True):
-        declared = tuple(tensor.shape[1:])
-        sizes = tuple(given.get(name, declared))
+    for name, tensor, sizes in zip(
+        names, model.inputs, input_sizes(model, input_shape), strict=True
+    ):
         if None in sizes:
+            declared = tuple(tensor.shape[1:])
             raise ValueError(
                 f"`input_shape` is needed because the input {name!r} leaves sizes open, "
-                f"{declared}: give all of them without the batch, such as "
-                f"{tuple(size or 32 for size in declared)}."
-            )
-        if not tf.TensorShape(declared).is_compatible_with(sizes):
-            raise ValueError(
-                f"`input_shape` must fit the input {name!r}, {declared} without the batch, but is "
-                f"{sizes}."
+                f"{declared}: give all of them without the batch, such as {example(declared)}."
             )
         specs.append(tf.TensorSpec((batch_size, *sizes), tensor.dtype, name=name))
     return specs
@@ -274,6 +257,8 @@ def _trace(model: keras.Model, specs: Sequence[tf.TensorSpec], output_names: Seq
     try:
         function = forward.get_concrete_function(*specs)
     except Exception as error:  # whatever layers raise on sizes they were not made for
+        if problem is None and any(None in tensor.shape[1:] for tensor in model.inputs):
+            check_taken(model, [tuple(spec.shape[1:]) for spec in specs])
         raise problem or error from error
     for name, tensor in zip(output_names, model.outputs, strict=True):
         given = function.structured_outputs[name].shape

@@ -70,21 +70,24 @@ def find_wrappers(model: keras.Model) -> list[PruneSPP]:
     return [layer for layer in layers(model) if isinstance(layer, PruneSPP)]
 
 
-def find_channels(model: keras.Model, policy: Any = None, to_prune: bool = False) -> Classes:
+def find_channels(
+    model: keras.Model, policy: Any = None, to_prune: bool = False, sizes: Any = None
+) -> Classes:
     """Labels every channel of a model.
 
     Args:
         model: A built functional or Sequential model; pruning wrappers are looked through.
         policy: A tfmot `PruningPolicy`; layers that it refuses keep all their channels.
         to_prune: Whether layers that are not trainable keep theirs too.
+        sizes: Those of each input without the batch; None for what the model declares.
 
     Returns:
         The solved classes of channels.
     """
     channels = Channels()
     inputs = []
-    for tensor in model.inputs:
-        shape = tuple(tensor.shape)
+    for number, tensor in enumerate(model.inputs):
+        shape = tuple(tensor.shape) if sizes is None else (tensor.shape[0], *sizes[number])
         labels = channels.new(shape[-1] or 1) if len(shape) > 1 else channels.new(1)
         channels.freeze(labels, Reason.INPUT, tensor.node.layer.name)
         channels.batch = shape[0]

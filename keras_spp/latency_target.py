@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tf_keras as keras
@@ -14,7 +14,8 @@ from keras_spp.export import export_tflite
 from keras_spp.files import temporary_folder
 from keras_spp.groups import Groups
 from keras_spp.latency import Device
-from keras_spp.prices import Prices
+from keras_spp.prices import Prices, input_shapes
+from keras_spp.signature import Sizes, input_keys
 
 CLOSE = 0.03  # a plan this close to the target needs no better one: timing is no more exact
 TRIES = 7
@@ -51,6 +52,7 @@ def meet_latency(
     round_to: int,
     device: Device,
     small: Callable[[], keras.Model],
+    sizes: Sequence[Sizes] | None = None,
 ) -> None:
     """Goals with which the small model takes the target's time on a device.
 
@@ -67,21 +69,24 @@ def meet_latency(
         round_to: As for `prune`.
         device: Where to measure.
         small: Makes the model that the goals would leave.
+        sizes: Those of each input without the batch; None for what the model declares.
 
     Raises:
         ValueError: If the target is out of reach, or is met already.
     """
     number, is_ratio = parse(target)
-    groups.price = Prices(groups.classes, device)
+    shapes = None if sizes is None else input_shapes(model, sizes)
+    groups.price = Prices(groups.classes, device, shapes)
+    given: Any = None if sizes is None else dict(zip(input_keys(model), sizes, strict=True))
     allocation.prepare(model, groups, representative_data)
 
     with temporary_folder() as folder:
         files = {name: folder / f"{name}.tflite" for name in ("dense", "small")}
-        export_tflite(model, files["dense"], pack=False)
+        export_tflite(model, files["dense"], pack=False, input_shape=given)
 
         def measure() -> float:
             """The small model's latency over the target."""
-            export_tflite(small(), files["small"], pack=False)
+            export_tflite(small(), files["small"], pack=False, input_shape=given)
             row = device.time(files)[1]
             return (1 / row.ratio if is_ratio else row.median_ms) / number
 

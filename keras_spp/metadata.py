@@ -14,8 +14,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_spp.composites import opened
 from keras_spp.files import read_file
-from keras_spp.graph import layers
-from keras_spp.report import analyze
+from keras_spp.graph import find_wrappers, layers
+from keras_spp.report import analyze_at
+from keras_spp.signature import Sizes, sizes_that_fit
 from keras_spp.version import __version__
 from keras_spp.wrapper import unwrap
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 NAME = "keras_spp"
 _FORMAT = b"TFL3"
-_REMEMBERED = "_keras_spp_original"
+_REMEMBERED = "_keras_spp_originals"
 
 
 class _Builder(flatbuffers.Builder):
@@ -95,26 +96,32 @@ def about(
     original: keras.Model | None,
     quantization: str,
     packed: Sequence[PackedLayer] = (),
+    sizes: Sequence[Sizes] | None = None,
 ) -> dict[str, Any]:
     """What to write into a file: the keys are those of `read_metadata`."""
     return {
         NAME: __version__,
         "model": model.name,
         "quantization": quantization,
-        "pruned": pruned_from(model, original),
+        "pruned": pruned_from(model, original, sizes),
         "columns": {row.layer: [*row.columns, row.layout] for row in packed},
     }
 
 
-def describe(model: keras.Model) -> dict[str, Any]:
+def describe(model: keras.Model, sizes: Sequence[Sequence[Any]] | None = None) -> dict[str, Any]:
     """What a model has to be compared by: MACs, parameters and widths of layers, before and after.
 
+    Args:
+        model: The model.
+        sizes: Those of each input without the batch at which MACs count, if the model takes them.
+
     Returns:
-        "macs" per sample, None if a size is open; "params"; "widths", from the name of each layer
-        that makes channels to their number.
+        "sizes"; "macs" per sample, None if a size is open; "params"; "widths", from the name of
+        each layer that makes channels to their number.
     """
+    sizes = sizes_that_fit(model, sizes)
     model = opened(model)
-    analysis = analyze(model)
+    analysis = analyze_at(sizes, model)
     widths: dict[str, int] = {}
     params = 0
     for layer in map(unwrap, layers(model)):
@@ -133,33 +140,60 @@ def describe(model: keras.Model) -> dict[str, Any]:
         if width is not None:
             widths[layer.name.removeprefix("quant_")] = int(width)
     return {
+        "sizes": None if sizes is None else [list(each) for each in sizes],
         "macs": analysis.macs if analysis.fixed_size else None,
         "params": params,
         "widths": widths,
     }
 
 
-def remember(model: keras.Model, original: keras.Model) -> None:
-    """Lets a model know what it was made from, until it is saved or cloned."""
-    vars(model)[_REMEMBERED] = describe(original)  # past Keras, which would track and save it
+def remember(model: keras.Model, pruned: keras.Model) -> None:
+    """Lets a model know what it was made from, until it is saved or cloned.
+
+    Args:
+        model: The small model.
+        pruned: The one that it was made from, which knows more if it is not the first.
+    """
+    (conductor,) = (wrapper for wrapper in find_wrappers(pruned) if wrapper.conductor)
+    last = describe(pruned, conductor.input_sizes)
+    # Past Keras, which would track and save it.
+    vars(model)[_REMEMBERED] = {"first": conductor.origin or last, "last": last}
 
 
-def pruned_from(model: keras.Model, original: keras.Model | None) -> dict[str, Any] | None:
+def origin(model: keras.Model) -> dict[str, Any] | None:
+    """What `describe` said of the model that this one was pruned from first; None if it was not."""
+    return vars(model).get(_REMEMBERED, {}).get("first")
+
+
+def pruned_from(
+    model: keras.Model, original: keras.Model | None, sizes: Sequence[Sizes] | None = None
+) -> dict[str, Any] | None:
     """What was pruned, counted on the models themselves.
 
     Args:
         model: The small model, fine-tuned or wrapped for quantization since.
         original: The model before pruning; None for what `shrink` remembers.
+        sizes: Those of each input without the batch at which MACs are compared with an original's.
 
     Returns:
         "speedup", the ratio of MACs, None if a size is open; "macs" and "params", each [before,
         after]; "layers", from the names of the layers that changed to their channels [before,
-        after]. None if there is nothing to compare with.
+        after]. Before means before the first pruning; if there was more than one, "last_round"
+        has the same since the last. None if there is nothing to compare with.
     """
-    before = describe(original) if original is not None else vars(model).get(_REMEMBERED)
-    if before is None:
+    if original is not None:
+        return _compared(describe(original, sizes), model)
+    known = vars(model).get(_REMEMBERED)
+    if known is None:
         return None
-    after = describe(model)
+    found = _compared(known["first"], model)
+    if known["last"] != known["first"]:
+        found["last_round"] = _compared(known["last"], model)
+    return found
+
+
+def _compared(before: dict[str, Any], model: keras.Model) -> dict[str, Any]:
+    after = describe(model, before["sizes"])
     known = before["macs"] and after["macs"]
     old, new = before["widths"], after["widths"]
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,11 @@ import tf_keras as keras
 
 from keras_spp.channels import Classes, Kernel
 from keras_spp.copying import clone_layer
+from keras_spp.graph import layers, rebuild
 from keras_spp.latency import Device
+from keras_spp.measure import Shape
 from keras_spp.quantizer import convert
+from keras_spp.signature import Sizes
 
 L = keras.layers
 # What a layer's config calls the channels that it makes; a depthwise layer makes those it reads.
@@ -25,8 +29,21 @@ _MADE = {
     L.Dense: "units",
     L.DepthwiseConv2D: None,
 }
+Shapes = Mapping[int, Shape]
+
 # Shares of the channels that a layer reads and makes, at which it is timed.
 _POINTS = ((1.0, 1.0), (0.5, 1.0), (1.0, 0.5), (0.5, 0.5), (0.25, 0.25))
+
+
+def input_shapes(model: keras.Model, sizes: Sequence[Sizes]) -> Shapes:
+    """What each layer is called on at first, by its id, when the inputs have these sizes."""
+    own = {
+        id(tensor.node.layer): {"batch_input_shape": (tensor.shape[0], *known)}
+        for tensor, known in zip(model.inputs, sizes, strict=True)
+    }
+    fixed = rebuild(model, lambda layer: clone_layer(layer, own.get(id(layer))))
+    pairs = zip(layers(model), layers(fixed), strict=True)
+    return {id(old): new.get_input_shape_at(0) for old, new in pairs if new.inbound_nodes}
 
 
 class Prices:
@@ -39,21 +56,24 @@ class Prices:
     Args:
         classes: The model's channels.
         device: Where to measure.
+        shapes: Of the inputs of layers, by the layer's id, where they are not those that the
+            layers were called on, as `input_shapes` gives them.
 
     Raises:
         OSError: As `spp.benchmark` does.
         ValueError: Likewise.
     """
 
-    def __init__(self, classes: Classes, device: Device) -> None:
+    def __init__(self, classes: Classes, device: Device, shapes: Shapes | None = None) -> None:
         self._powers: dict[int, np.ndarray] = {}
         macs = 0.0
         for kernel in classes.channels.kernels.values():
-            if not (sizes := _sizes(kernel.layer)):
+            shape = (shapes or {}).get(id(kernel.layer)) or kernel.layer.get_input_shape_at(0)
+            if not (sizes := _sizes(kernel.layer, shape)):
                 continue
-            keys = [_key(kernel.layer, *size) for size in sizes]
+            keys = [_key(kernel.layer, shape, *size) for size in sizes]
             if not device.knows(keys):
-                files = (_file(kernel.layer, *size) for size in sizes)
+                files = (_file(kernel.layer, shape, *size) for size in sizes)
                 device.measure(dict(zip(keys, files, strict=True)))
             logs = np.log([[np.e, *size] for size in sizes])
             values = np.log([device.latency(key) for key in keys])
@@ -86,7 +106,7 @@ def _read_and_made(layer: Any, shape: Any) -> tuple[int, int]:
     return (int(makes), int(reads)) if isinstance(layer, L.Conv2DTranspose) else (reads, makes)
 
 
-def _sizes(layer: Any) -> list[tuple[int, int]]:
+def _sizes(layer: Any, shape: Shape) -> list[tuple[int, int]]:
     """Channels read and made at which a layer can be timed alone; none if it cannot."""
     if type(layer) not in _MADE or getattr(layer, "groups", 1) > 1:
         return []
@@ -94,7 +114,7 @@ def _sizes(layer: Any) -> list[tuple[int, int]]:
         return []
     kernel = layer.depthwise_kernel if _MADE[type(layer)] is None else layer.kernel
     reads, makes = _read_and_made(layer, kernel.shape)
-    if None in layer.get_input_shape_at(0)[1:]:
+    if None in shape[1:]:
         return []
     found = {(max(1, round(a * reads)), max(1, round(b * makes))) for a, b in _POINTS}
     if _MADE[type(layer)] is None:
@@ -102,21 +122,21 @@ def _sizes(layer: Any) -> list[tuple[int, int]]:
     return sorted(found, reverse=True)
 
 
-def _key(layer: Any, reads: int, makes: int) -> str:
+def _key(layer: Any, shape: Shape, reads: int, makes: int) -> str:
     """Of all that the latency depends on."""
     config = {key: value for key, value in layer.get_config().items() if key != "name"}
     said = json.dumps(config, sort_keys=True, default=str)
     digest = hashlib.sha256(said.encode()).hexdigest()[:16]
-    size = "x".join(map(str, layer.get_input_shape_at(0)[1:-1]))
+    size = "x".join(map(str, shape[1:-1]))
     return f"{type(layer).__name__.lower()} {size} {reads} to {makes} {digest}"
 
 
-def _file(layer: Any, reads: int, makes: int) -> bytes:
+def _file(layer: Any, shape: Shape, reads: int, makes: int) -> bytes:
     """A TFLite file of the layer with so many channels."""
     made = _MADE[type(layer)]
     changes = {"dtype": "float32", **({made: makes} if made else {})}
     small = clone_layer(layer, changes, resized=True)
-    spec = tf.TensorSpec((1, *layer.get_input_shape_at(0)[1:-1], reads), tf.float32, "inputs")
+    spec = tf.TensorSpec((1, *shape[1:-1], reads), tf.float32, "inputs")
     small.build(spec.shape)
     function = tf.function(lambda inputs: small(inputs)).get_concrete_function(spec)
     return bytes(convert(function, "none"))

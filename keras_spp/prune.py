@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp import allocation as allocating
-from keras_spp import latency, scores
+from keras_spp import latency, metadata, scores
 from keras_spp.checks import check_integer, check_number
 from keras_spp.compat import require_tf_keras_model
 from keras_spp.composites import opened
@@ -28,6 +28,7 @@ from keras_spp.replicas import require_copies
 from keras_spp.schedule import OneShotSchedule, Schedule, SPPSchedule
 from keras_spp.search import Search
 from keras_spp.shrink import shrink
+from keras_spp.signature import check_taken, input_sizes
 from keras_spp.stepwise import importance
 from keras_spp.wrapper import PruneLowMagnitude, PruneSPP
 
@@ -49,6 +50,7 @@ def prune(
     seed: int = 0,
     representative_data: Any = None,
     counted: str = "all",
+    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
 ) -> keras.Model:
     """Prepares a model for Structured Probabilistic Pruning (Wang et al., BMVC 2018).
 
@@ -84,6 +86,9 @@ def prune(
             arguments that returns such data.
         counted: The MACs of a speedup are those of "all" layers, or of "convolutions" only, as
             the paper counts (kernels of at least three axes, depthwise ones included).
+        input_shape: The input's sizes without the batch at which MACs are counted and latencies
+            taken, for a model that leaves some of them open (None), and goes on doing so; a dict
+            from input name to sizes for a model with several inputs.
 
     Returns:
         A new model with its own weights, not compiled.
@@ -132,8 +137,9 @@ def prune(
     if policy is not None:
         policy.ensure_model_supports_pruning(model)
 
+    sizes = None if input_shape is None else input_sizes(model, input_shape)
     given, model = model, opened(model)
-    classes = find_channels(model, policy, to_prune=True)
+    classes = find_channels(model, policy, to_prune=True, sizes=sizes)
     classes.counted = counted
     groups = Groups(classes, granularity, seed)
     if not any(entry.size > entry.step(round_to) for entry in groups.sets):
@@ -145,19 +151,29 @@ def prune(
     if granularity == "column" and isinstance(schedule, OneShotSchedule):
         groups.scores = importance(groups)  # too late to stop when freed producers meet the target
     if pruning_ratio is None and classes.channels.unknown_size:
+        if sizes is not None:
+            check_taken(given, sizes)
         name = "target_speedup" if target_latency is None else "target_latency"
         raise ValueError(
-            f"`{name}` counts MACs, which are unknown because the model's input size "
-            "is not fixed (or a layer without a rule cannot be called on one sample): give "
-            "pruning_ratio instead, or a model with a fixed input shape."
+            f"`{name}` counts MACs, which are unknown because the model's input size is not fixed "
+            "(or a layer without a rule cannot be called on one sample): give input_shape, or "
+            "pruning_ratio instead."
         )
     if target_latency is not None:
 
         def small() -> keras.Model:
-            return at_goals(_wrap(model, groups, schedule, None))
+            return at_goals(_wrap(model, groups, schedule))
 
         meet_latency(
-            model, groups, target_latency, allocation, representative_data, round_to, where, small
+            model,
+            groups,
+            target_latency,
+            allocation,
+            representative_data,
+            round_to,
+            where,
+            small,
+            sizes,
         )
     else:
         allocation.prepare(model, groups, representative_data)
@@ -172,7 +188,14 @@ def prune(
     # Goals of columns do not foresee the producers that they free, so pruning may have to end
     # before them. Goals of channels are the target, in whole blocks.
     ends_at = target_speedup if granularity == "column" else None
-    pruned = _wrap(model, groups, schedule, ends_at)
+    pruned = _wrap(
+        model,
+        groups,
+        schedule,
+        target_speedup=ends_at,
+        input_sizes=None if sizes is None else [list(each) for each in sizes],
+        origin=metadata.origin(given),
+    )
     Pruner(pruned)
     _warn_of_lost_methods(given, pruned)
     return pruned
@@ -222,8 +245,9 @@ def _warn_of_lost_methods(model: keras.Model, pruned: keras.Model) -> None:
 
 
 def _wrap(
-    model: keras.Model, groups: Groups, schedule: Schedule, target_speedup: float | None
+    model: keras.Model, groups: Groups, schedule: Schedule, **of_conductor: Any
 ) -> keras.Model:
+    """The pruned model; its first wrapper gets what is said once for the model."""
     readers = {id(reader.layer): reader for reader in groups.readers}
     trained = (layer for layer in layers(model, in_training=True) if id(layer) in readers)
     first = next(trained, None)
@@ -244,8 +268,8 @@ def _wrap(
             sets=[entry.config() for entry in reader.sets],
             weights=[masked.config() for masked in reader.weights],
             conductor=layer is first,
-            target_speedup=target_speedup if layer is first else None,
             counted=groups.classes.counted,
+            **(of_conductor if layer is first else {}),
         )
 
     pruned = rebuild(model, make_layer)

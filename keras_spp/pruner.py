@@ -25,6 +25,7 @@ from keras_spp.graph import find_channels, find_wrappers
 from keras_spp.identity import check_identity, give_identity
 from keras_spp.masked import host
 from keras_spp.replicas import require_alike, require_copies
+from keras_spp.signature import sizes_that_fit
 
 
 @dataclass(frozen=True)
@@ -255,7 +256,8 @@ class Pruner:
     @cached_property
     def classes(self) -> Classes:
         """The model's channels."""
-        classes = find_channels(self.model)
+        sizes = sizes_that_fit(self.model, self.conductor.input_sizes)
+        classes = find_channels(self.model, sizes=sizes)
         classes.counted = self.conductor.counted
         return classes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from keras_spp.composites import opened
 from keras_spp.cost import kernel_macs
 from keras_spp.graph import find_channels, layers
 from keras_spp.rows import Rows
+from keras_spp.signature import Sizes, check_taken, input_sizes
 from keras_spp.wrapper import unwrap
 
 
@@ -96,7 +98,12 @@ class Analysis(Rows[AnalysisRow]):
         return table
 
 
-def analyze(model: keras.Model, policy: Any = None) -> Analysis:
+def analyze(
+    model: keras.Model,
+    policy: Any = None,
+    *,
+    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+) -> Analysis:
     """Lists layers, their channels, groups, MACs and parameters, and what stops pruning.
 
     Layers without parameters appear only if they stop something.
@@ -104,13 +111,16 @@ def analyze(model: keras.Model, policy: Any = None) -> Analysis:
     Args:
         model: A built functional or Sequential tf_keras model, pruned already or not.
         policy: A tfmot `PruningPolicy`, as for `spp.prune`.
+        input_shape: The input's sizes without the batch at which MACs are counted, for a model
+            that leaves some of them open (None); a dict from input name to sizes for a model
+            with several inputs.
 
     Returns:
         The analysis; print it, or take its `rows`.
 
     Raises:
         TypeError: If `model` is no tf_keras model.
-        ValueError: If it is subclassed or not built.
+        ValueError: If it is subclassed or not built, or `input_shape` does not fit it.
 
     Example:
         >>> import tf_keras as keras
@@ -121,8 +131,17 @@ def analyze(model: keras.Model, policy: Any = None) -> Analysis:
         [('a', 128, None), ('b', 64, 'model output')]
     """
     require_tf_keras_model(model)
+    sizes = input_sizes(model, input_shape)
+    found = analyze_at(sizes, model, policy)
+    if input_shape is not None and not found.fixed_size:
+        check_taken(model, sizes)
+    return found
+
+
+def analyze_at(sizes: Sequence[Sizes] | None, model: keras.Model, policy: Any = None) -> Analysis:
+    """The same at the sizes of each input without the batch; None for those it declares."""
     model = opened(model)
-    classes = find_channels(model, policy, to_prune=True)
+    classes = find_channels(model, policy, to_prune=True, sizes=sizes)
     stopped = classes.channels.causes()
     entries = []
     for layer in map(unwrap, layers(model)):

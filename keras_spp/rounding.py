@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,7 @@ def compare_rounding(
     device: str | Device = "local",
     quantization: str = "none",
     representative_data: Any = None,
+    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
 ) -> RoundingReport:
     """Says which `round_to` suits a model and the device it is for.
 
@@ -106,6 +107,7 @@ def compare_rounding(
         device: A name as for `spp.benchmark`, or an `spp.Device`.
         quantization: As for `spp.export_tflite`.
         representative_data: As for `spp.export_tflite`, for quantizations that need it.
+        input_shape: As for `spp.export_tflite`, for a model that leaves sizes open.
 
     Returns:
         A `RoundingReport`.
@@ -132,6 +134,16 @@ def compare_rounding(
     small, unreachable = {}, {}
     with temporary_folder() as folder:
         files = {"dense": folder / "dense.tflite"}
+
+        def export(which: keras.Model, name: str) -> None:
+            export_tflite(
+                which,
+                files[name],
+                quantization,
+                input_shape=input_shape,
+                representative_data=representative_data,
+            )
+
         for multiple in multiples:
             try:
                 pruned = prune(
@@ -139,21 +151,20 @@ def compare_rounding(
                     target_speedup=target_speedup,
                     allocation=Uniform(whole_blocks=False),
                     round_to=multiple,
+                    input_shape=input_shape,
                 )
             except ValueError as error:
                 unreachable[multiple] = str(error)
                 continue
             left = at_goals(pruned)
-            small[multiple] = analyze(left).macs
+            small[multiple] = analyze(left, input_shape=input_shape).macs
             files[str(multiple)] = folder / f"{multiple}.tflite"
-            export_tflite(
-                left, files[str(multiple)], quantization, representative_data=representative_data
-            )
+            export(left, str(multiple))
         if not small:
             raise ValueError(next(iter(unreachable.values())))
-        export_tflite(model, files["dense"], quantization, representative_data=representative_data)
+        export(model, "dense")
         report = where.time(files)
-    rows, dense = [], analyze(model).macs
+    rows, dense = [], analyze(model, input_shape=input_shape).macs
     for (multiple, macs), timed in zip(small.items(), report[1:], strict=True):
         gain = dense / macs
         rows.append(RoundingRow(multiple, gain, timed.ratio, timed.ratio / gain))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import operator
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import tensorflow as tf
 import tf_keras as keras
 from ai_edge_litert import schema_py_generated as schema
+
+from keras_spp.causes import layer_cause
+
+Sizes = tuple[int | None, ...]
 
 _TYPE_NAMES = {
     value: name.lower() for name, value in vars(schema.TensorType).items() if name.isupper()
@@ -66,6 +72,110 @@ def valid_names(keys: Sequence[str]) -> list[str]:
             name += "_"
         names.append(name)
     return names
+
+
+def input_sizes(
+    model: keras.Model, given: Sequence[int] | Mapping[str, Sequence[int]] | None
+) -> list[Sizes]:
+    """The sizes of each input without the batch, in the order of `model.inputs`.
+
+    Args:
+        model: The model.
+        given: The argument `input_shape`: sizes for the only input, or a dict from the names of
+            inputs to theirs; None for none.
+
+    Returns:
+        What is given, and for other inputs what the model declares, None where it leaves a size
+        open.
+
+    Raises:
+        ValueError: If `given` does not fit the model.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.ReLU()])
+        >>> input_sizes(model, (8, 9, 3)), input_sizes(model, None)
+        ([(8, 9, 3)], [(None, None, 3)])
+    """
+    keys = input_keys(model)
+    names = valid_names(keys)
+    if given is None:
+        given = {}
+    elif not isinstance(given, Mapping):
+        if len(names) > 1:
+            raise ValueError(
+                f"`input_shape` must be a dict from input name to sizes for a model with the "
+                f"inputs {', '.join(names)} but is {given!r}."
+            )
+        given = {names[0]: given}
+    by_name = {dict(zip(keys, names, strict=True)).get(key, key): given[key] for key in given}
+    if unknown := sorted(map(str, set(by_name) - set(names))):
+        raise ValueError(
+            f"`input_shape` must name inputs of the model ({', '.join(names)}) but names "
+            f"{', '.join(unknown)}."
+        )
+    return [
+        _sizes(name, tuple(tensor.shape[1:]), by_name.get(name))
+        for name, tensor in zip(names, model.inputs, strict=True)
+    ]
+
+
+def _sizes(name: str, declared: Sizes, given: Any) -> Sizes:
+    if given is None:
+        return declared
+    try:
+        sizes = tuple(map(operator.index, given))  # NumPy's integers too, but no fractions
+    except TypeError:
+        sizes = ()
+    if isinstance(given, str | bytes) or not sizes or min(sizes) < 1:
+        raise ValueError(
+            f"`input_shape` must be sizes of at least 1 for the input {name!r}, without the batch, "
+            f"such as {example(declared)}, but is {given!r}."
+        )
+    if not tf.TensorShape(declared).is_compatible_with(sizes):
+        raise ValueError(
+            f"`input_shape` must fit the input {name!r}, {declared} without the batch, but is "
+            f"{sizes}."
+        )
+    return sizes
+
+
+def example(declared: Sizes) -> Sizes:
+    """Sizes that could be given for an input."""
+    return tuple(size or 32 for size in declared)
+
+
+def sizes_that_fit(model: keras.Model, sizes: Sequence[Sequence[Any]] | None) -> list[Sizes] | None:
+    """Sizes of another model's inputs, if they are ones that this model takes; None otherwise."""
+    if sizes is None or len(sizes) != len(model.inputs):
+        return None
+    for tensor, known in zip(model.inputs, sizes, strict=True):
+        if not tensor.shape[1:].is_compatible_with(known):
+            return None
+    return [tuple(known) for known in sizes]
+
+
+def check_taken(model: keras.Model, sizes: Sequence[Sizes]) -> None:
+    """Checks that a model can be called on inputs of these sizes.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    if any(None in known for known in sizes):
+        return
+    specs = [
+        tf.TensorSpec((tensor.shape[0] or 1, *known), tensor.dtype)
+        for tensor, known in zip(model.inputs, sizes, strict=True)
+    ]
+    try:
+        tf.function(
+            lambda *inputs: model(tf.nest.pack_sequence_as(model.input, inputs), training=False)
+        ).get_concrete_function(*specs)
+    except Exception as error:  # whatever layers raise on sizes they were not made for
+        said = ", ".join(map(str, sizes))
+        raise ValueError(
+            f"`input_shape` must be sizes that the model takes but is {said}, on which it fails "
+            f"({layer_cause(error).rstrip('.')}): give others."
+        ) from error
 
 
 def arrange(

@@ -80,6 +80,10 @@ class PruneSPP(PruneLowMagnitude):
             probabilities at the start of a training step.
         target_speedup: On the conductor, the speedup in MACs at which pruning ends.
         counted: Whose MACs count, see `spp.prune`.
+        input_sizes: On the conductor, the sizes of the model's inputs at which they count; None
+            for those that the model declares.
+        origin: On the conductor, what the metadata of an exported file say of the model that was
+            pruned first, if this one was pruned before; see `keras_spp.metadata`.
     """
 
     def __init__(
@@ -91,6 +95,8 @@ class PruneSPP(PruneLowMagnitude):
         conductor: bool = False,
         target_speedup: float | None = None,
         counted: str = "all",
+        input_sizes: list[list[int]] | None = None,
+        origin: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         if isinstance(pruning_schedule, str):  # what Keras makes of a class that it does not know
@@ -115,6 +121,10 @@ class PruneSPP(PruneLowMagnitude):
         self.conductor = conductor
         self.target_speedup = target_speedup
         self.counted = counted
+        # Past Keras, which would wrap lists and dicts, to track what is in them.
+        self.__dict__ |= {"input_sizes": input_sizes, "origin": origin}
+        self.input_sizes: list[list[int]] | None
+        self.origin: dict[str, Any] | None
         self.pruner: Any = None  # set by keras_spp.pruner.Pruner, which knows all wrappers
         self.callback: Any = None  # on the conductor, the SPPCallback of the present fit
 
@@ -242,6 +252,8 @@ class PruneSPP(PruneLowMagnitude):
             "conductor": self.conductor,
             "target_speedup": self.target_speedup,
             "counted": self.counted,
+            "input_sizes": self.input_sizes,
+            "origin": self.origin,
         }
 
 

@@ -449,7 +449,7 @@ def test_the_log_of_tensorflow_stays_out_of_the_output(folder, tmp_path):
 
 
 def test_errors_of_programming_are_not_disguised(run, monkeypatch):
-    def broken(model):
+    def broken(model, **options):
         raise KeyError("bug")
 
     monkeypatch.setattr(spp, "analyze", broken)

@@ -193,8 +193,8 @@ class Samples:
     [
         (Samples, r"must be data but is the class .*: give Samples\("),
         (Callable, r"must be data but is the class .*: give Callable\("),
-        (lambda folder: one_by_one(), r"must be a function without arguments but .* needs some \(missing a"),
-        (functools.partial(lambda a, b: None, 1), "must be a function without arguments but .* needs some"),
+        (lambda folder: one_by_one(), r"must be a function without arguments but .* \(missing a"),
+        (functools.partial(lambda a, b: None, 1), "must be a function without arguments but"),
         (lambda: None, "must return a .* but returns None"),
         (lambda: "text", "must return a .* but returns 'text'"),
         (lambda: {"a": 1}, "must return a .* but returns {'a': 1}"),
