@@ -13,7 +13,7 @@ import tf_keras as keras
 
 from keras_spp.causes import first_line
 from keras_spp.masked import host
-from keras_spp.pruner import Progress, Pruner
+from keras_spp.pruner import TOLD, Progress, Pruner
 
 
 class _Name(NamedTuple):
@@ -121,7 +121,10 @@ class SPPCallback(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Shows an update that has happened in this step, or in this execution of steps."""
-        self.pruner.faults.tell()
+        if batch % TOLD == 0:
+            self.pruner.tell()  # of a train_step that applies another optimizer, too
+        else:
+            self.pruner.faults.tell()
         if self._updates() != self._shown:
             self._report()
         if logs is not None:

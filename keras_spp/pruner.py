@@ -27,6 +27,8 @@ from keras_spp.masked import host
 from keras_spp.replicas import require_alike, require_copies
 from keras_spp.signature import sizes_that_fit
 
+TOLD = 100  # passes in eager mode after which one looks whether something is to be told
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -59,7 +61,9 @@ class Pruner:
     """Attaches to a pruned model so that its training steps prune.
 
     `SPPCallback` does this for `fit`. For a training loop of your own make one before the first
-    step; nothing has to be called inside the loop. (With granularity="column" a call of
+    step; nothing has to be called inside the loop. If the loop applies another optimizer than the
+    one given, so that no step counts, `progress`, `plan`, `finish_if_reached` and `spp.shrink` warn
+    of it, and in eager mode the steps themselves do. (With granularity="column" a call of
     `finish_if_reached` between two steps ends pruning at the target speedup, if that is reached
     before the last layer's goal.)
 
@@ -125,12 +129,16 @@ class Pruner:
         everywhere = np.concatenate(self._places)
         # For each group one place among all wrappers' groups at which its p can be read.
         self._owner = np.unique(everywhere, return_index=True)[1].astype(np.int32)
+        self._weights = [masked.weight for wrapper in self.wrappers for masked in wrapper.masked]
+        self._passes = 0  # made eagerly
         self.planned = self.frequency() > 0
         before = self.conductor.pruner
         if before is None or not before.planned:
             # A training step traced before this has failed, and Keras would go on using it.
             model.train_function = None
         if self.counts_steps() or before is None or not before.counts_steps():
+            if before is not None and before._find_optimizer() is not self._find_optimizer():
+                self.conductor.standstill.forget()
             for wrapper in self.wrappers:  # who only looks does not take over from who trains
                 wrapper.pruner = self
 
@@ -170,8 +178,13 @@ class Pruner:
         frequency = self.schedule.frequency or self.conductor.frequency
         due = self.schedule.due(step, frequency) & (step != seen)
         due = due & (self.conductor.finished < 1)
+        self.conductor.standstill.note(step != seen, self._weights)
         tf.cond(due, self._update, lambda: tf.constant(False))
         seen.assign(step)
+        if tf.executing_eagerly():
+            self._passes += 1
+            if self._passes % TOLD == 0:
+                self.tell()
 
     def _update(self) -> tf.Tensor:
         decay, score = self.schedule.score_decay, scores.get(self.schedule.score)
@@ -222,6 +235,20 @@ class Pruner:
 
     # -- around it ---------------------------------------------------------------------------
 
+    def tell(self) -> None:
+        """Says what has gone wrong inside of training steps, where nothing can be said.
+
+        Raises:
+            FloatingPointError: If weights or scores held NaN or infinity when an update was due.
+
+        Warns:
+            UserWarning: If steps have changed the weights that the optimizer did not count.
+        """
+        self.faults.tell()
+        if not int(host(self.conductor.finished)):
+            driver = self.conductor.pruner or self
+            self.conductor.standstill.tell(driver._find_optimizer(), stacklevel=4)
+
     def plan(self, steps: int | None) -> None:
         """Chooses the frequency if none was given, and says now if the target is out of reach.
 
@@ -240,9 +267,12 @@ class Pruner:
 
         Warns:
             UserWarning: If the steps do not suffice, with the numbers and the largest
-                frequency that would do; or if layers to be pruned are frozen.
+                frequency that would do; if layers to be pruned are frozen; or if the steps until
+                now were not counted, because the loop applies another optimizer.
         """
         check_identity(self.wrappers)
+        if steps is None:  # otherwise the updates that are needed are counted, which tells it too
+            self.tell()
         require_alike(self, steps)
         planning.plan(self, steps)
 
@@ -277,7 +307,7 @@ class Pruner:
         """Groups still to be pruned."""
         if int(host(self.conductor.finished)):
             return 0
-        self.faults.tell()
+        self.tell()
         return int(self.sets.goal.sum() - (self.probabilities().numpy() >= 1).sum())
 
     def progress(self) -> Progress:

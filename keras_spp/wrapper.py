@@ -19,6 +19,7 @@ from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
 
 from keras_spp import probability, scores
 from keras_spp.masked import Masked, copies
+from keras_spp.standstill import Standstill
 
 UNFINISHED = (
     "This SavedModel is pruned but not finished, and training it would not go on pruning: "
@@ -163,6 +164,7 @@ class PruneSPP(PruneLowMagnitude):
             self.finished = state("finished", 0, [], tf.int64)
             self.planned_until = state("planned_until", 0, [], tf.int64)
             self.fault = state("fault", -1, [2], tf.int64)
+            self.standstill = Standstill()
         self.prunable_weights = [entry.weight for entry in self.masked]
         self.pruning_vars = [(weight, self.mask, threshold) for weight in self.prunable_weights]
         self.pruning_obj = GroupPruning(self)
