@@ -19,8 +19,8 @@ from keras_spp.masked import host, raw
 # So many values of weights are compared from one training step to the next; a few of every layer
 # tell as much as all.
 WIDTH = 256
-# One change without a step may be a restored checkpoint; a loop that alternates between networks
-# may take some steps of one between two of the other.
+# One change without a step is that since the last comparison, another may be a restored checkpoint;
+# and a loop may take some steps that are not counted between two that are.
 PATIENCE = 5
 
 
@@ -36,20 +36,22 @@ class Standstill:
         """Notes a training pass.
 
         Several passes in one step, or for one step of an optimizer, do not count: weights do not
-        change between them.
+        change between them. Where the counter moves with every pass nothing is compared.
 
         Args:
             moved: Whether the counter has moved since the last one, scalar bool.
             weights: The weights that are pruned.
         """
-        each = max(WIDTH // max(len(weights), 1), 1)
-        values = tf.concat([_some(weight, each) for weight in weights[:WIDTH]], 0)
-        values = tf.pad(values, [[0, WIDTH - values.shape[0]]])
-        changed = tf.reduce_any(values != tf.convert_to_tensor(self._values))
-        self._steps.assign(
-            tf.where(moved, tf.zeros([], tf.int64), self._steps + tf.cast(changed, tf.int64))
-        )
-        self._values.assign(values)
+
+        def compare() -> tf.Tensor:
+            each = max(WIDTH // max(len(weights), 1), 1)
+            values = tf.concat([_some(weight, each) for weight in weights[:WIDTH]], 0)
+            values = tf.pad(values, [[0, WIDTH - values.shape[0]]])
+            changed = tf.reduce_any(values != tf.convert_to_tensor(self._values))
+            self._values.assign(values)
+            return self._steps + tf.cast(changed, tf.int64)
+
+        self._steps.assign(tf.cond(moved, lambda: tf.zeros([], tf.int64), compare))
 
     def forget(self) -> None:
         """Begins anew, with another optimizer."""
