@@ -14,6 +14,7 @@ from keras_spp.data import batches
 from keras_spp.graph import layers
 from keras_spp.layer_rules import BATCH_NORMALIZATIONS
 from keras_spp.observe import Look, observed
+from keras_spp.stages import stage
 
 
 def reestimate_batch_norm(model: keras.Model, data: Any, most: int | None = 50) -> keras.Model:
@@ -37,7 +38,8 @@ def reestimate_batch_norm(model: keras.Model, data: Any, most: int | None = 50) 
 
     Raises:
         TypeError: If `model` is no tf_keras model or `data` no data.
-        ValueError: If `data` is empty or `most` is less than 1.
+        ValueError: If `data` is empty, `most` is less than 1, or `model` is wrapped for
+            quantization.
 
     Example:
         >>> import numpy as np, tf_keras as keras
@@ -49,6 +51,11 @@ def reestimate_batch_norm(model: keras.Model, data: Any, most: int | None = 50) 
     require_tf_keras_model(model)
     if most is not None:
         check_integer("most", most, 1, "None or ")
+    if (wrapped := stage(model)) and wrapped.quantized:
+        raise ValueError(
+            f"`model` {model.name!r} is {wrapped.state} (layer {wrapped.layer!r}): re-estimate the "
+            f"statistics before quantize_model."
+        )
     found = {id(layer): _Statistics(layer) for layer in layers(model) if _is_plain(layer)}
     copy = observed(model, lambda layer: found[id(layer)].look if id(layer) in found else None)
     for inputs in batches(data, most, "data"):

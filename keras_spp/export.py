@@ -20,6 +20,7 @@ from keras_spp.causes import first_line
 from keras_spp.checks import check_integer
 from keras_spp.compat import require_tf_keras_model
 from keras_spp.files import atomic_path, check_apart
+from keras_spp.graph import find_wrappers
 from keras_spp.latency import Device
 from keras_spp.packing import PackedLayer
 from keras_spp.parity import parity
@@ -146,7 +147,8 @@ def export_tflite(
 
     Warns:
         UserWarning: If outputs of a file of integers are far from the model's on the
-            representative data, or if the file keeps state from one invocation to the next.
+            representative data, if the file keeps state from one invocation to the next, or if
+            the model is what `spp.prune` returned and still as large as before.
 
     Raises:
         TypeError: If `model` is not a tf_keras model, or the data is no data.
@@ -194,6 +196,12 @@ def export_tflite(
         temporary.write_bytes(buffer)
         if samples:
             _warn_if_far(model, temporary, samples)
+    if find_wrappers(model):
+        warnings.warn(
+            "export_tflite: the model is pruned but not shrunk, so the file is as large as before "
+            "pruning: export what spp.shrink(model) returns.",
+            stacklevel=2,
+        )
     if state := keeps_state(buffer):
         warnings.warn(
             "export_tflite: the file keeps the state of its LSTM from one invocation to the next: "

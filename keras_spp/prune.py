@@ -29,8 +29,9 @@ from keras_spp.schedule import OneShotSchedule, Schedule, SPPSchedule
 from keras_spp.search import Search
 from keras_spp.shrink import shrink
 from keras_spp.signature import check_taken, input_sizes
+from keras_spp.stages import require_unwrapped
 from keras_spp.stepwise import importance
-from keras_spp.wrapper import PruneLowMagnitude, PruneSPP
+from keras_spp.wrapper import PruneSPP
 
 COUNTED = ("all", "convolutions")
 
@@ -96,9 +97,10 @@ def prune(
     Raises:
         TypeError: If `model` is no tf_keras model or an argument has the wrong type.
         ValueError: If an argument is outside its range, the target is out of reach, the model
-            is pruned already, has nothing to prune (layers with trainable=False are left as they
-            are) or has weights that are not finite, or this is the scope of a `tf.distribute`
-            strategy other than the mirrored ones.
+            is pruned already or wrapped by tfmot in another way (for quantization, say), has
+            nothing to prune (layers with trainable=False are left as they are) or has weights that
+            are not finite, or this is the scope of a `tf.distribute` strategy other than the
+            mirrored ones.
         OSError: If `device` cannot be reached or lacks something, as for `spp.benchmark`.
 
     Warns:
@@ -133,6 +135,7 @@ def prune(
     if allocation is None:
         judged = pruning_ratio is None and representative_data is not None
         allocation = Search() if judged else allocating.Uniform()
+    require_unwrapped(model)
     _check_weights(model)
     if policy is not None:
         policy.ensure_model_supports_pruning(model)
@@ -322,12 +325,6 @@ def _check_methods(name: str, value: Any, *methods: str) -> None:
 
 
 def _check_weights(model: keras.Model) -> None:
-    wrapped = [layer.name for layer in layers(model) if isinstance(layer, PruneLowMagnitude)]
-    if wrapped:
-        raise ValueError(
-            f"`model` {model.name!r} is pruned already (layer {wrapped[0]!r}): finish it with "
-            f"spp.shrink or tfmot.sparsity.keras.strip_pruning first."
-        )
     for layer in layers(model):
         for weight in layer.weights:
             if weight.dtype.is_floating and not np.isfinite(host(weight)).all():

@@ -26,6 +26,7 @@ from keras_spp.identity import check_identity, give_identity
 from keras_spp.masked import host
 from keras_spp.replicas import require_alike, require_copies
 from keras_spp.signature import sizes_that_fit
+from keras_spp.stages import stage
 
 TOLD = 100  # passes in eager mode after which one looks whether something is to be told
 
@@ -99,9 +100,16 @@ class Pruner:
         self.wrappers = find_wrappers(model) if getattr(model, "_is_graph_network", False) else []
         conductors = [wrapper for wrapper in self.wrappers if wrapper.conductor]
         if len(conductors) != 1:
+            wrapped = stage(model) if getattr(model, "_is_graph_network", False) else None
+            if wrapped is not None and not self.wrappers:
+                raise ValueError(
+                    f"`model` {model.name!r} is not a model that spp.prune returned but one that "
+                    f"is {wrapped.state} (layer {wrapped.layer!r}): {wrapped.remedy}."
+                )
             raise ValueError(
                 f"`model` {model.name!r} is not a model that spp.prune returned (it has "
-                f"{len(self.wrappers)} SPP wrappers): call spp.prune(model, ...) first."
+                f"{len(self.wrappers)} SPP wrappers): call spp.prune(model, ...) first, and do not "
+                f"strip it."
             )
         require_copies(model.distribute_strategy)
         self.conductor = conductors[0]
