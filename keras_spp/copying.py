@@ -101,6 +101,8 @@ def _is_foreign(name: str, value: Any) -> bool:
     if not named or not callable(value) or getattr(value, "weights", None):
         return False
     module = getattr(value, "__module__", None) or type(value).__module__
+    if isinstance(value, keras.layers.Layer):  # what it holds may be foreign
+        return True
     return not module.startswith(("tf_keras.", "tensorflow."))
 
 

@@ -120,18 +120,13 @@ def trace(model: keras.Model, channels: Channels, inputs: list[Tensor]) -> list[
     for node in calls:
         args, kwargs = tf.nest.map_structure(lookup, (tuple(node.call_args), node.call_kwargs))
         results = tf.nest.flatten(node.outputs)
-        shapes = [sizes.get(id(result), _shape(result)) for result in results]
-        dtypes = [result.dtype for result in results]
+        shapes = [sizes.get(id(result), measure.static_shape(result)) for result in results]
+        dtypes = [getattr(result.type_spec, "dtype", None) for result in results]
         outputs = _trace_layer(node.layer, channels, args, kwargs, shapes, dtypes)
         known.update(zip(map(id, results), outputs, strict=True))
         for part in channels.take_unmeasured():
             channels.cost_measured(part, measure.macs(node, lambda tensor: lookup(tensor).shape))
     return [known[id(tensor)] for tensor in model.outputs]
-
-
-def _shape(tensor: Any) -> tuple[int | None, ...]:
-    """A tensor's shape; of one whose rank is not known, that of a single number."""
-    return () if tensor.shape.rank is None else tuple(tensor.shape)
 
 
 def _trace_layer(

@@ -248,10 +248,8 @@ def followed(
     found = trial.follow(functions, args, kwargs, given)
     if isinstance(found, Reason):
         return found
-    for place, shape in zip(found.places, call.shapes, strict=True):
-        moved = place is not None and place[0] == 0 and len(shape) > 1
-        if moved or (place is not None and shape[place[0]] != len(place[1])):
-            return Reason.FUNCTION  # channels have become the batch, or are mixed with it
+    if any(map(_misplaced, found.places, call.shapes)):
+        return Reason.FUNCTION
     vector = found.operands[0].labels.ravel()
     for x in given:
         if any(x is operand for operand in found.operands):
@@ -266,6 +264,15 @@ def followed(
         else call.place(vector[place[1]], place[0], number)
         for number, place in enumerate(found.places)
     ]
+
+
+def _misplaced(place: tuple[int, np.ndarray] | None, shape: tuple[int | None, ...]) -> bool:
+    """Whether channels have become the batch or are mixed with it, or the rank is not known."""
+    if place is None:
+        return False
+    axis, channels = place
+    becomes_batch = axis == 0 and len(shape) > 1
+    return becomes_batch or axis >= len(shape) or shape[axis] != len(channels)
 
 
 def tried_layer(call: Call, args: tuple, kwargs: dict) -> list[Labels]:

@@ -16,6 +16,12 @@ from tf_keras.src.layers.core.tf_op_layer import TFOpLambda
 Shape = tuple[int | None, ...]
 
 
+def static_shape(tensor: Any) -> Shape:
+    """A Keras tensor's shape; that of a single number where there is no tensor or no rank."""
+    shape = getattr(tensor.type_spec, "shape", None)
+    return () if shape is None or shape.rank is None else tuple(shape)
+
+
 @contextlib.contextmanager
 def _dry_run(inputs: Iterable[tuple[Any, Shape]]) -> Iterator[tuple[tf.Graph, dict[int, Any]]]:
     """A graph of its own, with placeholders by the id of the tensors that they stand for."""
@@ -57,7 +63,7 @@ def shapes(nodes: list[Any], inputs: list[tuple[Any, Shape]]) -> dict[int, Shape
         inputs: Its input tensors and the shapes that they have.
     """
     results = [result for node in nodes for result in tf.nest.flatten(node.outputs)]
-    told = all(result.shape.rank is None or None not in result.shape[1:] for result in results)
+    told = all(None not in static_shape(result)[1:] for result in results)
     told &= all(tensor.shape[:1] == list(shape[:1]) for tensor, shape in inputs)
     if told and not any(map(_may_spread, nodes)):
         return {}
@@ -72,9 +78,9 @@ def shapes(nodes: list[Any], inputs: list[tuple[Any, Shape]]) -> dict[int, Shape
         return {}
     found = {}
     for result in results:
-        if result.shape.rank:
+        if shape := static_shape(result):
             batch, *sizes = values[id(result)].shape
-            found[id(result)] = (result.shape[0] if batch == 1 else batch, *sizes)
+            found[id(result)] = (shape[0] if batch == 1 else batch, *sizes)
     return found
 
 

@@ -28,7 +28,12 @@ def moved_by(call: Call, x: Tensor, arguments: Arguments, name: str) -> list[np.
     settled = []
     for result, shape in zip(tf.nest.flatten(results), call.shapes, strict=True):
         # What takes the batch along with it, or divides it, is not about one sample.
-        if len(result.shape) != len(shape) or result.shape[0] != 1 or shape[0] != x.shape[0]:
+        if (
+            not shape
+            or len(result.shape) != len(shape)
+            or result.shape[0] != 1
+            or shape[0] != x.shape[0]
+        ):
             return None
         settled.append(call.channels.settle(result.numpy()))
         if any(shape[axis] is None for axis in Tensor(settled[-1], shape).varying):

@@ -89,9 +89,11 @@ def op(call: Call, *args: Any, **kwargs: Any) -> Any:
         labels = followed(call, [compute], args, kwargs)
         if not isinstance(labels, Reason):
             return labels
+        if labels is not Reason.FUNCTION:
+            return call.opaque(given, labels)
         if not isinstance(error, Refused):
             raise
-        return call.opaque(given, error.reason if labels is Reason.FUNCTION else labels)
+        return call.opaque(given, error.reason)
 
 
 def _by_rule(call: Call, name: str, args: tuple, kwargs: dict[str, Any]) -> Any:
