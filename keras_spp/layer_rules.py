@@ -152,11 +152,14 @@ def masking(call: Call, x: Tensor, **_: Any) -> Labels:
 
 def _is_asked(nodes: Sequence[Any]) -> bool:
     """Whether a mask reaches a layer that does something with it, or cannot be seen to."""
+    from keras_spp.wrapper import unwrap  # which needs the rules itself
+
+    layers = [unwrap(node.layer) for node in nodes]
     return any(
-        node.layer._expects_mask_arg
-        or isinstance(node.layer, keras.Model)
-        or (node.layer.supports_masking and _is_asked(node.layer.outbound_nodes))
-        for node in nodes
+        layer._expects_mask_arg
+        or isinstance(layer, keras.Model)
+        or (layer.supports_masking and _is_asked(node.layer.outbound_nodes))
+        for layer, node in zip(layers, nodes, strict=True)
     )
 
 

@@ -1,4 +1,5 @@
 import awkward_configs  # noqa: F401  (its models join the others)
+import awkward_functions  # noqa: F401
 import numpy as np
 import pytest
 import tensorflow as tf

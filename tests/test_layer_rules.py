@@ -52,6 +52,10 @@ def check(make, shape=IMAGE, head=None, frozen=False, filters=4, **options):
         L.GaussianNoise(0.3),
         L.AlphaDropout(0.3),
         L.ActivityRegularization(0.1),
+        L.Identity(),
+        L.RandomContrast(0.1),
+        L.RandomBrightness(0.1),
+        L.Masking(),
         L.Rescaling(2.0, offset=1.0),
         L.Rescaling([1.0, 2, 3, 4, 5, 6, 7, 8], offset=[0.5] * 8),
         L.BatchNormalization(),
@@ -114,6 +118,31 @@ def test_a_layer_behind_a_convolution_shrinks_exactly(layer):
 )
 def test_one_and_three_dimensions(shape, layer):
     check(type(layer).from_config(layer.get_config()), shape)
+
+
+@pytest.mark.parametrize(
+    "layer, filters",
+    [
+        (L.UpSampling2D(2), 4),
+        (L.UpSampling2D((1, 2)), 4),
+        (L.Cropping2D(((1, 2), (0, 1))), 5),  # who reads the others?
+        (L.Cropping2D(1), 5),
+    ],
+)
+def test_channels_may_lie_where_a_layer_expects_space(layer, filters):
+    check(lambda y: L.Permute((3, 2, 1))(layer(L.Permute((3, 2, 1))(y))), filters=filters)
+
+
+def test_a_mask_that_counts_steps_by_all_channels_keeps_them():
+    def first(mask_value, behind):
+        x = keras.Input((6, 5))
+        y = L.Masking(mask_value)(L.Dense(8, "relu", name="first")(x))
+        return spp.analyze(keras.Model(x, L.Dense(2)(behind(y))))[0]
+
+    assert first(0.0, L.LSTM(4)).reason == "mixes channels (masking)"
+    assert first(0.0, lambda y: L.LSTM(4)(L.Dense(8)(y))).groups == 0
+    assert first(0.0, L.Conv1D(4, 3)).groups == 8
+    assert first(1.0, L.Conv1D(4, 3)).groups == 0  # what remains would be another number
 
 
 def test_a_vector_can_be_repeated():

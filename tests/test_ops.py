@@ -3,12 +3,22 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras as keras
 from models import L
 from test_layer_rules import check
 
 from keras_spp.channels import Reason
 
 VECTOR = np.linspace(-1, 1, 8).astype("float32")
+
+
+def dilated(y):
+    return tf.nn.dilation2d(y, np.ones((3, 3, 8), "f"), [1] * 4, "SAME", "NHWC", [1] * 4)
+
+
+def fused(y):
+    statistics = VECTOR, abs(VECTOR)
+    return tf.compat.v1.nn.fused_batch_norm(y, VECTOR, VECTOR, *statistics, is_training=False)[0]
 
 
 @pytest.mark.parametrize(
@@ -45,6 +55,21 @@ VECTOR = np.linspace(-1, 1, 8).astype("float32")
         lambda y: tf.nn.avg_pool(y, 2, 2, "VALID"),
         lambda y: tf.image.resize(y, (5, 5)),
         lambda y: y * tf.sigmoid(L.Conv2D(1, 1)(y)),
+        lambda y: tf.nn.crelu(y),
+        lambda y: tf.math.scalar_mul(0.5, y),
+        lambda y: y * tf.cast(tf.logical_and(y > 0, tf.logical_not(y > 1)), tf.float32),
+        lambda y: tf.cumsum(y, axis=1),
+        lambda y: y / (1e-3 + tf.norm(y, axis=[1, 2], keepdims=True)),
+        lambda y: tf.einsum("bhwc->bc", y),
+        lambda y: tf.nn.pool(y, [2, 2], "MAX", [2, 2]),
+        dilated,
+        lambda y: tf.compat.v1.image.resize_bilinear(y, [16, 16], align_corners=True),
+        lambda y: (
+            tf.image.flip_left_right(y) + tf.image.central_crop(tf.tile(y, [1, 2, 2, 1]), 0.5)
+        ),
+        fused,
+        lambda y: keras.backend.switch(y > 0, y, 0.1 * y),
+        lambda y: tf.nn.relu(features=y) + tf.add(x=y, y=VECTOR),
         lambda y: y * L.Dense(8, "sigmoid")(tf.reduce_mean(y, [1, 2]))[:, None, None, :],
     ],
 )

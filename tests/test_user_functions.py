@@ -1,9 +1,11 @@
 """Functions of the user's in a Lambda, an Activation, a layer, an argument: alike, and exact."""
 
+import awkward_functions  # noqa: F401  (its models join the others)
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from awkward import MODELS
 from models import L, random_probabilities, randomize, relative_error
 from slow import slow_but
 
@@ -226,3 +228,15 @@ def test_the_users_layers_are_as_they_were():
     before = (len(layer.inbound_nodes), dict(layer.get_config()), len(model.layers))
     shrunk_exactly(model, "halves")
     assert (len(layer.inbound_nodes), dict(layer.get_config()), len(model.layers)) == before
+
+
+@pytest.mark.parametrize(
+    "name, speedup",
+    [("mobilenet_v3_with_its_own_hard_swish", 3.0), ("deeplab_with_resizes_in_lambdas", 3.3)],
+)
+def test_networks_with_functions_of_their_authors_lose_what_others_lose(name, speedup):
+    model = MODELS[name]()
+    dense = spp.analyze(model)
+    small = shrunk_exactly(randomize(model), name)
+    assert dense.macs / spp.analyze(small).macs >= speedup
+    assert not any(Reason.FUNCTION in (row.reason or "") for row in dense)
