@@ -18,7 +18,8 @@ from training import assert_same_state, compiled, conv_net, fit, prune, sgd, sta
 
 import keras_spp as spp
 from keras_spp import ops
-from keras_spp.saved import _COMPUTES, load_model
+from keras_spp.saved import load_model
+from keras_spp.trust import _COMPUTES
 
 FORMATS = ["m.keras", "m.h5", "m"]
 
