@@ -127,7 +127,7 @@ def _checked(path: Any) -> Path:
         )
     if not os.fspath(path):
         raise ValueError("`path` must name a saved model but is ''.")
-    if not Path(path).exists():
+    if not os.path.exists(path):  # Path.exists raises for names that are too long
         raise FileNotFoundError(
             f"`path` must be a saved model but {os.fspath(path)!r} does not exist."
         )

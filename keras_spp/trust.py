@@ -68,6 +68,7 @@ _KINDS = (
     keras.metrics.Metric,
     keras.optimizers.Optimizer,
     keras.optimizers.legacy.Optimizer,
+    keras.mixed_precision.LossScaleOptimizer,
     keras.optimizers.schedules.LearningRateSchedule,
     keras.mixed_precision.Policy,
     input_spec.InputSpec,
@@ -146,6 +147,8 @@ def found_under(entry: Any) -> list[Any]:
 def _check_object(entry: dict[Any, Any], modules: Sequence[str]) -> None:
     if entry["class_name"] == "__lambda__":
         raise Untrusted("it holds a Python lambda")
+    if entry["class_name"] == "VocabularyFileCategoricalColumn":
+        raise Untrusted("a column of features reads a file")
     for found in found_under(entry):
         if not (_is_registered(found) or _is_given(found, modules) or _only_computes(found)):
             raise Untrusted(_unknown(entry))
@@ -224,18 +227,21 @@ def _is_given(found: Any, modules: Sequence[str]) -> bool:
 
 def _only_computes(found: Any) -> bool:
     if isinstance(found, type):
-        package = found.__module__.partition(".")[0]
-        if issubclass(found, tf.TypeSpec):
-            return True
-        # Classes of tf_keras that nobody can name load models, or call methods of their arguments.
-        is_public = package != "tf_keras" or _keras_name(found) or _is_in_tables(found)
-        return issubclass(found, _KINDS) and package in _OURS and bool(is_public)
+        return issubclass(found, _KINDS) and (issubclass(found, tf.TypeSpec) or _is_ours(found))
     if not isinstance(found, types.FunctionType):
         return False
     if name := _keras_name(found):
         return _KERAS_COMPUTES.fullmatch(name) is not None
     name = get_canonical_name_for_symbol(found, add_prefix_to_v1_names=True)
     return found.__module__ in _METRICS or _COMPUTES.fullmatch(name or "") is not None
+
+
+def _is_ours(found: type) -> bool:
+    package = found.__module__.partition(".")[0]
+    if package != "tf_keras" or not issubclass(found, keras.layers.Layer):
+        return package in _OURS
+    # Layers that nobody can name load a SavedModel, or call a method of something.
+    return _keras_name(found) is not None or _is_in_tables(found)
 
 
 def _keras_name(found: Any) -> str | None:

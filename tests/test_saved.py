@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import subprocess
@@ -68,15 +69,15 @@ def imported_by_keras(config):
     python_function(config, "tf_keras.src.utils.data_utils", "os.system")
 
 
-def renamed(path, source, change):
-    """Copies a .keras file with its configuration changed."""
+def renamed(path, source, change, other=...):
+    """Copies a .keras file with its configuration changed, or with another one."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
         for name in old.namelist():
             content = old.read(name)
             if name == "config.json":
                 config = json.loads(content)
                 change(config)
-                content = json.dumps(config).encode()
+                content = json.dumps(config if other is ... else other).encode()
             new.writestr(name, content)
 
 
@@ -220,6 +221,77 @@ def test_a_path_may_hold_spaces_and_any_letters():
     folder.mkdir()
     net().save(folder / "mein modell ü.keras")
     assert load_model(os.fspath(folder / "mein modell ü.keras")).count_params() == 20
+
+
+class Odd:
+    """A path that is made of bytes."""
+
+    def __fspath__(self):
+        return b"m.keras"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "said"),
+    [
+        (b"m.keras", TypeError, "b'm.keras'"),
+        (Odd(), TypeError, "Odd object"),
+        (7, TypeError, "is 7"),
+        (None, TypeError, "is None"),
+        (["m.keras"], TypeError, r"is \['m.keras'\]"),
+        (io.BytesIO(b"a"), TypeError, "BytesIO object"),
+        ("", ValueError, "is ''"),
+        ("m\0.keras", FileNotFoundError, r"'m\\x00.keras' does not exist"),
+        ("a" * 300, FileNotFoundError, "does not exist"),
+    ],
+)
+@pytest.mark.parametrize("allow_code", [False, True])
+def test_what_is_no_path_is_said_in_a_sentence(path, kind, said, allow_code):
+    net().save("m.keras")
+    with pytest.raises(kind, match=rf"`path` must .*{said}") as error:
+        load_model(path, allow_code=allow_code)
+    assert_one_sentence(error, 450)
+
+
+ADAM = {"module": "keras.optimizers", "class_name": "Adam", "config": {}, "registered_name": None}
+DENSE = {"module": "keras.layers", "class_name": "Dense", "config": {"units": 2}}
+
+
+@pytest.mark.parametrize(
+    "config", [[], [1], 3, 2.5, "Dense", None, True, {}, {"a": 1}, ADAM, DENSE, {"class_name": 3}],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["m.keras", "m.h5"])
+@pytest.mark.parametrize("allow_code", [False, True])
+def test_a_file_that_describes_no_model_is_no_model(config, name, allow_code):
+    """Whatever tf_keras makes of it: it may well return it."""
+    net().save(name)
+    if name == "m.keras":
+        renamed("other.keras", name, lambda _: None, config)
+        name = "other.keras"
+    else:
+        with h5py.File(name, "r+") as file:
+            file.attrs["model_config"] = json.dumps(config)
+    with pytest.raises(ValueError, match=rf"`path` is '{name}', which is not a model") as error:
+        load_model(name, allow_code=allow_code)
+    assert_one_sentence(error, 600)
+
+
+def test_a_saved_model_that_is_none_of_keras_is_no_model():
+    tf.saved_model.save(tf.Module(), "m")
+    with pytest.raises(ValueError, match="which is not a model") as error:
+        load_model("m")
+    assert_one_sentence(error)
+
+
+def test_a_file_that_claims_to_be_of_keras_3_is_not_loaded_for_that():
+    net().save("plain.keras")
+    renamed("evil.keras", "plain.keras", write_file)
+    with zipfile.ZipFile("evil.keras", "a") as archive, pytest.warns(UserWarning, match="Dupl"):
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.1.0"}))
+    with pytest.raises(ValueError, match="saved by Keras 3") as error:
+        load_model("evil.keras")
+    assert_one_sentence(error)
+    assert not owned()
 
 
 # --- pruned, unfinished models ---
