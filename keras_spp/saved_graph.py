@@ -72,8 +72,11 @@ def _check_node(node: Any) -> None:
 
 
 def _check_graph(graph: Any) -> None:
-    bodies = {function.signature.name: function for function in graph.graph_def.library.function}
-    called = _called(graph.object_graph_def.concrete_functions, bodies)
+    library = graph.graph_def.library
+    bodies = {function.signature.name: function for function in library.function}
+    listed = (*library.gradient, *library.registered_gradients)
+    gradients = [entry.gradient_func for entry in listed]
+    called = _called([*graph.object_graph_def.concrete_functions, *gradients], bodies)
     for name, function in bodies.items():
         _check_operations(function.node_def, bodies, may_save=name not in called)
     _check_operations(graph.graph_def.node, bodies, may_save=True)
@@ -96,11 +99,12 @@ def _called(names: Iterable[str], bodies: dict[str, Any]) -> set[str]:
 
 def _check_operations(nodes: Any, bodies: dict[str, Any], may_save: bool) -> None:
     for node in nodes:
-        if node.op in bodies or (may_save and node.op in _SAVES):
-            continue
         definition = op_def_registry.get(node.op)
-        if definition is None or not (
-            _KEEPS_STATE.fullmatch(node.op)
-            or not (definition.is_stateful or _REACHES_OUT.fullmatch(node.op))
-        ):
+        if definition is None:  # what is no operation may be a function of the graph
+            computes = node.op in bodies
+        elif _KEEPS_STATE.fullmatch(node.op) or (may_save and node.op in _SAVES):
+            computes = True
+        else:
+            computes = not (definition.is_stateful or _REACHES_OUT.fullmatch(node.op))
+        if not computes:
             raise Untrusted(f"its graph has the operation {node.op}")

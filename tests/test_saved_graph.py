@@ -92,9 +92,23 @@ def test_what_saves_a_model_may_be_called_by_the_saver_alone(attempt):
         added.signature.name = "inner"
         graph.object_graph_def.concrete_functions["inner"].SetInParent()
 
-    for change, operation in ((call_it, "SaveV2"), (save, "SaveV2")):
-        found = attempt(lambda graph, change=change: (called(graph), change(graph)))
-        assert found == f"its graph has the operation {operation}"
+    def gradient(graph):
+        """Adds one that runs when gradients are taken."""
+        graph.graph_def.library.function.add().signature.name = "inner"
+        graph.graph_def.library.gradient.add(function_name="f", gradient_func="inner")
+
+    for reach in (called, gradient):
+        for change in (call_it, save):
+            found = attempt(lambda graph, reach=reach, change=change: (reach(graph), change(graph)))
+            assert found == "its graph has the operation SaveV2"
+
+
+def test_a_function_of_the_graph_that_has_the_name_of_an_operation_does_not_hide_it(attempt):
+    def change(graph):
+        graph.graph_def.library.function.add().signature.name = "WriteFile"
+        body(graph, "dense").add(op="WriteFile", name="added")
+
+    assert attempt(change) == "its graph has the operation WriteFile"
 
 
 @pytest.mark.parametrize("name", ["_initialize", "_create_resource", "_destroy_resource"])

@@ -43,7 +43,7 @@ def test_an_object_of_an_unknown_module_is_refused_at_every_place(file):
         for path in hostile.places(config)
         if not {*path} & SHAPES
     ]
-    step = max(1, len(found) // 300)  # of a SavedModel not all of its thousand places
+    step = max(1, len(found) // 150)  # not all of their hundreds of places
     for turn, (number, path) in enumerate(found[::step]):
         entry = {
             "module": ("came_along", "package.inner", "keras_spp")[turn // 2 % 3],
@@ -115,6 +115,7 @@ def test_changed_files_import_and_call_nothing(tmp_path, seed, count):
         assert trace in str(summary["permitted"]), summary
     outcomes = summary["outcomes"]
     assert sum(outcomes.values()) == count
-    assert {*outcomes} <= {"would run code", "sentence", "Functional", "Sequential"}, outcomes
+    ends = {"would run code", "sentence", "Functional", "Sequential", "endless"}
+    assert {*outcomes} <= ends and outcomes.get("endless", 0) < count / 100, (seed, outcomes)
     # Neither all nor none: the changed files are such that tf_keras gets to see many of them.
     assert 0.3 < outcomes["would run code"] / count < 0.9, (seed, outcomes)
