@@ -93,7 +93,9 @@ def find_channels(
         channels.batch = shape[0]
         labels = labels.reshape([1] * (len(shape) - 1) + [-1])
         inputs.append(Tensor(labels, shape, tensor.dtype))
-    for tensor in tensors_in(trace(model, channels, inputs)):
+    with tf.init_scope():  # also when a training step is being traced
+        outputs = tensors_in(trace(model, channels, inputs))
+    for tensor in outputs:
         channels.freeze(tensor.labels, Reason.OUTPUT)
     for axis in list(channels.axes.values()):
         reason = None

@@ -89,11 +89,11 @@ def op(call: Call, *args: Any, **kwargs: Any) -> Any:
         labels = followed(call, [compute], args, kwargs)
         if not isinstance(labels, Reason):
             return labels
-        if labels is not Reason.FUNCTION:
-            return call.opaque(given, labels)
-        if not isinstance(error, Refused):
+        if isinstance(error, Refused):
+            return call.opaque(given, labels if labels is Reason.MIXES else error.reason)
+        if labels is Reason.FUNCTION:
             raise
-        return call.opaque(given, error.reason)
+        return call.opaque(given, labels)
 
 
 def _by_rule(call: Call, name: str, args: tuple, kwargs: dict[str, Any]) -> Any:

@@ -116,7 +116,7 @@ def check(model, where):
     x = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
     try:
         before, again = outputs(pruned, x), outputs(pruned, x)
-    except tf.errors.OpError:  # the function itself does not take these numbers
+    except Exception:  # the function itself does not take these numbers
         return 1
     by_chance = not all(map(close, before, again))
     finite = all(np.isfinite(y).all() for y in before if y.dtype.kind == "f")

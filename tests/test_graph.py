@@ -272,3 +272,13 @@ def test_labels_of_a_policys_refused_layers_are_remembered():
     classes = find_channels(block(8, "net"), Policy())
     assert not classes.prunable.any()
     assert len(classes.channels.refused) == 1
+
+
+def test_channels_are_found_while_a_training_step_is_traced():
+    x = keras.Input((8, 8, 3))
+    y = tf.nn.space_to_depth(L.Conv2D(8, 3, padding="same")(x), 2)
+    model = keras.Model(x, L.Dense(4)(L.Lambda(lambda t: tf.cumsum(t, axis=1))(y)))
+    found = []
+    tf.function(lambda: found.append(find_channels(model))).get_concrete_function()
+    np.testing.assert_array_equal(found[0].prunable, find_channels(model).prunable)
+    assert found[0].prunable.sum() == 8
