@@ -9,6 +9,7 @@ steps that depend on values.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -147,8 +148,8 @@ class _Trial:
         self.count, self.dtype = 0, "float32"
         for x in chosen:  # all have as many
             self.count, self.dtype = x.labels.shape[x.varying[0]], x.dtype
-        # An odd number: what wants an even one cannot serve every number of survivors.
-        self.fewer = min((self.count // 2) | 1, self.count - 1)
+        # An odd number, and one alone: what wants an even one cannot serve all that may be left.
+        self.fewer = [min((self.count // 2) | 1, self.count - 1), 1]
         self.random = np.random.default_rng(0)
         try:
             self.function, *others = functions
@@ -187,13 +188,13 @@ class _Trial:
     def places(self) -> list[tuple[int, np.ndarray] | None]:
         """Where each result has its channels; raises _Unlike if they are not kept apart."""
         try:
-            part = self._traced(self.function, self.fewer)
-            reduces = _reduces(self.whole.graph, part.graph)
+            parts = [(count, self._traced(self.function, count)) for count in self.fewer]
+            reduces = any([_reduces(self.whole.graph, part.graph) for _, part in parts])
             known: list[list[tuple[int, np.ndarray] | None]] | None = None
-            for magnitude in _MAGNITUDES:
+            for magnitude, (count, part) in zip(_MAGNITUDES, itertools.cycle(parts), strict=False):
                 values = self._values(magnitude)
                 keep = np.zeros(self.count, bool)
-                keep[self.random.choice(self.count, self.fewer, replace=False)] = True
+                keep[self.random.choice(self.count, count, replace=False)] = True
                 before, after = self.whole(*values), part(*self._kept(values, keep))
                 if reduces:
                     raise _Unlike(Reason.MIXES)

@@ -114,6 +114,7 @@ def loop(x):
         loop,
         lambda x: x / float(x.shape[-1]),
         lambda x: x if x.shape[-1] % 2 == 0 else -x,
+        lambda x: x if x.shape[-1] > 3 else -x,
         lambda x: tf.roll(x, 1, axis=-1),
         lambda x: x[..., ::2],
         lambda x: 1 / 0,
