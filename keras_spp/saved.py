@@ -24,7 +24,7 @@ from tf_keras.src.saving.serialization_lib import SafeModeScope
 
 from keras_spp.causes import first_line
 from keras_spp.saved_graph import saved_model_configs
-from keras_spp.trust import Untrusted, check_config, found_under
+from keras_spp.trust import Untrusted, check_config, found_under, quoted
 from keras_spp.unpacked import TooLarge, bounded_variables, budget, check_unpacked
 
 
@@ -163,7 +163,7 @@ def _check_configs(path: Path, modules: Sequence[str]) -> None:
         found = found_under(model)
         is_model = any(isinstance(kind, type) and issubclass(kind, keras.Model) for kind in found)
         if found and not is_model:
-            raise _NoModel(f"it describes an object of the class {model['class_name']!r}")
+            raise _NoModel(f"it describes an object of the class {quoted(model['class_name'])}")
 
 
 def _configs(path: Path) -> Iterator[list[Any]]:

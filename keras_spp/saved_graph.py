@@ -15,7 +15,7 @@ from tensorflow.python.trackable.resource import CapturableResource
 from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
 from tf_keras.src.saving.legacy.saved_model import json_utils
 
-from keras_spp.trust import Untrusted
+from keras_spp.trust import Untrusted, quoted
 
 # Of the operations with a state these keep it to the model: variables, tables, random numbers.
 _KEEPS_STATE = re.compile(
@@ -107,4 +107,4 @@ def _check_operations(nodes: Any, bodies: dict[str, Any], may_save: bool) -> Non
         else:
             computes = not (definition.is_stateful or _REACHES_OUT.fullmatch(node.op))
         if not computes:
-            raise Untrusted(f"its graph has the operation {node.op}")
+            raise Untrusted(f"its graph has the operation {quoted(node.op)}")

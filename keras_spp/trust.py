@@ -40,6 +40,7 @@ from tf_keras.src.saving.serialization_lib import _retrieve_class_or_fn
 _COMPUTES = re.compile(
     r"(compat\.v[12]\.)?((__operators__|math|nn|linalg|image|signal|strings|sparse|ragged"
     r"|sets|bitwise|quantization|audio|dtypes|keras\.activations)\.\w+"
+    r"|nn\.experimental\.stateless_dropout"
     # Others of these change a state of the process, or print.
     r"|(random|keras\.backend)\.(?!(set|get|batch_set|create|clear|reset|enable|disable|manual)_)"
     r"(?!learning_phase|print_|function$|variable$)\w+"
@@ -95,6 +96,16 @@ _CALLS_FUNCTIONS = {
 
 class Untrusted(Exception):
     """Says what in a file would run if it were loaded."""
+
+
+def quoted(name: Any) -> str:
+    r"""A name from a file as it can stand in a sentence, however long it is and whatever is in it.
+
+    Example:
+        >>> quoted("a\nb"), quoted("a" * 10**6) == repr("a" * 60)
+        ("'a\\nb'", True)
+    """
+    return repr(str(name)[:60])
 
 
 def check_config(config: Any, modules: Sequence[str] = ()) -> None:
@@ -158,10 +169,10 @@ def _check_object(entry: dict[Any, Any], modules: Sequence[str]) -> None:
 
 def _unknown(entry: dict[Any, Any]) -> str:
     module = entry.get("module")
-    of = f" of the module {module!r}" if module else ""
+    of = f" of the module {quoted(module)}" if module else ""
     return (
-        f"it names {_wanted(entry)!r}{of}, which is neither known to only compute nor of a module "
-        "given as --import"
+        f"it names {quoted(_wanted(entry))}{of}, which is neither known to only compute nor of a "
+        "module given as --import"
     )
 
 
@@ -255,7 +266,7 @@ def _is_in_tables(found: type) -> bool:
 def _check_layer(kind: type, config: Any) -> None:
     """Raises Untrusted if this kind of layer calls, or reads, what its configuration says."""
     config = config if isinstance(config, dict) else {}
-    layer = f"the layer {config.get('name')!r}"
+    layer = f"the layer {quoted(config.get('name'))}"
     if kind is keras.layers.Lambda:
         raise Untrusted(f"{layer} is a Lambda")
     if issubclass(kind, _CALLS_METHODS):
@@ -263,8 +274,8 @@ def _check_layer(kind: type, config: Any) -> None:
     if issubclass(kind, tf_op_layer.TFOpLambda):
         function = str(config.get("function"))
         if not _COMPUTES.fullmatch(function):
-            raise Untrusted(f"{layer} calls tf.{function}")
+            raise Untrusted(f"{layer} calls {quoted(f'tf.{function}')}")
     if any(issubclass(kind, cell) and key in config for cell, key in _CALLS_FUNCTIONS.items()):
         raise Untrusted(f"{layer} is a {kind.__name__} of a function")
     if issubclass(kind, _READS) and isinstance(config.get("vocabulary"), str):
-        raise Untrusted(f"{layer} reads the file {config['vocabulary']!r}")
+        raise Untrusted(f"{layer} reads the file {quoted(config['vocabulary'])}")

@@ -70,7 +70,7 @@ def test_an_operation_that_reaches_beyond_the_model_is_refused_in_every_function
     def change(graph):
         body(graph, part).add(op=operation, name="added")
 
-    assert attempt(change) == f"its graph has the operation {operation}"
+    assert attempt(change) == f"its graph has the operation {operation!r}"
 
 
 def test_what_saves_a_model_may_be_called_by_the_saver_alone(attempt):
@@ -100,7 +100,7 @@ def test_what_saves_a_model_may_be_called_by_the_saver_alone(attempt):
     for reach in (called, gradient):
         for change in (call_it, save):
             found = attempt(lambda graph, reach=reach, change=change: (reach(graph), change(graph)))
-            assert found == "its graph has the operation SaveV2"
+            assert found == "its graph has the operation 'SaveV2'"
 
 
 def test_a_function_of_the_graph_that_has_the_name_of_an_operation_does_not_hide_it(attempt):
@@ -108,7 +108,7 @@ def test_a_function_of_the_graph_that_has_the_name_of_an_operation_does_not_hide
         graph.graph_def.library.function.add().signature.name = "WriteFile"
         body(graph, "dense").add(op="WriteFile", name="added")
 
-    assert attempt(change) == "its graph has the operation WriteFile"
+    assert attempt(change) == "its graph has the operation 'WriteFile'"
 
 
 @pytest.mark.parametrize("name", ["_initialize", "_create_resource", "_destroy_resource"])

@@ -270,6 +270,27 @@ def test_optimizers_are_loaded_with_and_without_loss_scaling(optimizer, scaled):
     assert loaded[1] and (loaded[0] or scaled)
 
 
+LONG = "a.\n" + "b" * 10**5
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        function(LONG, "os"),
+        described(LONG, LONG),
+        function({"a": LONG}, "os"),
+        {"class_name": "Lambda", "config": {"name": LONG}},
+        {"class_name": "TFOpLambda", "config": {"name": LONG, "function": LONG}},
+        {"class_name": "StringLookup", "config": {"name": LONG, "vocabulary": LONG}},
+    ],
+    ids=range(6),
+)
+def test_names_of_any_length_and_letters_are_quoted_short(entry):
+    with pytest.raises(Untrusted) as error:
+        check_config(entry)
+    assert len(str(error.value)) < 300 and "\n" not in str(error.value)
+
+
 def test_the_refusal_of_a_file_is_one_sentence_that_names_what_it_names(monkeypatch):
     keras.Sequential([keras.Input((4,)), Shifted()]).save("m.keras")
     monkeypatch.delitem(keras.saving.get_custom_objects(), "trust>Shifted")
