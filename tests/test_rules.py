@@ -168,3 +168,61 @@ def test_a_rule_that_forgets_a_size_is_told(registry):
     random_probabilities(pruned)
     with pytest.raises(ValueError, match=r"layer 'mixer' \(Mixer\) .*: its rule must resize"):
         spp.shrink(pruned)
+
+
+def raises(call, x):
+    call.reads(call.layer.matrix, 1, call.vector(x))
+    call.writes(call.layer.matrix, 0)
+    raise KeyError("units")
+
+
+def wrong_size(call, x):
+    return call.channels.new(3).reshape(1, 1, 1, 3)
+
+
+def wrong_rank(call, x):
+    return call.vector(x)
+
+
+@pytest.mark.parametrize(
+    "broken, error",
+    [
+        (raises, "KeyError: 'units'"),
+        (wrong_size, "ValueError: labels of shape (1, 1, 1, 3) for an output of shape"),
+        (wrong_rank, "ValueError: labels of shape (8,) for an output of shape"),
+        (lambda call: None, "TypeError"),
+        (lambda call, x: None, "AttributeError"),
+    ],
+)
+def test_a_rule_that_fails_freezes_what_it_met_and_is_named_with_its_error(registry, broken, error):
+    spp.rule(Mixer)(broken)
+    model = net(lambda y: L.Conv2D(6, 1, name="behind")(Mixer(12, name="mixer")(y)))
+    rows = {row.layer: row for row in spp.analyze(model)}
+    assert rows["mixer"].reason.startswith(f"rule failed ({error}")
+    assert rows["first"].reason.startswith(f"rule failed (mixer: {error}")
+    assert not rows["first"].prunable and not rows["mixer"].prunable
+    assert rows["behind"].groups == 6
+    pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)
+    random_probabilities(pruned, settled=True)
+    assert relative_error(pruned, spp.shrink(pruned)) <= 2e-5
+
+
+def test_rules_that_are_there_can_be_used_as_they_are(registry):
+    class Share(L.Layer):
+        def build(self, shapes):
+            self.share = self.add_weight(name="share", shape=())
+
+        def call(self, tensors):
+            return self.share * tensors[0] + (1 - self.share) * tensors[1]
+
+    class Turned(Scale):
+        def call(self, x):
+            return tf.reverse(x, [1]) * tf.reduce_sum(self.w) * 0.1
+
+    spp.rule(Share)(rules.merged)
+    spp.rule(Turned)(lambda call, x: rules.moved(call, x, lambda values: values[:, ::-1]))
+    spp.rule(Scale)(rules.elementwise)
+    model = net(lambda y: Share()([y, L.Conv2D(8, 1, name="second")(y)]))
+    assert [row.groups for row in spp.analyze(model)][:2] == [8, 8]
+    assert spp.analyze(net(Turned()))[0].groups == 8
+    assert rules.Reason is Reason
