@@ -103,7 +103,7 @@ def test_activations_and_initializers_of_a_users_own_are_kept_in_a_cell():
     model = sequence(L.RNN([L.LSTMCell(8), L.GRUCell(6, activation=activation)]))
     small = check(model)
     upper = small.layers[2].cell.cells[1]
-    assert upper.activation is activation and upper.units == 6  # what it mixes is not known
+    assert upper.activation is activation and upper.units == 3
     assert check(sequence(L.LSTM(8, recurrent_initializer=lambda s, dtype=None: tf.zeros(s))))
 
 
