@@ -103,7 +103,7 @@ def _is_foreign(name: str, value: Any) -> bool:
     module = getattr(value, "__module__", None) or type(value).__module__
     if isinstance(value, keras.layers.Layer):  # what it holds may be foreign
         return True
-    return not module.startswith(("tf_keras.", "tensorflow."))
+    return not module.startswith("tf_keras.")  # of TensorFlow's functions Keras knows only some
 
 
 def _clone_lambda(layer: keras.layers.Lambda) -> keras.layers.Lambda:

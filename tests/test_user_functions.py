@@ -11,6 +11,7 @@ from slow import slow_but
 
 import keras_spp as spp
 from keras_spp.channels import Reason
+from keras_spp.graph import layers
 
 SIZE, CHANNELS = 8, 8
 
@@ -152,6 +153,8 @@ def hard_swish(x):
         L.Lambda(lambda x: tf.image.resize(x, [4, 4])),
         L.Conv2D(CHANNELS, 1, activation=hard_swish),
         L.SeparableConv2D(CHANNELS, 3, activation=hard_swish),
+        L.Conv2D(CHANNELS, 1, activation=tf.nn.crelu),
+        L.Activation(tf.sin),
         L.Dense(CHANNELS, activation=L.Activation(hard_swish), name="second"),
         Function(hard_swish),
         Function(halves),
@@ -240,3 +243,32 @@ def test_networks_with_functions_of_their_authors_lose_what_others_lose(name, sp
     small = shrunk_exactly(randomize(model), name)
     assert dense.macs / spp.analyze(small).macs >= speedup
     assert not any(Reason.FUNCTION in (row.reason or "") for row in dense)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, y: L.Lambda(lambda t, by: t * by, arguments={"by": 0.5})(x),
+        lambda x, y: L.Lambda(lambda both: both[0] * tf.tanh(both[1]))([x, y]),
+        lambda x, y: L.Lambda(lambda both: tf.concat(both, -1))([x, y]),
+        lambda x, y: L.Lambda(lambda both: both["a"] - both["b"])({"a": x, "b": y}),
+        lambda x, y: L.Add()(L.Lambda(lambda t: tf.split(t, 2, -1))(x)) + y[..., :4],
+        lambda x, y: L.Lambda(lambda t: tf.image.resize(t[0], tf.shape(t[1])[1:3]))([x, y]) + y,
+        lambda x, y: L.Concatenate()([L.Lambda(lambda t, i=i: t[:, i::2])(x) for i in (0, 1)]),
+    ],
+)
+def test_functions_of_several_tensors_shrink_exactly(function):
+    x = keras.Input((SIZE, SIZE, 3))
+    first = L.Conv2D(CHANNELS, 3, padding="same", name="first")(x)
+    y = function(first, L.Conv2D(CHANNELS, 3, padding="same")(x))
+    model = randomize(keras.Model(x, L.Dense(4)(L.GlobalAveragePooling2D()(y))))
+    assert first_row(model).groups >= 4
+    shrunk_exactly(model, "")
+
+
+@pytest.mark.parametrize("step", [halves, shuffled, weighted, STEPS[13], STEPS[20]])
+def test_small_models_load_without_the_functions_that_were_opened(step, tmp_path):
+    small = shrunk_exactly(net("Lambda", step), "")
+    assert not any(isinstance(layer, L.Lambda) for layer in layers(small))
+    small.save(tmp_path / "small.keras")
+    assert relative_error(small, spp.load_model(tmp_path / "small.keras")) == 0
