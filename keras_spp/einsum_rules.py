@@ -8,8 +8,9 @@ from typing import Any
 import tf_keras as keras
 
 from keras_spp.channels import Labels, Reason, Tensor
+from keras_spp.labelling import Call, counted
 from keras_spp.layer_rules import activated
-from keras_spp.rules import Call, count, rule
+from keras_spp.rules import rule
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,5 @@ def _made(call: Call, axes: _Equation, name: str, labels: Labels) -> Labels | li
     if not name.startswith("..."):
         entry, shape = axes.entry(name), list(layer.partial_output_shape)
         if shape[entry] is not None:
-            call.resize(
-                "output_shape",
-                [labels],
-                lambda keep: [*shape[:entry], count(keep), *shape[entry + 1 :]],
-            )
+            call.resize("output_shape", [labels], counted(shape, entry))
     return activated(call, call.place(labels, number))

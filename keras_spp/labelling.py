@@ -131,6 +131,11 @@ def count(keep: np.ndarray) -> int:
     return int(keep.sum())
 
 
+def counted(sizes: Sequence[Any], at: int) -> Callable[[np.ndarray], list[Any]]:
+    """From a keep-vector to these sizes with the number of survivors at one place."""
+    return lambda keep: [*sizes[:at], count(keep), *sizes[at + 1 :]]
+
+
 def elementwise(call: Call, x: Tensor, *_: Any, **__: Any) -> Labels:
     """The rule of a layer that computes each element of its first input by itself.
 

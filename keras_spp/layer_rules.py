@@ -15,6 +15,7 @@ from keras_spp.labelling import (
     Call,
     as_functions,
     count,
+    counted,
     merged,
     moved,
     tried,
@@ -310,11 +311,8 @@ def reshape(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     given, result = call.layer.target_shape, Tensor(labels, call.shapes[0])
     for axis in result.varying:  # one at most, after settling
         if given[axis - 1] != -1:
-            call.resize(
-                "target_shape",
-                [call.vector(result, axis)],
-                lambda keep, at=axis - 1: [*given[:at], count(keep), *given[at + 1 :]],
-            )
+            vector = call.vector(result, axis)
+            call.resize("target_shape", [vector], counted(given, axis - 1))
     return labels
 
 

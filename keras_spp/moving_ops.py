@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_spp.channels import Reason, Tensor
-from keras_spp.labelling import Call, Refused, count, full, tensors_in
+from keras_spp.labelling import Call, Refused, count, counted, full, tensors_in
 from keras_spp.layer_rules import concatenated, mixes, regroups
-from keras_spp.ops import Arguments, as_slices, function, key
+from keras_spp.ops import Arguments, as_slices, function, key, without_dots
 from keras_spp.sizes import OPEN_SIZE
 
 
@@ -155,18 +155,12 @@ def split(call: Call, arguments: Arguments) -> Any:
 def getitem(call: Call, arguments: Arguments) -> Any:
     """Slices; a contiguous slice of the channels gets new ends, anything else freezes them."""
     x, spec = arguments["tensor"], arguments["slice_spec"]
-    items = list(spec) if isinstance(spec, tuple | list) else [spec]
+    items = without_dots(spec, len(x.shape))
     plain = list(as_slices(items))
-    known = all(isinstance(i, slice | int | type(...) | None) for i in plain)
+    known = all(isinstance(i, slice | int | None) for i in plain)
     labels = full(x, OPEN_SIZE)
-    if not known or plain.count(...) > 1 or tensors_in(items) or labels is None:
+    if not known or tensors_in(items) or labels is None:
         raise Refused(Reason.SHAPE)
-    if ... not in plain:
-        plain, items = [*plain, ...], [*items, ...]
-    at = plain.index(...)
-    missing = len(x.shape) - sum(item is not None and item is not ... for item in plain)
-    plain[at : at + 1] = [slice(None)] * missing
-    items[at : at + 1] = [dict(start=None, stop=None, step=None)] * missing
     if plain[0] != slice(None):
         raise Refused(Reason.SHAPE)
     places = [place for place, item in enumerate(plain) if item is not None]
@@ -256,17 +250,8 @@ def strided_slice(call: Call, arguments: Arguments) -> Any:
         for name, given in (("begin", begin), ("end", end)):
             if not int(arguments.get(f"{name}_mask") or 0) >> axis & 1:
                 place = slice(int(given[axis]), None).indices(len(vector))[0]
-                call.resize(
-                    key(arguments, name),
-                    [vector[:place]],
-                    lambda keep, sizes=list(given), at=axis: _replaced(sizes, at, keep),
-                )
+                call.resize(key(arguments, name), [vector[:place]], counted(list(given), axis))
     return moved[0]
-
-
-def _replaced(sizes: list, axis: int, keep: np.ndarray) -> list:
-    """The sizes with the number of survivors at one place."""
-    return [*sizes[:axis], count(keep), *sizes[axis + 1 :]]
 
 
 @function("ensure_shape", "broadcast_to")
@@ -279,12 +264,7 @@ def of_shape(call: Call, arguments: Arguments) -> Any:
     raised = [1] * (len(given) - len(x.shape)) + list(x.labels.shape)
     for axis, size in enumerate(raised):
         if size > 1 and given[axis] is not None:
-            vector = x.labels.ravel()
-            call.resize(
-                key(arguments, name),
-                [vector],
-                lambda keep, at=axis: _replaced(given, at, keep),
-            )
+            call.resize(key(arguments, name), [x.labels.ravel()], counted(given, axis))
     return x.labels.reshape(raised)
 
 

@@ -118,6 +118,17 @@ def as_slices(spec: Any) -> tuple:
     )
 
 
+def without_dots(spec: Any, rank: int) -> list[Any]:
+    """The same items with one for every axis of a tensor, and no `...` any more."""
+    items = list(spec) if isinstance(spec, tuple | list) else [spec]
+    if not any(item is ... for item in items):
+        items.append(...)
+    at = next(place for place, item in enumerate(items) if item is ...)
+    missing = rank - sum(item is not None and item is not ... for item in items)
+    items[at : at + 1] = [dict(start=None, stop=None, step=None)] * missing
+    return items
+
+
 def _getitem(tensor: Any, slice_spec: Any) -> Any:
     """As the layer of brackets calls it: slices are dicts in its arguments."""
     return tensor[as_slices(slice_spec)]

@@ -23,6 +23,7 @@ from keras_spp.function_layers import weights_given
 from keras_spp.graph import nodes, rebuild, trace
 from keras_spp.labelling import as_functions
 from keras_spp.layer_rules import activation, is_known
+from keras_spp.ops import without_dots
 from keras_spp.rules import find
 
 L = keras.layers
@@ -71,12 +72,7 @@ def _without_dots(layer: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     if not isinstance(layer, SlicingOpLambda):
         return args, kwargs
     x, spec = inspect.signature(layer.function).bind(*args, **kwargs).args
-    items = list(spec) if isinstance(spec, tuple | list) else [spec]
-    if ... in items:
-        at = items.index(...)
-        missing = x.shape.rank - sum(item is not None for item in items) + 1
-        items[at : at + 1] = [{"start": None, "stop": None, "step": None}] * missing
-    return (x, tuple(items)), {}
+    return (x, tuple(without_dots(spec, x.shape.rank))), {}
 
 
 def _is_the_users(layer: Any) -> bool:
