@@ -37,8 +37,8 @@ test-slow: $(STAMP) ## Run the slow tests: random graphs and orders, kills, four
 	$(BIN)/python -m pytest -m slow
 
 test-arm: $(STAMP) ## Run exported files on aarch64 under qemu (Debian with qemu-user-static)
-	@tests/arm_python.sh .arm $(BIN)/python
-	KERAS_SPP_ARM_PYTHON=.arm/python $(BIN)/python -m pytest tests/test_arm.py -rs
+	@tests/helpers/arm_python.sh .arm $(BIN)/python
+	KERAS_SPP_ARM_PYTHON=.arm/python $(BIN)/python -m pytest tests/journeys/test_arm.py -rs
 
 test-models: $(STAMP) ## Put every published network through prune and shrink, write docs/models.md
 	$(BIN)/python -m benchmarks.models --output models.jsonl --write docs/models.md

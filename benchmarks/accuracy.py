@@ -40,9 +40,9 @@ from benchmarks import variants
 from benchmarks.apart import apart
 from benchmarks.silent import silent
 from examples import images
-from keras_spp.distill import ends_in_softmax
-from keras_spp.files import atomic_path
-from keras_spp.saved import load_model
+from keras_spp.frameworks.tf_keras.loading import load_model
+from keras_spp.training.distill import ends_in_softmax
+from keras_spp.util.files import atomic_path
 
 # Search is the library's default; the norm is that of all gradients, as `global_clipnorm`.
 METHOD_OPTIONS = {"allocation": "search", "distill": 0.0, "clip_norm": None}

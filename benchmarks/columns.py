@@ -18,7 +18,7 @@ import numpy as np
 import tf_keras as keras
 
 from benchmarks.timing_options import add_timing_options, timing_device
-from keras_spp import packing
+from keras_spp.export import packing
 
 SHAPES = ((56, 64), (28, 128), (14, 256), (7, 512))
 PRUNED = (0.5, 0.75, 0.875)

@@ -31,9 +31,9 @@ from benchmarks.apart import apart
 from benchmarks.networks import APPLICATIONS, KERAS_CV, build
 from benchmarks.profiler import counts
 from benchmarks.random_weights import assign, calibrate, random_probabilities
-from keras_spp.composites import opened
-from keras_spp.files import atomic_path
-from keras_spp.graph import find_channels, layers
+from keras_spp.frameworks.tf_keras.graph import find_channels, layers
+from keras_spp.frameworks.tf_keras.openable import opened
+from keras_spp.util.files import atomic_path
 
 EXACT = 1e-10  # float64
 COUNTED = 5e-3
@@ -41,7 +41,7 @@ SPEEDUP = 1.9
 GAIN = 6.0  # half of the channels go, and others are scaled by what keeps them
 ENDS = ("model input", "model output")
 START, END = "<!-- models: start -->", "<!-- models: end -->"
-SOURCES = sorted(Path(spp.__file__).parent.glob("*.py"))
+SOURCES = sorted(Path(spp.__file__).parent.rglob("*.py"))
 VERSION = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:12]
 
 

@@ -22,11 +22,11 @@ import tensorflow as tf
 import tf_keras as keras
 
 from benchmarks import accuracy, variants
-from keras_spp.composites import opened
-from keras_spp.disturbance import Disturbance
-from keras_spp.graph import find_channels
-from keras_spp.groups import Groups
-from keras_spp.saved import load_model
+from keras_spp.allocation.distortion import Disturbance
+from keras_spp.core.groups import Groups
+from keras_spp.frameworks.tf_keras.graph import find_channels
+from keras_spp.frameworks.tf_keras.loading import load_model
+from keras_spp.frameworks.tf_keras.openable import opened
 
 SAMPLES = 1024
 

@@ -14,8 +14,8 @@ from rich.table import Table
 
 import keras_spp as spp
 from examples import images
-from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
-from keras_spp.saved import load_model
+from keras_spp.export.quantization import IO_TYPES, QUANTIZATIONS
+from keras_spp.frameworks.tf_keras.loading import load_model
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.accuracy import read
-from keras_spp.files import atomic_path
+from keras_spp.util.files import atomic_path
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -17,7 +17,7 @@ import tf_keras as keras
 
 from benchmarks.random_weights import ranges
 from benchmarks.timing_options import add_timing_options, timing_device
-from keras_spp.saved import load_model
+from keras_spp.frameworks.tf_keras.loading import load_model
 
 
 def network(name: str) -> keras.Model:

@@ -18,7 +18,7 @@ import numpy as np
 import tf_keras as keras
 
 from examples import images
-from keras_spp.saved import load_model
+from keras_spp.frameworks.tf_keras.loading import load_model
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.timing_options import add_timing_options, timing_device
-from keras_spp.packing import files_of
+from keras_spp.export.packing import files_of
 
 SIZE, CHANNELS, MOST = 14, 256, 64
 FILTERS = range(2, MOST + 1, 2)

@@ -19,7 +19,7 @@ import numpy as np
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.saved import load_model
+from keras_spp.frameworks.tf_keras.loading import load_model
 
 L = keras.layers
 

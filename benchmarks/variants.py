@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp import probability
-from keras_spp.graph import find_wrappers
-from keras_spp.probability import Sets
+from keras_spp.core import probability
+from keras_spp.core.probability import Sets
+from keras_spp.frameworks.tf_keras.graph import find_wrappers
 
 Moved = tuple[tf.Tensor, tf.Tensor]
 

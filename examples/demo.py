@@ -30,8 +30,8 @@ from rich.table import Table
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from keras_spp.distill import ends_in_softmax
-from keras_spp.saved import load_model
+from keras_spp import load_model
+from keras_spp.training.distill import ends_in_softmax
 
 L = keras.layers
 

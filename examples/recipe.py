@@ -21,7 +21,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.saved import load_model
+from keras_spp import load_model
 
 IMAGENET_CLASSES = 1000
 

@@ -20,13 +20,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 import keras_spp as spp
-from keras_spp.devices import DELEGATES
-from keras_spp.files import atomic_path, check_apart
-from keras_spp.quantization import IO_TYPES, QUANTIZATIONS
-from keras_spp.report import analyze_at
-from keras_spp.rows import as_text
-from keras_spp.saved import load_model, save_model
-from keras_spp.signature import sizes_that_fit
+from keras_spp.analysis import analyze_at
+from keras_spp.devices.names import DELEGATES
+from keras_spp.export.quantization import IO_TYPES, QUANTIZATIONS
+from keras_spp.frameworks.tf_keras.loading import load_model, save_model
+from keras_spp.frameworks.tf_keras.signature import sizes_that_fit
+from keras_spp.util.files import atomic_path, check_apart
+from keras_spp.util.report import as_text
 
 _SAVED = (".keras", ".h5")
 # Where the options that all commands share stand in the context.

@@ -46,7 +46,7 @@ def _freed_soon():
 @pytest.fixture(scope="session")
 def small_file(tmp_path_factory) -> Path:
     """A TFLite file with one input and one operation."""
-    from keras_spp.export import export_tflite
+    from keras_spp.export.tflite import export_tflite
 
     path = tmp_path_factory.mktemp("small_file") / "m.tflite"
     export_tflite(

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tf_keras as keras
 from click.testing import CliRunner
-from models import L, random_probabilities, randomize, relative_error
 
 import keras_spp as spp
 from keras_spp.cli import main
+from tests.zoo.models import L, random_probabilities, randomize, relative_error
 
 ROOT = Path(__file__).parent.parent
 

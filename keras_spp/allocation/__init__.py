@@ -1,0 +1,1 @@
+"""How a target is spread over the layers of a network."""

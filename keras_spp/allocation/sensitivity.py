@@ -1,0 +1,207 @@
+"""Allocation by measurement: what the loss says when one layer is pruned alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_spp.allocation.greedy import Stepwise, copied, importance
+from keras_spp.core.groups import Groups, GroupSet
+from keras_spp.frameworks.data import batches
+from keras_spp.frameworks.tf_keras.masked_weight import host
+from keras_spp.util.checks import check_integer, check_number
+from keras_spp.util.json_cache import JsonCache
+
+
+class Sensitivity(Stepwise):
+    """Prunes where a MAC saved costs least, by what it costs when one layer is pruned alone.
+
+    Each set of groups is pruned alone to several ratios, the least important groups by L1 norm
+    first, and the rise of the loss over a few batches is measured. `spp.prune` then takes, step
+    by step over all sets, what saves most MACs for the loss it costs, which counts the more the
+    less of a set is left, until its target is met. This takes sets x points passes over the
+    batches.
+
+    Args:
+        loss: What `compile` takes as `loss`, of `representative_data`'s targets (and of its
+            sample weights, if it has some). None: the squared change of the model's outputs
+            relative to their variance, which needs no targets.
+        batches: Look at no more than so many batches of `representative_data`, at least 1.
+        points: Ratios to measure for each set, at least 2: 1 / points, 2 / points, ..., 1.
+        cache: File (JSON) that keeps what was measured, set by set, so that another target, or an
+            interrupted run, need not measure again; None for none. Entries of other weights, data
+            or settings are not used, and stay. Several objects, threads and processes may share it.
+        verbose: 1 shows Keras' progress bar, 0 nothing.
+
+    Raises:
+        ValueError: If a number is too small, or `cache` is no file of this class.
+
+    Example:
+        >>> import numpy as np, tf_keras as keras, keras_spp as spp
+        >>> model = keras.Sequential([
+        ...     keras.Input((8, 8, 3)), keras.layers.Conv2D(16, 3), keras.layers.Conv2D(16, 3),
+        ...     keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4)])
+        >>> images = np.random.default_rng(0).normal(size=(64, 8, 8, 3))
+        >>> pruned = spp.prune(model, target_speedup=2, allocation=Sensitivity(verbose=0),
+        ...                    representative_data=images, round_to=1)
+    """
+
+    def __init__(
+        self,
+        loss: Any = None,
+        batches: int = 4,
+        points: int = 8,
+        cache: str | os.PathLike[str] | None = None,
+        verbose: int = 1,
+    ) -> None:
+        super().__init__()
+        check_integer("batches", batches, 1)
+        check_integer("points", points, 2)
+        check_integer("verbose", verbose, 0)
+        self.loss = tf.nest.map_structure(keras.losses.get, loss)
+        self.batches = batches
+        self.points = points
+        self.verbose = int(verbose)
+        self._file = None if cache is None else JsonCache(cache, "spp.Sensitivity", parse)
+        self.cache = None if self._file is None else self._file.path
+
+    def prepare(self, model: keras.Model, groups: Groups, representative_data: Any) -> None:
+        """Measures every set."""
+        measured = _Measured(self, model, groups, representative_data)
+        bar = keras.utils.Progbar(len(groups.sets), verbose=min(self.verbose, 1), unit_name="set")
+        rises = {}
+        for entry in groups.sets:
+            rises[entry.name] = np.array(measured.rises(entry))
+            bar.add(1)
+        self.sort(groups, rises)
+
+
+class _Measured:
+    """Rises of the loss, measured on a copy of the model or read from the cache."""
+
+    def __init__(
+        self, settings: Sensitivity, model: keras.Model, groups: Groups, representative_data: Any
+    ) -> None:
+        self.settings, self.groups = settings, groups
+        with_targets = settings.loss is not None
+        self.data = list(batches(representative_data, settings.batches, targets=with_targets))
+        self.inputs = [batch[0] for batch in self.data] if with_targets else self.data
+        self.copy, self.masked = copied(model, groups)
+        if with_targets:
+            self.copy.compile(loss=settings.loss)
+        self.importance = importance(groups)
+        self.call = tf.function(lambda inputs: self.copy(inputs, training=False))
+        self.dense = self._outputs()
+        self.before = self._loss(self.dense)
+        if not np.isfinite(self.before):
+            raise ValueError(
+                f"`representative_data` gives the dense model a loss of {self.before}: data and "
+                f"outputs must be finite."
+            )
+        self.key = self._key(model)
+        self.known: dict[str, list[float]] = {}
+        self._refresh()
+
+    def _key(self, model: keras.Model) -> str:
+        """Of all that decides what is measured."""
+        settings = self.settings
+        losses = tf.nest.map_structure(_describe, settings.loss)
+        # What the layers and the loss compute shows in the dense model's outputs and its loss.
+        said = (losses, settings.points, self.groups.granularity, self.before)
+        digest = hashlib.sha256(repr(said).encode())
+        for array in [*map(host, model.weights), *tf.nest.flatten([self.data, self.dense])]:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def _refresh(self) -> None:
+        """Takes up what the cache has by now."""
+        if self.settings._file is not None:
+            self.known = {**(self.settings._file.read() or {}).get(self.key, {}), **self.known}
+
+    def rises(self, entry: GroupSet) -> list[float]:
+        """Of the loss, at each ratio of one set."""
+        if entry.name not in self.known:
+            self._refresh()  # others may be at work too
+        if entry.name not in self.known:
+            points = np.arange(1, self.settings.points + 1) / self.settings.points
+            self.known[entry.name] = [self._rise(entry, float(share)) for share in points]
+            if self.settings._file is not None:
+                self.settings._file.update(self._merged)
+        return self.known[entry.name]
+
+    def _merged(self, content: dict[str, dict] | None) -> dict[str, dict]:
+        """The cache's new content: what is there and what has been found."""
+        content = content or {}
+        return {**content, self.key: {**content.get(self.key, {}), **self.known}}
+
+    def _rise(self, entry: GroupSet, share: float) -> float:
+        gone = self.importance[entry.name].argsort(kind="stable")[: round(share * entry.size)]
+        kept = np.ones(entry.size, "float32")
+        kept[gone] = 0
+        restore = []
+        for reader in self.groups.readers:
+            if not any(each is entry for each in reader.sets):
+                continue
+            parts = [kept if each is entry else np.ones(each.size) for each in reader.sets]
+            for original in reader.weights:
+                masked = self.masked[id(original.weight)]
+                restore.append((masked.weight, host(masked.weight)))
+                masked.multiply(tf.constant(np.concatenate(parts), tf.float32))
+        rise = self._loss(self._outputs()) - self.before
+        for weight, value in restore:
+            weight.assign(value)
+        # A loss that overflows is as bad as can be, and must stay comparable.
+        return rise if np.isfinite(rise) else float(np.finfo(np.float32).max)
+
+    def _outputs(self) -> list[Any]:
+        """Of the copy as it is, for each batch."""
+        self.copy.reset_states()
+        return [self.call(inputs) for inputs in self.inputs]
+
+    def _loss(self, outputs: list[Any]) -> float:
+        """Mean over the batches, weighted by their samples."""
+        losses, samples = [], []
+        for batch, dense, given in zip(self.data, self.dense, outputs, strict=True):
+            if self.settings.loss is None:
+                losses.append(change(dense, given))
+            else:  # as `fit` computes it: targets by output, (n,) beside outputs (n, 1), weights
+                targets, *weights = tf.nest.map_structure(tf.convert_to_tensor, batch[1:])
+                losses.append(float(self.copy.compiled_loss(targets, given, *weights)))
+            samples.append(len(tf.nest.flatten(given)[0]))
+        return float(np.average(losses, weights=samples))
+
+
+def _describe(loss: Any) -> tuple[str, dict | None]:
+    config = loss.get_config() if isinstance(loss, keras.losses.Loss) else None
+    return getattr(loss, "name", getattr(loss, "__name__", "")), config
+
+
+def change(dense: Any, outputs: Any) -> float:
+    """Squared change of all outputs, each relative to its variance."""
+    changes = []
+    for before, after in zip(tf.nest.flatten(dense), tf.nest.flatten(outputs), strict=True):
+        before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
+        changes.append(np.mean((after - before) ** 2) / (before.var() or 1))
+    return float(np.mean(changes))
+
+
+def parse(content: Any) -> dict[str, dict[str, list[float]]]:
+    """A cache's content; raises whatever it does if that is not of this class."""
+    return {
+        key: {name: _parse_rises(name, rises) for name, rises in known.items()}
+        for key, known in content.items()
+    }
+
+
+def _parse_rises(name: str, rises: Any) -> list[float]:
+    if not isinstance(rises, list) or len(rises) < 2:
+        raise ValueError(name)
+    for rise in rises:
+        check_number(name, rise, -sys.float_info.max, sys.float_info.max, "a rise")
+    return [float(rise) for rise in rises]

@@ -1,0 +1,191 @@
+"""`spp.analyze`: what a model is made of, what of it can be pruned, and why the rest cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tf_keras as keras
+from rich.markup import escape
+from rich.table import Table
+
+from keras_spp.core.channels import Classes, Reason
+from keras_spp.core.cost import kernel_macs
+from keras_spp.frameworks.tf_keras.graph import find_channels, layers
+from keras_spp.frameworks.tf_keras.openable import opened
+from keras_spp.frameworks.tf_keras.signature import Sizes, check_taken, input_sizes
+from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
+from keras_spp.frameworks.tf_keras.wrapper import unwrap
+from keras_spp.util.report import Rows
+
+
+@dataclass(frozen=True)
+class AnalysisRow:
+    """One layer.
+
+    Attributes:
+        layer: Its name.
+        type: Its class.
+        channels: Channels it makes, or carries if it makes none; None if they are not known.
+        groups: How many independent groups of these channels can be pruned.
+        macs: Multiply-accumulates per sample.
+        params: Parameters.
+        prunable: Whether any of its channels can be pruned.
+        reason: Why some or all cannot; None if all can.
+    """
+
+    layer: str
+    type: str
+    channels: int | None
+    groups: int
+    macs: int
+    params: int
+    prunable: bool
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Analysis(Rows[AnalysisRow]):
+    """What `analyze` found: a sequence of `AnalysisRow` in the order of the layers' calls.
+
+    Attributes:
+        model: The model's name.
+        entries: The layers.
+        fixed_size: Whether the input size is fixed; if not, MACs count one position per open
+            dimension and compare only layers at one resolution.
+    """
+
+    model: str
+    entries: tuple[AnalysisRow, ...]
+    fixed_size: bool
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the whole model per sample."""
+        return sum(row.macs for row in self.entries)
+
+    @property
+    def params(self) -> int:
+        """Parameters of the whole model."""
+        return sum(row.params for row in self.entries)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values, ready for JSON."""
+        totals = {"macs": self.macs, "params": self.params, "fixed_size": self.fixed_size}
+        return {"model": self.model, **totals, "rows": self.rows}
+
+    def __rich__(self) -> Table:
+        note = "" if self.fixed_size else " (input size open: MACs per position)"
+        table = Table(title=f"{escape(self.model)}{note}", show_footer=True)
+        table.add_column("layer", "total")
+        table.add_column("type")
+        footers = {"MACs": f"{self.macs:,}", "params": f"{self.params:,}"}
+        for title in ("channels", "groups", "MACs", "params"):
+            table.add_column(title, footers.get(title, ""), justify="right")
+        table.add_column("prunable")
+        for row in self.entries:
+            table.add_row(
+                escape(row.layer),
+                row.type,
+                "?" if row.channels is None else str(row.channels),
+                str(row.groups),
+                f"{row.macs:,}",
+                f"{row.params:,}",
+                ("yes" if row.prunable else "no") + (f": {row.reason}" if row.reason else ""),
+            )
+        return table
+
+
+def analyze(
+    model: keras.Model,
+    policy: Any = None,
+    *,
+    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+) -> Analysis:
+    """Lists layers, their channels, groups, MACs and parameters, and what stops pruning.
+
+    Layers without parameters appear only if they stop something.
+
+    Args:
+        model: A built functional or Sequential tf_keras model, pruned already or not.
+        policy: A tfmot `PruningPolicy`, as for `spp.prune`.
+        input_shape: The input's sizes without the batch at which MACs are counted, for a model
+            that leaves some of them open (None); a dict from input name to sizes for a model
+            with several inputs.
+
+    Returns:
+        The analysis; print it, or take its `rows`.
+
+    Raises:
+        TypeError: If `model` is no tf_keras model.
+        ValueError: If it is subclassed or not built, or `input_shape` does not fit it.
+
+    Example:
+        >>> import tf_keras as keras
+        >>> model = keras.Sequential([
+        ...     keras.Input((4,)), keras.layers.Dense(32, name="a"),
+        ...     keras.layers.Dense(2, name="b")])
+        >>> [(row.layer, row.macs, row.reason) for row in analyze(model)]
+        [('a', 128, None), ('b', 64, 'model output')]
+    """
+    require_tf_keras_model(model)
+    sizes = input_sizes(model, input_shape)
+    found = analyze_at(sizes, model, policy)
+    if input_shape is not None and not found.fixed_size:
+        check_taken(model, sizes)
+    return found
+
+
+def analyze_at(sizes: Sequence[Sizes] | None, model: keras.Model, policy: Any = None) -> Analysis:
+    """The same at the sizes of each input without the batch; None for those it declares."""
+    model = opened(model)
+    classes = find_channels(model, policy, to_prune=True, sizes=sizes)
+    stopped = classes.channels.causes()
+    entries = []
+    for layer in map(unwrap, layers(model)):
+        params = layer.count_params() if layer.weights else 0
+        if params or layer.name in stopped:
+            entries.append(_row(classes, layer, params, stopped.get(layer.name)))
+    return Analysis(model.name, tuple(entries), not classes.channels.unknown_size)
+
+
+def _row(classes: Classes, layer: Any, params: int, stopped: Reason | None) -> AnalysisRow:
+    record = classes.channels
+    axes = [axis for axis in record.axes.values() if axis.layer is layer]
+    own = next((axis for axis in axes if axis.role == "writes"), None)
+    own = own or next((axis for axis in axes if axis.role == "follows"), None)
+    kernels = [kernel for kernel in record.kernels.values() if kernel.layer is layer]
+    macs = sum(kernel_macs(classes, kernel) for kernel in kernels)
+    macs += record.measured.get(id(layer), 0)
+    if own is None:
+        reason = _text(classes, stopped or Reason.UNREAD, layer.name, layer)
+        return AnalysisRow(layer.name, type(layer).__name__, None, 0, macs, params, False, reason)
+    found = np.unique(classes.of(own))
+    prunable = found[classes.prunable[found]]
+    reasons = sorted({_reason(classes, int(index), layer) for index in found} - {""})
+    return AnalysisRow(
+        layer.name,
+        type(layer).__name__,
+        len(own.labels),
+        len(prunable),
+        macs,
+        params,
+        bool(len(prunable)),
+        "; ".join(reasons) or None,
+    )
+
+
+def _reason(classes: Classes, index: int, layer: Any) -> str:
+    if index not in classes.reasons:
+        return ""
+    return _text(classes, *classes.reasons[index], layer)
+
+
+def _text(classes: Classes, reason: Reason, where: str, layer: Any) -> str:
+    """The reason, which layer is to blame if it is another one, and what its rule has raised."""
+    details = [where] if where and where != layer.name else []
+    if reason is Reason.FAILED:
+        details.append(classes.channels.failures[where])
+    return f"{reason} ({': '.join(details)})" if details else str(reason)

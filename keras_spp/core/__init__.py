@@ -1,0 +1,1 @@
+"""What channels, groups, costs and probabilities are, in numbers: the theory."""

@@ -1,0 +1,1 @@
+"""Timing exported files, on this machine, boards and phones."""

@@ -1,0 +1,1 @@
+"""TFLite files of models: converting, packing, quantizing, describing and comparing them."""

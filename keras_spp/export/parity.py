@@ -1,0 +1,317 @@
+"""How far the outputs of a TFLite file are from those of the Keras model, on real samples."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+from ai_edge_litert.interpreter import Interpreter
+from rich.markup import escape
+from rich.table import Table
+
+from keras_spp.export.samples import arrays, chunks
+from keras_spp.frameworks.tf_keras.signature import output_keys
+from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
+from keras_spp.util.checks import check_integer
+from keras_spp.util.files import read_file
+from keras_spp.util.messages import first_line
+from keras_spp.util.report import Rows
+
+
+@dataclass(frozen=True)
+class ParityRow:
+    """One output.
+
+    Top-1 is the place of the largest value along the last axis, per sample and position; None
+    for outputs with a single value there.
+
+    Attributes:
+        output: Its name in the Keras model.
+        max_difference: The largest absolute difference.
+        mean_difference: The mean absolute difference.
+        largest: The largest absolute value that the Keras model gives, to judge these by.
+        top1_agreement: The share of places where both have the same top-1, in [0, 1].
+        keras_top1: The share of labels that are the Keras model's top-1; None without labels.
+        tflite_top1: The share of labels that are the file's top-1; None without labels.
+    """
+
+    output: str
+    max_difference: float
+    mean_difference: float
+    largest: float
+    top1_agreement: float | None
+    keras_top1: float | None
+    tflite_top1: float | None
+
+
+@dataclass(frozen=True)
+class ParityReport(Rows[ParityRow]):
+    """What `parity` found: a sequence of `ParityRow`, one per output, in the model's order.
+
+    Attributes:
+        path: The file.
+        samples: How many samples were compared.
+        entries: The outputs.
+    """
+
+    path: Path
+    samples: int
+    entries: tuple[ParityRow, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values, ready for JSON."""
+        return {"path": str(self.path), "samples": self.samples, "rows": self.rows}
+
+    def __rich__(self) -> Table:
+        table = Table(title=f"{escape(str(self.path))}: {self.samples} samples")
+        table.add_column("output")
+        for title in ("max diff", "mean diff", "largest", "same top-1", "top-1 Keras", "TFLite"):
+            table.add_column(title, justify="right")
+        for row in self.entries:
+            shares = (row.top1_agreement, row.keras_top1, row.tflite_top1)
+            table.add_row(
+                escape(row.output),
+                *(f"{x:.3g}" for x in (row.max_difference, row.mean_difference, row.largest)),
+                *("" if share is None else f"{share:.2%}" for share in shares),
+            )
+        return table
+
+
+def parity(
+    model: keras.Model, path: str | os.PathLike[str], data: Any, *, samples: int | None = None
+) -> ParityReport:
+    """Compares a TFLite file with the Keras model it was made from.
+
+    Integers that the file takes or gives are converted by the scale and zero point in it. The
+    last samples of a batch that do not fill the file's batch size are filled up with a copy of
+    the last one, which is not counted.
+
+    Args:
+        model: The model.
+        path: A file that `export_tflite` wrote, with inputs and outputs in the model's order.
+        data: Samples as the model takes them: a `tf.data.Dataset` or another iterable of
+            batches, each of them inputs or (inputs, labels), one array of samples, or a function
+            without arguments that returns such data. Arrays
+            with labels are one batch: `[(images, labels)]`. Labels are integers, or one-hot;
+            other targets are left out.
+        samples: Stop after so many samples; None for all of the data, which has to end then.
+
+    Returns:
+        A `ParityReport`, which prints as a table and has the numbers in `rows`.
+
+    Raises:
+        TypeError: If `model` is no tf_keras model, or there is no data.
+        ValueError: If the file is none or does not fit the model, or the data does not.
+        OSError: If the file cannot be read.
+
+    Example:
+        >>> import os, tempfile
+        >>> import keras_spp as spp
+        >>> model = keras.Sequential([keras.layers.Dense(2, input_shape=(3,))])
+        >>> path = os.path.join(tempfile.mkdtemp(), "dense.tflite")
+        >>> _ = spp.export_tflite(model, path)
+        >>> report = parity(model, path, np.random.default_rng(0).normal(size=(10, 3)))
+        >>> report.samples, report[0].max_difference < 1e-5
+        (10, True)
+    """
+    require_tf_keras_model(model)
+    if samples is not None:
+        check_integer("samples", samples, 1, "None or ")
+    file = _File(path, model)
+    outputs = [_Output(name) for name in output_keys(model)]
+    fixed = model.inputs[0].shape[0]
+    seen = 0
+
+    @tf.function
+    def infer(*inputs: tf.Tensor) -> list[tf.Tensor]:
+        packed = tf.nest.pack_sequence_as(model.input, inputs)
+        return tf.nest.flatten(model(packed, training=False))
+
+    def keras_model(inputs: list[np.ndarray]) -> list[np.ndarray]:
+        return [tensor.numpy() for tensor in infer(*map(tf.constant, inputs))]
+
+    for inputs, targets in arrays(model, data, file.shapes, "data"):
+        if samples is not None:
+            inputs = [array[: samples - seen] for array in inputs]
+        count = len(inputs[0])
+        if not count:
+            continue
+        expected = _in_chunks(keras_model, inputs, fixed)
+        actual = _in_chunks(file.run, inputs, file.batch_size)
+        labels = _by_output(targets, model)
+        for output, want, got, label in zip(outputs, expected, actual, labels, strict=True):
+            output.add(want, got, None if label is None else np.asarray(label)[:count])
+        seen += count
+        if seen == samples:
+            break
+    if not seen:
+        raise ValueError("`data` must hold at least one sample but holds none.")
+    return ParityReport(Path(path), seen, tuple(output.row() for output in outputs))
+
+
+class _File:
+    """A TFLite file that takes and gives the model's own types.
+
+    Attributes:
+        batch_size: Samples per invocation.
+        shapes: The sizes of each input without the batch.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], model: keras.Model) -> None:
+        self.path = str(path)
+        content = read_file(path)
+        with self._explained("be loaded"):
+            self.interpreter = Interpreter(model_content=content)
+            self.interpreter.allocate_tensors()
+        self.inputs = self.interpreter.get_input_details()
+        self.outputs = self.interpreter.get_output_details()
+        for side, details, tensors in (
+            ("inputs", self.inputs, model.inputs),
+            ("outputs", self.outputs, model.outputs),
+        ):
+            found = [tuple(detail["shape"].tolist()) for detail in details]
+            wanted = [tuple(tensor.shape) for tensor in tensors]
+            if len(found) != len(wanted) or not all(
+                tf.TensorShape((None, *want[1:])).is_compatible_with(shape)
+                for shape, want in zip(found, wanted, strict=True)
+            ):
+                raise ValueError(
+                    f"`path` must be a file made from the model but {self.path!r} has {side} of "
+                    f"shape {_listed(found)} where the model has {_listed(wanted)}."
+                )
+        self.batch_size = int(self.inputs[0]["shape"][0])
+        self.shapes = [tuple(detail["shape"][1:].tolist()) for detail in self.inputs]
+
+    def run(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        for detail, array in zip(self.inputs, inputs, strict=True):
+            scale, zero_point = detail["quantization"]
+            if scale:
+                limits = np.iinfo(detail["dtype"])
+                array = np.clip(np.round(array / scale) + zero_point, limits.min, limits.max)
+            self.interpreter.set_tensor(detail["index"], array.astype(detail["dtype"]))
+        self.interpreter.reset_all_variables()  # the state of an LSTM, which Keras starts anew
+        with self._explained("run"):
+            self.interpreter.invoke()
+        return [self._output(detail) for detail in self.outputs]
+
+    @contextlib.contextmanager
+    def _explained(self, done: str) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"`path` must be a TFLite file that runs here but {self.path!r} cannot {done} "
+                f"({first_line(error)}): export it again."
+            ) from error
+
+    def _output(self, detail: dict[str, Any]) -> np.ndarray:
+        array, (scale, zero_point) = (
+            self.interpreter.get_tensor(detail["index"]),
+            detail["quantization"],
+        )
+        return (array.astype(np.float32) - zero_point) * np.float32(scale) if scale else array
+
+
+def _listed(shapes: list[tuple]) -> str:
+    return ", ".join(map(str, shapes))
+
+
+def _in_chunks(
+    call: Callable[[list[np.ndarray]], list[np.ndarray]],
+    inputs: list[np.ndarray],
+    size: int | None,
+) -> list[np.ndarray]:
+    """The outputs of a function that takes so many samples at a time."""
+    parts = [[y[:count] for y in call(batch)] for batch, count in chunks(inputs, size)]
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+
+def _by_output(targets: Any, model: keras.Model) -> list[Any]:
+    """The targets of each output, None where there are none."""
+    names = output_keys(model)
+    if targets is None:
+        return [None] * len(names)
+    if isinstance(targets, Mapping):
+        return [targets.get(name) for name in names]
+    given = list(targets) if isinstance(targets, list | tuple) and len(names) > 1 else [targets]
+    if len(given) != len(names):
+        raise ValueError(
+            f"`data` must yield labels for each of the outputs {', '.join(names)}, as a list or a "
+            f"dict, but yields {len(given)}."
+        )
+    return given
+
+
+def _classes(labels: np.ndarray | None, outputs: np.ndarray) -> np.ndarray | None:
+    """The class at each place, from integers or one-hot vectors; None of what is neither."""
+    if labels is None or labels.dtype.kind not in "iufb":
+        return None
+    if len(labels) != len(outputs):
+        raise ValueError(
+            f"`data` must yield a label for each sample but yields {len(labels)} for "
+            f"{len(outputs)}."
+        )
+    places = outputs.shape[:-1]
+    if labels.shape == outputs.shape:
+        one_hot = np.isin(labels, (0, 1)).all() and (labels.sum(-1) == 1).all()
+        return labels.argmax(-1) if one_hot else None
+    if labels.shape in (places, (*places, 1)) and (labels == np.round(labels)).all():
+        return labels.reshape(places)
+    return None
+
+
+class _Output:
+    """Sums over the samples seen so far, for one output."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.largest = self.most = self.total = 0.0
+        self.values = self.places = self.agreed = self.keras_hits = self.tflite_hits = 0
+        self.labelled = True
+
+    def add(self, want: np.ndarray, got: np.ndarray, labels: np.ndarray | None) -> None:
+        if want.shape != got.shape:
+            raise ValueError(
+                f"`path` must be a file made from the model but gives {got.shape} where the model "
+                f"gives {want.shape} for the output {self.name!r}."
+            )
+        difference = np.abs(want.astype(np.float64) - got)
+        # Unlike max(), these keep a NaN.
+        self.most = float(np.maximum(self.most, difference.max(initial=0)))
+        self.largest = float(np.maximum(self.largest, np.abs(want).max(initial=0)))
+        self.total += float(difference.sum())
+        self.values += difference.size
+        if want.ndim < 2 or want.shape[-1] < 2:
+            return
+        first, second = want.argmax(-1), got.argmax(-1)
+        self.places += first.size
+        self.agreed += int((first == second).sum())
+        classes = _classes(labels, want)
+        if classes is None:
+            self.labelled = False
+        else:
+            self.keras_hits += int((first == classes).sum())
+            self.tflite_hits += int((second == classes).sum())
+
+    def row(self) -> ParityRow:
+        agreed, *hits = (
+            count / self.places if self.places else None
+            for count in (self.agreed, self.keras_hits, self.tflite_hits)
+        )
+        keras_top1, tflite_top1 = hits if self.labelled else (None, None)
+        return ParityRow(
+            self.name,
+            self.most,
+            self.total / max(self.values, 1),
+            self.largest,
+            agreed,
+            keras_top1,
+            tflite_top1,
+        )

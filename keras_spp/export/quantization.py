@@ -1,0 +1,196 @@
+"""How numbers are stored in a TFLite file, and the samples that decide over their ranges."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+from ai_edge_litert import schema_py_generated as schema
+
+from keras_spp.export.quantizer import QuantizerError, Task, quantize
+from keras_spp.export.samples import arrays, chunks
+from keras_spp.util.messages import first_line
+
+QUANTIZATIONS = ("none", "float16", "dynamic", "int8", "int16x8")
+
+# A few hundred samples settle the ranges of activations:
+# https://ai.google.dev/edge/litert/models/post_training_integer_quant
+CALIBRATION = 256
+
+# What a file's own inputs and outputs can be; float32 is converted at the file's ends.
+IO_TYPES = {"int8": ("float32", "int8", "uint8"), "int16x8": ("float32", "int16")}
+
+_OPERATIONS = {
+    value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()
+}
+_FLOATS = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16)
+_AT_THE_ENDS = ("QUANTIZE", "DEQUANTIZE")
+
+
+def check_options(
+    quantization: str, input_type: str, output_type: str, representative_data: Any
+) -> None:
+    """Raises ValueError if options of `export_tflite` do not fit each other."""
+    if quantization not in QUANTIZATIONS:
+        raise ValueError(
+            f"`quantization` must be one of {_quoted(QUANTIZATIONS)} but is {quantization!r}."
+        )
+    types = IO_TYPES.get(quantization, ("float32",))
+    for name, value in (("input_type", input_type), ("output_type", output_type)):
+        if value not in types:
+            raise ValueError(
+                f"`{name}` must be one of {_quoted(types)} with quantization {quantization!r} but "
+                f"is {value!r}."
+            )
+    if quantization not in IO_TYPES and representative_data is not None:
+        raise ValueError(
+            f"`representative_data` must be None with quantization {quantization!r}, which needs "
+            "no ranges of activations: leave it out or choose 'int8'."
+        )
+
+
+def _quoted(choices: Sequence[str]) -> str:
+    return ", ".join(map(repr, choices))
+
+
+def calibration_batches(
+    model: keras.Model, specs: Sequence[tf.TensorSpec], data: Any
+) -> list[dict[str, np.ndarray]]:
+    """The first `CALIBRATION` samples of the data, in batches as the file takes them, by name."""
+    shapes = [tuple(spec.shape[1:]) for spec in specs]
+    size = specs[0].shape[0]
+
+    def cut() -> Iterator[dict[str, np.ndarray]]:
+        for inputs, _ in arrays(model, data, shapes):
+            for batch, _ in chunks(inputs, size):
+                yield {spec.name: array for spec, array in zip(specs, batch, strict=True)}
+
+    found = list(itertools.islice(cut(), -(-CALIBRATION // size)))
+    if not found:
+        raise ValueError("`representative_data` must hold at least one sample but holds none.")
+    return found
+
+
+def needs_samples(graph: tf.Graph, quantization: str, data: Any) -> bool:
+    """Whether ranges have to be taken from data; raises ValueError if there is none."""
+    if quantization not in IO_TYPES or (data is None and is_quantization_aware(graph)):
+        return False
+    if data is None:
+        raise ValueError(
+            f"`representative_data` must be given for quantization {quantization!r} but is None: "
+            "give some hundred samples as the model will see them."
+        )
+    return True
+
+
+def is_quantization_aware(graph: tf.Graph) -> bool:
+    """Whether a graph carries ranges of its own, as after tfmot's `quantize_model`."""
+    return any("FakeQuant" in operation.type for operation in graph.get_operations())
+
+
+def check_model(
+    graph: tf.Graph, specs: Sequence[tf.TensorSpec], quantization: str, types: dict[str, str]
+) -> None:
+    """Raises ValueError if a traced model does not fit the quantization.
+
+    Args:
+        graph: The graph of the model's inference.
+        specs: Its inputs.
+        quantization: One of `QUANTIZATIONS`.
+        types: "input_type" and "output_type".
+    """
+    if is_quantization_aware(graph) and quantization != "int8":
+        raise ValueError(
+            f"`quantization` must be 'int8' for a model that was trained for it with tfmot's "
+            f"quantize_model() but is {quantization!r}."
+        )
+    sides = {"input_type": specs, "output_type": list(graph.structured_outputs.values())}
+    for name, tensors in sides.items():
+        for tensor in tensors:
+            if types[name] != "float32" and tensor.dtype != tf.float32:
+                raise ValueError(
+                    f"`{name}` must be 'float32', which means as the model has it, because "
+                    f"{tensor.name!r} is {tensor.dtype.name} but is {types[name]!r}."
+                )
+
+
+def _operations(buffer: bytes | bytearray) -> Iterator[tuple[str, bool]]:
+    """The name of each operation in a file, and whether it computes with floats."""
+    file = schema.Model.GetRootAs(buffer, 0)
+    for graph in (file.Subgraphs(index) for index in range(file.SubgraphsLength())):
+        for operation in (graph.Operators(index) for index in range(graph.OperatorsLength())):
+            code = file.OperatorCodes(operation.OpcodeIndex())
+            tensors = [*operation.InputsAsNumpy(), *operation.OutputsAsNumpy()]
+            floats = any(graph.Tensors(at).Type() in _FLOATS for at in tensors if at >= 0)
+            # Codes above 126 do not fit the older field, which then says 127.
+            yield _OPERATIONS[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())], floats
+
+
+def check_file(buffer: bytes | bytearray, quantization: str, calibrated: bool) -> None:
+    """Raises ValueError if a file is not what was asked for, of which the converter says nothing.
+
+    It leaves some operations in float, and writes infinite scales where activations overflow.
+
+    Args:
+        buffer: The file's content.
+        quantization: "int8" or "int16x8", for the message.
+        calibrated: Whether ranges were taken from data.
+    """
+    floats = {name for name, floats in _operations(buffer) if floats}.difference(_AT_THE_ENDS)
+    if floats and not calibrated:
+        raise ValueError(
+            f"`representative_data` must be given because the training for quantization has left "
+            f"{', '.join(sorted(floats))} without ranges but is None."
+        )
+    if floats:
+        raise _no_kernels(quantization, floats)
+    file = schema.Model.GetRootAs(buffer, 0)
+    for graph in (file.Subgraphs(index) for index in range(file.SubgraphsLength())):
+        for tensor in (graph.Tensors(index) for index in range(graph.TensorsLength())):
+            stored = tensor.Quantization()
+            if stored and stored.ScaleLength() and not np.isfinite(stored.ScaleAsNumpy()).all():
+                raise ValueError(
+                    "`representative_data` must keep all numbers in the model finite but "
+                    f"{tensor.Name().decode()!r} overflows."
+                )
+
+
+def _no_kernels(quantization: str, operations: Iterable[str]) -> ValueError:
+    return ValueError(
+        f"`quantization` must be one for which TFLite has all kernels but {quantization!r} has "
+        f"none for {', '.join(sorted(set(operations)))}: use another one or replace these "
+        "operations."
+    )
+
+
+def in_integers(tasks: Sequence[Task]) -> list[bytearray]:
+    """The contents of files of integers; raises ValueError, in one sentence, if one fails."""
+    files = []
+    for task, file in zip(tasks, quantize(tasks), strict=True):
+        if isinstance(file, QuantizerError):
+            raise _explained(file, task.quantization) from file
+        files.append(file)
+    return files
+
+
+def _explained(error: QuantizerError, quantization: str) -> ValueError:
+    """One sentence for what the quantizer said."""
+    message = str(error)
+    if operations := re.findall(r"not yet supported for op: '(\w+)'", message):
+        return _no_kernels(quantization, operations)
+    cause = first_line(message)
+    if error.step == "running":
+        return ValueError(
+            f"`quantization` must be one that TFLite's kernels can run but a file made with "
+            f"{quantization!r} fails on zeros ({cause}): use another one."
+        )
+    return ValueError(
+        f"`quantization` must be one that TensorFlow can carry out but {quantization!r} fails "
+        f"({cause}): use 'dynamic' if the model has loops, such as a GRU's without unroll=True, "
+        "or `representative_data` on which no value overflows or is out of range."
+    )

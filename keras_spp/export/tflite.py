@@ -1,0 +1,314 @@
+"""Export of a model to a TFLite file that runs on phones and small boards."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_spp.devices import device as latency
+from keras_spp.devices.device import Device
+from keras_spp.export import columns, metadata, packing
+from keras_spp.export import quantization as quantized
+from keras_spp.export.packing import PackedLayer
+from keras_spp.export.parity import parity
+from keras_spp.export.quantizer import Task, convert
+from keras_spp.frameworks.tf_keras.graph import find_wrappers
+from keras_spp.frameworks.tf_keras.signature import (
+    TensorInfo,
+    arrange,
+    check_taken,
+    example,
+    input_keys,
+    input_sizes,
+    keeps_state,
+    output_keys,
+    valid_names,
+)
+from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
+from keras_spp.util.checks import check_integer
+from keras_spp.util.files import atomic_path, check_apart
+from keras_spp.util.messages import first_line
+
+# Integer files are compared with the model on so many batches, and are called far from it when
+# they are off by this fraction of the largest output, on average.
+COMPARED = 16
+FAR = 0.25
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What `export_tflite` wrote.
+
+    Attributes:
+        path: The file.
+        bytes: Its size in bytes.
+        quantization: How its weights are stored.
+        batch_size: The number of examples per invocation.
+        inputs: Its inputs, in the order of the model's.
+        outputs: Its outputs, in the order of the model's.
+        metadata: What the file says about itself, as `read_metadata` gives it.
+        keeps_state: Whether the interpreter keeps the state of an LSTM from one invocation to the
+            next, unless its reset_all_variables() is called between them.
+        packed: The convolutions with pruned columns, and how the file computes each.
+    """
+
+    path: Path
+    bytes: int
+    quantization: str
+    batch_size: int
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    metadata: dict[str, Any]
+    keeps_state: bool
+    packed: tuple[PackedLayer, ...]
+
+    def __str__(self) -> str:
+        head = f"{self.path}: {self.bytes:,} bytes, quantization {self.quantization!r}"
+        pruned = self.metadata["pruned"] or {}
+        if pruned.get("speedup"):
+            head += f", pruned to {pruned['speedup']:.2f}x fewer MACs"
+        lines = [f"  input  {tensor}" for tensor in self.inputs]
+        lines += [f"  output {tensor}" for tensor in self.outputs]
+        return "\n".join([head, *lines, *(f"  packed {layer}" for layer in self.packed)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the report as plain Python values, ready for JSON."""
+        tensors = {
+            side: [{**asdict(t), "shape": list(t.shape)} for t in getattr(self, side)]
+            for side in ("inputs", "outputs")
+        }
+        return {**asdict(self), "path": str(self.path), **tensors}
+
+
+def export_tflite(
+    model: keras.Model,
+    path: str | os.PathLike[str],
+    quantization: str = "none",
+    *,
+    batch_size: int = 1,
+    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    representative_data: Any = None,
+    input_type: str = "float32",
+    output_type: str = "float32",
+    original: keras.Model | None = None,
+    pack: bool = True,
+    device: str | Device = "local",
+) -> ExportReport:
+    """Converts a model to a TFLite file.
+
+    The file computes what `model(inputs, training=False)` computes, with the variables frozen
+    into constants and all sizes fixed, which is what TFLite's CPU kernels (XNNPACK) run fastest.
+    Its inputs and outputs keep the order of the model's, by position, and carry the model's
+    names in the signature "serving_default"; the keys of a dict of inputs or outputs count as
+    names, and what is neither letter, digit nor underscore in a name becomes an underscore.
+
+    The file is written beside `path` first and then moved, so a failed export leaves a previous
+    file as it was. A path that cannot be written is reported before the conversion starts.
+
+    Args:
+        model: A functional or built Sequential tf_keras model with any number of inputs and
+            outputs, or one from tfmot's `quantize_model`. It is not modified.
+        path: Where to write; the folder must exist.
+        quantization: "none" keeps float32 weights; "float16" halves the file; "dynamic" stores
+            the larger weights as int8 and quantizes activations while it runs; "int8" computes
+            with 8-bit integers only; "int16x8" with 16-bit activations and 8-bit weights.
+        batch_size: The number of examples per invocation, at least 1.
+        input_shape: The input's sizes without the batch, for a model that leaves some of them
+            open (None); a dict from input name to sizes for a model with several inputs.
+        representative_data: For "int8" and "int16x8", samples as the model will see them, from
+            which ranges are taken: a `tf.data.Dataset` or another iterable of batches (targets
+            are left out), one array, or a function without arguments that returns such data, like
+            the generator functions of TFLite's converter. The first 256 samples count. A batch
+            for several inputs is a list in the model's order, or a dict by name. A model from
+            `quantize_model` knows its ranges and needs none.
+        input_type: What the file takes, for all inputs: "float32", or with "int8" also "int8"
+            or "uint8", with "int16x8" also "int16". Integers stand for the numbers that
+            the scale and zero point in the report say.
+        output_type: What the file gives, likewise.
+        original: The model before pruning, for the metadata; not needed for what `shrink` has
+            just returned, which remembers the first one of several rounds, but after saving,
+            loading or `quantize_model`, where that is lost.
+        pack: Whether convolutions may leave out their pruned columns (granularity "column").
+            Each is timed alone, as it is and in two other ways, and the fastest is taken.
+        device: Where that is timed: a name as for `spp.benchmark`, or an `spp.Device`, which
+            remembers what it has measured.
+
+    Returns:
+        An `ExportReport`: the file's size, the names, shapes and types of its tensors, and the
+        metadata in it.
+
+    Warns:
+        UserWarning: If outputs of a file of integers are far from the model's on the
+            representative data, if the file keeps state from one invocation to the next, or if
+            the model is what `spp.prune` returned and still as large as before.
+
+    Raises:
+        TypeError: If `model` is not a tf_keras model, or the data is no data.
+        ValueError: If the options do not fit the model or each other, if the data is missing,
+            empty, not finite or of other shapes, if the model is subclassed, not built or
+            computes in float16, if TFLite lacks an operation it uses, in this quantization, or
+            if `path` is one of the files that `device` reads or writes.
+        OSError: If `path` cannot be written.
+
+    Example:
+        >>> import os, tempfile
+        >>> import tf_keras as keras
+        >>> model = keras.Sequential([keras.layers.Dense(2, input_shape=(3,))])
+        >>> path = os.path.join(tempfile.mkdtemp(), "dense.tflite")
+        >>> export_tflite(model, path).outputs[0].shape
+        (1, 2)
+    """
+    require_tf_keras_model(model)
+    if original is not None:
+        require_tf_keras_model(original, "original")
+    types = {"input_type": input_type, "output_type": output_type}
+    quantized.check_options(quantization, **types, representative_data=representative_data)
+    check_integer("batch_size", batch_size, 1)
+    where = latency.find(device)
+    check_apart("`path`", path, where.files())
+    input_names = valid_names(input_keys(model))
+    output_names = valid_names(output_keys(model))
+    specs = _input_specs(model, input_names, batch_size, input_shape)
+    with atomic_path(path) as temporary:
+        with packing.calls(model, pack) as calls:
+            function = _trace(model, specs, output_names)
+        quantized.check_model(function.graph, specs, quantization, types)
+        samples = []
+        if quantized.needs_samples(function.graph, quantization, representative_data):
+            samples = quantized.calibration_batches(model, specs, representative_data)
+        layers, operations = packing.decide(calls, quantization, where)
+        if operations:
+            with columns.computed_by(operations):
+                function = _trace(model, specs, output_names)
+        buffer = _convert(function, quantization, samples, types)
+        inputs, outputs = arrange(buffer, input_names, output_names)
+        sizes = [tuple(spec.shape[1:]) for spec in specs]
+        info = metadata.about(model, original, quantization, layers, sizes)
+        buffer = metadata.with_metadata(buffer, info)
+        temporary.write_bytes(buffer)
+        if samples:
+            _warn_if_far(model, temporary, samples)
+    if find_wrappers(model):
+        warnings.warn(
+            "export_tflite: the model is pruned but not shrunk, so the file is as large as before "
+            "pruning: export what spp.shrink(model) returns.",
+            stacklevel=2,
+        )
+    if state := keeps_state(buffer):
+        warnings.warn(
+            "export_tflite: the file keeps the state of its LSTM from one invocation to the next: "
+            "call reset_all_variables() on the interpreter before each sequence of its own.",
+            stacklevel=2,
+        )
+    return ExportReport(
+        Path(path), len(buffer), quantization, batch_size, inputs, outputs, info, state, layers
+    )
+
+
+def _warn_if_far(model: keras.Model, path: Path, samples: list[dict[str, Any]]) -> None:
+    """Warns if a file gives other outputs than the model: some of TFLite's kernels are wrong."""
+    data = [list(batch.values()) for batch in samples[:COMPARED]]
+    for row in parity(model, path, data):
+        if not row.mean_difference <= FAR * row.largest:
+            warnings.warn(
+                f"export_tflite: the output {row.output!r} of the file differs by "
+                f"{row.mean_difference:.3g} on average from the model's, which is "
+                f"{row.largest:.3g} at most: compare them with spp.parity() before you use it.",
+                stacklevel=3,
+            )
+
+
+def _input_specs(
+    model: keras.Model,
+    names: Sequence[str],
+    batch_size: int,
+    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None,
+) -> list[tf.TensorSpec]:
+    specs = []
+    for name, tensor, sizes in zip(
+        names, model.inputs, input_sizes(model, input_shape), strict=True
+    ):
+        if None in sizes:
+            declared = tuple(tensor.shape[1:])
+            raise ValueError(
+                f"`input_shape` is needed because the input {name!r} leaves sizes open, "
+                f"{declared}: give all of them without the batch, such as {example(declared)}."
+            )
+        specs.append(tf.TensorSpec((batch_size, *sizes), tensor.dtype, name=name))
+    return specs
+
+
+def _trace(model: keras.Model, specs: Sequence[tf.TensorSpec], output_names: Sequence[str]) -> Any:
+    """The model's inference as a concrete function of the given inputs."""
+
+    @tf.function
+    def forward(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = model(tf.nest.pack_sequence_as(model.input, inputs), training=False)
+        return dict(zip(output_names, tf.nest.flatten(outputs), strict=True))
+
+    batch = specs[0].shape[0]
+    fixed = {tensor.shape[0] for tensor in model.inputs} - {None, batch}
+    problem = None
+    if fixed:
+        problem = ValueError(
+            f"`batch_size` must be {min(fixed)}, which the model's inputs fix and its layers rely "
+            f"on, but is {batch}: give that, or build the model without a batch size."
+        )
+    try:
+        function = forward.get_concrete_function(*specs)
+    except Exception as error:  # whatever layers raise on sizes they were not made for
+        if problem is None and any(None in tensor.shape[1:] for tensor in model.inputs):
+            check_taken(model, [tuple(spec.shape[1:]) for spec in specs])
+        raise problem or error from error
+    for name, tensor in zip(output_names, model.outputs, strict=True):
+        given = function.structured_outputs[name].shape
+        if problem and tensor.shape[0] in fixed and given.rank and given[0] != batch:
+            raise problem
+    for operation in function.graph.get_operations():
+        if any(tensor.dtype in (tf.float16, tf.bfloat16) for tensor in operation.outputs):
+            raise ValueError(
+                f"`model` must compute in float32 but {operation.name!r} gives "
+                f"{operation.outputs[0].dtype.name}, for which TFLite has few kernels: rebuild it "
+                "under the policy 'float32' and copy the weights with set_weights()."
+            )
+    return function
+
+
+def _convert(
+    function: Any, quantization: str, samples: list[dict[str, Any]], types: dict[str, str]
+) -> bytearray:
+    if quantization in quantized.IO_TYPES:
+        (buffer,) = quantized.in_integers([Task(function, samples, quantization, **types)])
+        quantized.check_file(buffer, quantization, calibrated=bool(samples))
+        return buffer
+    with _explained():
+        return convert(function, quantization)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Turns the converter's pages of compiler output into one sentence."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ != "ConverterError":
+            raise
+        operations = re.search(r"(?:Select|Custom) ops: (.+)", str(error))
+        if operations is None:
+            raise ValueError(
+                f"`model` cannot be converted to TFLite ({first_line(error)}): export a "
+                "smaller part of it to find the layer that is to blame."
+            ) from error
+        raise ValueError(
+            f"`model` uses operations for which TFLite has no kernel, {operations[1].strip()}: "
+            "replace them, or export a model that ends before them."
+        ) from error

@@ -1,0 +1,166 @@
+"""What users give as data, as batches of model inputs."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import itertools
+import operator
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_spp.util.messages import layer_cause
+
+BATCH = 32
+
+
+def batches(
+    data: Any,
+    most: int | None = None,
+    argument: str = "representative_data",
+    targets: bool | None = False,
+) -> Iterator:
+    """Batches of inputs.
+
+    Args:
+        data: A `tf.data.Dataset` or another iterable of batches, each of them inputs or, as for
+            `fit`, (inputs, targets) or (inputs, targets, weights); or one array of samples.
+        most: Stop after so many batches.
+        argument: The name of the argument, for messages.
+        targets: Whether to yield (inputs, targets), or the weights too, as they come; None for
+            whatever comes.
+
+    Yields:
+        Inputs, as the model takes them.
+
+    Raises:
+        TypeError: If there is no data, or it is no such thing.
+        ValueError: If it is empty.
+
+    Example:
+        >>> [batch.shape for batch in batches(np.zeros((40, 3)))]
+        [(32, 3), (8, 3)]
+    """
+    if isinstance(data, type):
+        name = data.__name__
+        raise TypeError(f"`{argument}` must be data but is the class {data!r}: give {name}(...).")
+    found, given = data, _is_function(data)
+    if given:
+        found = _called(data, argument)
+    if isinstance(found, np.ndarray | tf.Tensor):
+        found = [found[start : start + BATCH] for start in range(0, len(found), BATCH)]
+    if not isinstance(found, Iterable) or isinstance(found, str | bytes | dict):
+        raise TypeError(
+            f"`{argument}` must {'return' if given else 'be'} a tf.data.Dataset of batches, "
+            f"another iterable of batches or an array of samples but {'returns' if given else 'is'}"
+            f" {found!r}."
+        )
+    empty = True
+    for batch in itertools.islice(_gathered(found) if given else found, most):
+        empty = False
+        if targets and not (isinstance(batch, tuple) and len(batch) > 1):
+            raise ValueError(f"`{argument}` must yield (inputs, targets) but yields no targets.")
+        yield batch[0] if isinstance(batch, tuple) and targets is False else batch
+    if empty:
+        raise ValueError(f"`{argument}` must hold at least one batch but is empty.")
+
+
+def _is_function(data: Any) -> bool:
+    """Whether data are what gives them when it is called; a model is no such thing."""
+    if isinstance(data, tf.lite.RepresentativeDataset):
+        return True
+    return callable(data) and not isinstance(data, Iterable | tf.Module)
+
+
+def _called(function: Any, argument: str) -> Any:
+    function = getattr(function, "input_gen", function)  # of TFLite's own class
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise TypeError(
+            f"`{argument}` must be a function without arguments but {function!r} needs some "
+            f"({error}): give functools.partial(...) of it, or what it returns."
+        ) from None
+    except ValueError:  # some that are written in C do not tell
+        pass
+    return function()
+
+
+def _gathered(data: Iterable) -> Iterator[Any]:
+    """Single samples of one shape put together, as many as an array is cut into."""
+
+    def shapes(batch: Any) -> Any:
+        return tf.nest.map_structure(lambda x: np.shape(x)[1:], batch)
+
+    def is_single(batch: Any) -> bool:
+        return all(np.shape(x)[:1] == (1,) for x in tf.nest.flatten(batch))
+
+    held: list[Any] = []
+    for batch in data:
+        joins = is_single(batch) and (not held or shapes(batch) == shapes(held[0]))
+        if held and (not joins or len(held) == BATCH):
+            yield _joined(held)
+            held = []
+        if is_single(batch):
+            held.append(batch)
+        else:
+            yield batch
+    if held:
+        yield _joined(held)
+
+
+def _joined(batches: list[Any]) -> Any:
+    return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *batches)
+
+
+def chunks(data: Any, size: int, count: int, whole: bool, again: bool = True) -> Iterator[Any]:
+    """So many samples at a time, from the beginning again when the data end.
+
+    Args:
+        data: As for `batches`.
+        size: Samples in each chunk, at most; chunks never reach over two batches.
+        count: Number of chunks.
+        whole: Whether to leave out chunks that are smaller.
+        again: Whether to begin again; otherwise there may be fewer chunks.
+
+    Raises:
+        ValueError: If there is not one chunk.
+    """
+    if again and isinstance(data, Iterator):  # it begins only once
+        data = list(itertools.islice(data, count))
+    while count:
+        before = count
+        for batch in batches(data):
+            samples = len(tf.nest.flatten(batch)[0])
+            for start in range(0, samples - size + 1 if whole else samples, size)[:count]:
+                yield tf.nest.map_structure(operator.itemgetter(slice(start, start + size)), batch)
+                count -= 1
+            if not count:
+                return
+        if count == before:
+            raise ValueError(
+                f"`representative_data` must hold batches of at least {size if whole else 1} "
+                f"samples, as the model takes them, but holds none."
+            )
+        if not again:
+            return
+
+
+@contextlib.contextmanager
+def fitting(size: int, allocation: str) -> Iterator[None]:
+    """Calls a model with samples, `size` at a time, for an allocation of that name.
+
+    Raises:
+        ValueError: If the model does not take them.
+    """
+    try:
+        yield
+    except (ValueError, tf.errors.InvalidArgumentError) as error:
+        raise ValueError(
+            f"`representative_data` must hold what the model takes, {size} samples at a time, but "
+            f"it fails on that ({layer_cause(error)}): give other data, or "
+            f"allocation=spp.{allocation}(samples=...)."
+        ) from error

@@ -1,0 +1,90 @@
+"""Training on several devices or machines: every replica holds the same copy of all that decides.
+
+Replicas are never told what to prune. They compute it, each for itself, from variables that are
+the same everywhere, so it has to be sure that they are.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_spp.frameworks.tf_keras.masked_weight import host, raw
+from keras_spp.training.fingerprint import identity
+
+if TYPE_CHECKING:
+    from keras_spp.training.pruner import Pruner
+
+# They keep one copy of a variable, which replicas change whenever they get to it.
+SHARING = (
+    tf.distribute.ParameterServerStrategy,
+    tf.distribute.experimental.CentralStorageStrategy,
+)
+
+# What replicas must have in common when training begins, and what to do if they have not.
+COMMON = {
+    "groups to prune or schedules": "give spp.prune the same model, data and arguments everywhere, "
+    "or call it once and load the saved model everywhere",
+    "weights": "load the same file everywhere",
+    "training steps made": "resume all of them, from one folder that all can read",
+    "training steps to come": "give all of them as many batches",
+}
+
+
+def require_copies(strategy: tf.distribute.Strategy) -> None:
+    """Raises ValueError if replicas of this strategy have no variables of their own."""
+    if isinstance(strategy, SHARING):
+        raise ValueError(
+            f"The distribution strategy must be MirroredStrategy or MultiWorkerMirroredStrategy "
+            f"but is {type(strategy).__name__.removesuffix('V2')}, whose replicas share one copy "
+            f"of the pruning probabilities and would change it while others read it."
+        )
+
+
+def require_alike(pruner: Pruner, steps: int | None) -> None:
+    """Compares what the workers of a MultiWorkerMirroredStrategy are about to train.
+
+    All of them have to call this, as they exchange what is compared.
+
+    Args:
+        pruner: The model's.
+        steps: Training steps to come; None if they are not known.
+
+    Raises:
+        ValueError: If one differs, in which case all raise it.
+    """
+    strategy = pruner.model.distribute_strategy
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return  # one process has made all replicas
+    made, to_come = int(pruner.clock()), -1 if steps is None else steps
+    mine = [[_goals(pruner), _weights(pruner.model), made, to_come]]
+    everyone = strategy.gather(strategy.run(lambda: tf.constant(mine, tf.int64)), axis=0).numpy()
+    for (what, advice), values in zip(COMMON.items(), everyone.T, strict=True):
+        if (values != values[0]).any():
+            others = np.flatnonzero(values != values[0]).tolist()
+            raise ValueError(
+                f"`model` must be the same on all replicas when training begins but the {what} of "
+                f"replicas {others} differ from those of replica 0: {advice}."
+            )
+
+
+def _goals(pruner: Pruner) -> int:
+    """A number for what will be pruned and how."""
+    everything = [identity(pruner.wrappers), pruner.schedule.get_config()]
+    text = json.dumps(everything, default=lambda function: function.__name__)  # a score
+    return zlib.crc32(text.encode())
+
+
+def _weights(model: keras.Model) -> int:
+    """A number for the bits of all variables that replicas share."""
+    total = 0
+    for variable in map(raw, model.weights):
+        # Those are means of values that replicas have on their own: batch normalisation's.
+        if variable.synchronization != tf.VariableSynchronization.ON_READ:
+            total = zlib.crc32(host(variable).tobytes(), total)
+    return total

@@ -1,0 +1,64 @@
+"""Constraints and regularizers of a user's own that work for one size of a weight alone.
+
+A limit or a factor per channel stands in an array that nobody but its owner can cut. In the small
+model it would fail at the first training step, so the channels that it counts must all stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_spp.core.channels import Channels, Reason, Tensor
+from keras_spp.frameworks.tf_keras.masked_weight import copies
+from keras_spp.frameworks.tf_keras.wrapper import KeepPruned
+
+
+def freeze_held(channels: Channels, layer: keras.layers.Layer, outputs: Iterable[Tensor]) -> None:
+    """Freezes the channels whose number a layer's constraints and regularizers insist on."""
+    penalties = _penalties(layer)
+    for axis in [axis for axis in channels.axes.values() if axis.layer is layer]:
+        variable = copies(axis.variable)[0]
+        functions = penalties.get(id(variable), [])
+        constraint = getattr(variable, "constraint", None)
+        if isinstance(constraint, KeepPruned):
+            constraint = constraint.inner
+        if constraint is not None:
+            functions = [*functions, constraint]
+        if any(_insists(f, variable.shape, axis.axis, variable.dtype) for f in functions):
+            channels.freeze(axis.labels, Reason.HELD, layer.name)
+    of_outputs = getattr(layer, "activity_regularizer", None)
+    if of_outputs is not None:
+        for x in outputs:
+            if any(_insists(of_outputs, x.shape, i, layer.compute_dtype) for i in x.varying):
+                channels.freeze(x.labels, Reason.HELD, layer.name)
+
+
+def _penalties(layer: keras.layers.Layer) -> dict[int, list[Callable[..., Any]]]:
+    """The regularizers of a layer's variables, as Keras keeps them: bound to the variable."""
+    found: dict[int, list[Callable[..., Any]]] = {}
+    for part in layer._flatten_layers():
+        for tagged in part._callable_losses:
+            for loss in getattr(tagged, "args", ()):
+                for variable in getattr(loss, "args", ()):
+                    if isinstance(variable, tf.Variable):
+                        found.setdefault(id(copies(variable)[0]), []).append(loss.func)
+    return found
+
+
+def _insists(
+    function: Callable[..., Any], shape: Sequence[int | None], axis: int, dtype: Any
+) -> bool:
+    """Whether a function refuses a tensor that is longer by one along an axis."""
+    longer = [size + (number == axis) if size else size for number, size in enumerate(shape)]
+    with tf.__internal__.FuncGraph("trial").as_default():  # shapes are checked, nothing computed
+        value = tf.compat.v1.placeholder(dtype, longer)
+        try:
+            result = function(value)
+            got = tf.TensorShape([]) if result is None else tf.convert_to_tensor(result).shape
+        except Exception:  # whatever a user's function raises
+            return True
+    return bool(got.rank) and not got.is_compatible_with(longer)

@@ -1,0 +1,182 @@
+"""Saved models: loading them without running code that came with them, and saving them.
+
+The safe mode of tf_keras refuses Python lambdas, in .keras files only. A model's configuration can
+do more: name any module to import, any function of TensorFlow (`tf.io.write_file`,
+`tf.load_op_library`) and the arguments to call it with while the model is put together. So the
+configuration is read before tf_keras sees it, and what is not known to compute is refused; so is
+what would fill the memory.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import tf_keras as keras
+from tf_keras.src.saving.legacy.saved_model import json_utils
+from tf_keras.src.saving.serialization_lib import SafeModeScope
+
+from keras_spp.frameworks.tf_keras.saved_graph import saved_model_configs
+from keras_spp.frameworks.tf_keras.trust import Untrusted, check_config, found_under, quoted
+from keras_spp.frameworks.tf_keras.unpacked import (
+    TooLarge,
+    bounded_variables,
+    budget,
+    check_unpacked,
+)
+from keras_spp.util.messages import first_line
+
+
+def load_model(
+    path: str | os.PathLike[str],
+    *,
+    compile: bool = True,
+    allow_code: bool = False,
+    modules: Sequence[str] = (),
+) -> keras.Model:
+    """`keras.models.load_model` that names a file which is damaged, or would run code.
+
+    A file may unpack to 64 MiB, or to 100 times its size if that is more: archives, arrays, its
+    configuration (each byte of which counts 24-fold, as Python needs for it) and the variables of
+    the model, each for itself. More is refused before it is unpacked.
+
+    Args:
+        path: A .keras or .h5 file, or the folder of a SavedModel.
+        compile: Whether to restore the loss and the optimizer with its state too.
+        allow_code: Whether code in the file may run, such as that of Lambda layers; and whether it
+            may take any amount of memory.
+        modules: Modules that were imported for it: what they define is not the file's code.
+
+    Returns:
+        The model. A pruned one goes on where it was saved.
+
+    Raises:
+        FileNotFoundError: If nothing is there.
+        TypeError: If `path` is no path.
+        ValueError: If it holds code, names what is not known to be harmless, unpacks to too much,
+            or is no whole model.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "dense.h5")
+        >>> keras.Sequential([keras.layers.Dense(2, input_shape=(3,))]).save(path)
+        >>> load_model(path).count_params()
+        8
+    """
+    path = _checked(path)
+    name = repr(os.fspath(path))
+    try:
+        if allow_code:
+            return _model(keras.models.load_model(path, compile=compile, safe_mode=False))
+        check_unpacked(path)
+        if _is_keras_3(path):
+            raise _NoModel  # whose words nothing here knows
+        _check_configs(path, modules)
+        # Of itself tf_keras checks only .keras files for lambdas.
+        with SafeModeScope(True), bounded_variables(budget(path)):
+            return _model(keras.models.load_model(path, compile=compile))
+    except (Untrusted, TooLarge) as error:
+        does = "run code" if isinstance(error, Untrusted) else "fill the memory"
+        raise ValueError(
+            f"`path` is {name}, which would {does} ({error}): load it with --allow-code, or "
+            "allow_code=True, if you trust where it comes from."
+        ) from None
+    except Exception as error:  # damaged files end in any kind of exception
+        problem = first_line(error).partition(". ")[0]
+        remedy = "take an earlier one or write it anew"
+        if _is_keras_3(path):
+            problem, remedy = "it was saved by Keras 3", "rebuild it with tf_keras"
+        elif not isinstance(error, OSError | _NoModel):
+            remedy += ", and import the modules of its custom layers first (keras-spp: --import)"
+        raise ValueError(
+            f"`path` is {name}, which is not a model that tf_keras can load ({problem}): {remedy}."
+        ) from error
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Saves a model as .keras or .h5, by the suffix.
+
+    Raises:
+        OSError: If the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "dense.h5")
+        >>> model = keras.Sequential([keras.layers.Dense(2, input_shape=(3,))])
+        >>> save_model(model, path)
+        >>> load_model(path).count_params()
+        8
+    """
+    if path.suffix == ".h5":  # in memory first: HDF5 does not say when a disk is full
+        with h5py.File(content := io.BytesIO(), "w") as file:
+            model.save(file)
+        path.write_bytes(content.getvalue())
+    else:
+        model.save(path)
+
+
+class _NoModel(Exception):
+    """Says what a file holds instead of a model."""
+
+
+def _checked(path: Any) -> Path:
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        raise TypeError(
+            f"`path` must name a saved model (str or os.PathLike of str) but is {path!r}."
+        )
+    if not os.fspath(path):
+        raise ValueError("`path` must name a saved model but is ''.")
+    if not os.path.exists(path):  # Path.exists raises for names that are too long
+        raise FileNotFoundError(
+            f"`path` must be a saved model but {os.fspath(path)!r} does not exist."
+        )
+    return Path(path)
+
+
+def _model(loaded: Any) -> keras.Model:
+    if not isinstance(loaded, keras.Model):
+        raise _NoModel(f"it holds an object of the class {type(loaded).__name__!r}")
+    return loaded
+
+
+def _is_keras_3(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("metadata.json") as file:
+            version = json.loads(file.read(2**16))["keras_version"]
+    except Exception:  # of no file that tf_keras or Keras has written
+        return False
+    return not str(version).startswith("2.")
+
+
+def _check_configs(path: Path, modules: Sequence[str]) -> None:
+    """Checks all that tf_keras might make objects from; files can be of two formats at once."""
+    if path.is_dir():
+        for config in saved_model_configs(path):
+            check_config(config, modules)
+        return
+    for model, *others in _configs(path):
+        for config in (model, *others):
+            check_config(config, modules)
+        if not isinstance(model, dict):
+            raise _NoModel(f"its configuration has the type {type(model).__name__}")
+        found = found_under(model)
+        is_model = any(isinstance(kind, type) and issubclass(kind, keras.Model) for kind in found)
+        if found and not is_model:
+            raise _NoModel(f"it describes an object of the class {quoted(model['class_name'])}")
+
+
+def _configs(path: Path) -> Iterator[list[Any]]:
+    """What describes the model, and what describes its training."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            yield [json.loads(archive.read("config.json"))]
+    if h5py.is_hdf5(path):
+        with h5py.File(path) as file:
+            names = ("model_config", "training_config")
+            yield [json_utils.decode(file.attrs[name]) for name in names if name in file.attrs]

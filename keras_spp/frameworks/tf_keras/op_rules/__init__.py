@@ -1,0 +1,1 @@
+"""How labels pass through TensorFlow's functions."""

@@ -1,0 +1,320 @@
+"""Rules for TensorFlow functions that only move values: they are run on the labels themselves.
+
+What remains to be said for each is which of its constant arguments hold a number of channels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_spp.core.channels import Reason, Tensor
+from keras_spp.frameworks.tf_keras.labelling import Call, Refused, count, counted, full, tensors_in
+from keras_spp.frameworks.tf_keras.op_rules.arithmetic import (
+    Arguments,
+    as_slices,
+    function,
+    key,
+    without_dots,
+)
+from keras_spp.frameworks.tf_keras.sizes import OPEN_SIZE
+from keras_spp.rules.channelwise import concatenated, mixes, regroups
+
+
+def moved_by(call: Call, x: Tensor, arguments: Arguments, name: str) -> list[np.ndarray] | None:
+    """Runs the function itself on the labels of one sample; None if that cannot tell."""
+    labels = full(x, OPEN_SIZE)
+    plain = {key: value for key, value in arguments.items() if key != "#"}
+    try:
+        results = call.layer.function(**{**plain, name: tf.constant(labels, tf.int64)})
+    except Exception:  # it needs the real size, the batch, a computed argument, or a GPU
+        return None
+    settled = []
+    for result, shape in zip(tf.nest.flatten(results), call.shapes, strict=True):
+        # What takes the batch along with it, or divides it, is not about one sample.
+        if (
+            not shape
+            or len(result.shape) != len(shape)
+            or result.shape[0] != 1
+            or shape[0] != x.shape[0]
+        ):
+            return None
+        settled.append(call.channels.settle(result.numpy()))
+        if any(shape[axis] is None for axis in Tensor(settled[-1], shape).varying):
+            return None
+    return settled
+
+
+@function("concat")
+def concat(call: Call, arguments: Arguments) -> Any:
+    """Concatenation along a constant axis, of constants too."""
+    values, axis = arguments["values"], arguments["axis"]
+    if isinstance(axis, Tensor):
+        raise Refused(Reason.SHAPE)
+    values = values if isinstance(values, list | tuple) else [values]
+    return concatenated(call, [_as_tensor(call, value) for value in values], int(axis))
+
+
+def _as_tensor(call: Call, value: Any) -> Tensor:
+    """A constant's channels are those of an input: they stay."""
+    if isinstance(value, Tensor):
+        return value
+    shape = np.shape(value)
+    labels = call.channels.new(shape[-1])
+    call.freeze(labels, Reason.INPUT)
+    return Tensor(labels.reshape([1] * (len(shape) - 1) + [-1]), shape)
+
+
+@function("reshape")
+def reshape(call: Call, arguments: Arguments) -> Any:
+    """The target shape is rewritten where it holds a number of channels."""
+    x, shape = arguments["tensor"], arguments["shape"]
+    target = call.shapes[0]
+    if isinstance(x, Tensor) and not isinstance(shape, Tensor) and regroups(x, target):
+        given, vector = list(shape), call.vector(x)
+        if isinstance(given[-1], Tensor):
+            raise Refused(Reason.SHAPE)
+        if given[-1] != -1:
+            call.resize(key(arguments, "shape", len(given) - 1), [vector], count)
+        return call.place(vector)
+    labels = full(x) if isinstance(x, Tensor) else None
+    sizes = [size for size in target[1:] if size is not None]
+    same_batch = labels is not None and target[0] == x.shape[0] and labels.size == np.prod(sizes)
+    if (
+        labels is None
+        or not same_batch
+        or len(sizes) < len(target) - 1
+        or isinstance(shape, Tensor)
+    ):
+        raise Refused(Reason.SHAPE)
+    given = list(shape if isinstance(shape, list | tuple) else np.asarray(shape).tolist())
+    labels = call.channels.settle(labels.reshape(1, *sizes))
+    result = Tensor(labels, target)
+    for axis in result.varying:
+        if isinstance(given[axis], Tensor):
+            raise Refused(Reason.SHAPE)
+        if given[axis] != -1:
+            call.resize(key(arguments, "shape", axis), [call.vector(result, axis)], count)
+    return labels
+
+
+@function("transpose", "compat.v1.transpose")
+def transpose(call: Call, arguments: Arguments) -> Any:
+    """The batch has to stay in front."""
+    (x,) = tensors_in(arguments)
+    name = "a" if "a" in arguments else "x"
+    perm = arguments.get("perm")
+    if perm is None or perm[0] != 0 or arguments.get(name) is not x:
+        raise Refused(Reason.SHAPE)
+    return np.transpose(x.labels, [int(axis) for axis in perm])
+
+
+@function("pad", "compat.v1.pad")
+def pad(call: Call, arguments: Arguments) -> Any:
+    """Constant channels are new channels, made by the padding; in space nothing changes."""
+    x, paddings = arguments["tensor"], arguments["paddings"]
+    mode = str(arguments.get("mode", "CONSTANT")).upper()
+    if tensors_in(paddings):
+        raise Refused(Reason.SHAPE)
+    amounts = np.asarray(paddings).tolist()
+    labels = x.labels
+    for axis, (before, after) in enumerate(amounts):
+        channelled = labels.shape[axis] > 1 or axis == len(amounts) - 1
+        if not (before or after) or not channelled:
+            continue
+        vector = call.vector(x, axis)
+        if mode != "CONSTANT" or axis == 0 or x.shape[axis] is None:
+            raise Refused(Reason.SHAPE)
+        head, tail = call.channels.new(before), call.channels.new(after)
+        labels = call.place(np.concatenate([head, vector, tail]), axis)
+        call.resize(
+            key(arguments, "paddings"),
+            [head, tail],
+            lambda first, last, at=axis: [
+                [count(first), count(last)] if i == at else pair for i, pair in enumerate(amounts)
+            ],
+        )
+    return labels
+
+
+@function("split")
+def split(call: Call, arguments: Arguments) -> Any:
+    """Equal parts or a list of sizes; the sizes are rewritten."""
+    x, sizes, axis = arguments["value"], arguments["num_or_size_splits"], arguments.get("axis", 0)
+    if tensors_in(sizes, axis) or (moved := moved_by(call, x, arguments, "value")) is None:
+        raise Refused(Reason.SHAPE)
+    axis = int(axis) % len(x.shape)
+    if x.labels.shape[axis] > 1:
+        parts = [
+            call.vector(Tensor(labels, shape), axis)
+            for labels, shape in zip(moved, call.shapes, strict=True)
+        ]
+        call.resize(
+            key(arguments, "num_or_size_splits"), parts, lambda *keeps: [count(k) for k in keeps]
+        )
+    return moved
+
+
+@function("__operators__.getitem")
+def getitem(call: Call, arguments: Arguments) -> Any:
+    """Slices; a contiguous slice of the channels gets new ends, anything else freezes them."""
+    x, spec = arguments["tensor"], arguments["slice_spec"]
+    items = without_dots(spec, len(x.shape))
+    plain = list(as_slices(items))
+    known = all(isinstance(i, slice | int | None) for i in plain)
+    labels = full(x, OPEN_SIZE)
+    if not known or tensors_in(items) or labels is None:
+        raise Refused(Reason.SHAPE)
+    if plain[0] != slice(None):
+        raise Refused(Reason.SHAPE)
+    places = [place for place, item in enumerate(plain) if item is not None]
+    for axis in x.varying:
+        place = places[axis]
+        item = plain[place]
+        if item == slice(None):
+            continue
+        if item == slice(None, None, -1):
+            continue
+        if not isinstance(item, int) and item.step not in (None, 1):
+            raise Refused(Reason.SHAPE)
+        vector = call.vector(x, axis)
+        if isinstance(item, int):  # it goes on alone, so it has to stay
+            chosen = item % len(vector)
+            call.freeze(vector[chosen : chosen + 1], Reason.SHAPE)
+
+            def moved(keep: np.ndarray, place: int = place) -> Any:
+                return tuple(count(keep) if i == place else old for i, old in enumerate(items))
+
+            call.resize(key(arguments, "slice_spec"), [vector[:chosen]], moved)
+            continue
+        start, stop, _ = item.indices(len(vector))
+
+        def ends(keep: np.ndarray, place: int = place, start: int = start, stop: int = stop) -> Any:
+            first = count(keep[:start])
+            last = first + count(keep[start:stop])
+            new = dict(start=first, stop=last, step=None)
+            return tuple(new if i == place else old for i, old in enumerate(items))
+
+        call.resize(key(arguments, "slice_spec"), [vector], ends)
+    for axis, size in enumerate(x.shape):
+        if size is None and isinstance(plain[places[axis]], slice):
+            plain[places[axis]] = slice(None)  # what is left of it is open too
+    return call.channels.settle(labels[tuple(plain)])
+
+
+@function("gather", "compat.v1.gather", "gather_v2")
+def gather(call: Call, arguments: Arguments) -> Any:
+    """A constant choice of channels, rewritten to where the survivors are."""
+    x, indices = arguments["params"], arguments["indices"]
+    axis = int(arguments.get("axis") or 0) % (len(x.shape) if isinstance(x, Tensor) else 1)
+    plain = not tensors_in(indices) and not arguments.get("batch_dims") and np.ndim(indices) == 1
+    if not plain or axis == 0 or (moved := moved_by(call, x, arguments, "params")) is None:
+        raise Refused(Reason.SHAPE)
+    if axis in x.varying:
+        chosen = np.asarray(indices)
+
+        def places(keep: np.ndarray) -> np.ndarray:
+            return (np.cumsum(keep) - 1)[chosen[keep[chosen]]]
+
+        call.resize(key(arguments, "indices"), [call.vector(x, axis)], places)
+    return moved[0]
+
+
+@function("slice")
+def slice_from(call: Call, arguments: Arguments) -> Any:
+    """A contiguous piece, by its beginning and its size."""
+    x, begin, size = (arguments[name] for name in ("input_", "begin", "size"))
+    known = isinstance(x, Tensor) and not tensors_in(begin, size)
+    if not known or (moved := moved_by(call, x, arguments, "input_")) is None:
+        raise Refused(Reason.SHAPE)
+    for axis in x.varying:
+        vector, first = call.vector(x, axis), int(begin[axis])
+        taken = vector[first:] if size[axis] == -1 else vector[first : first + int(size[axis])]
+        call.resize(key(arguments, "begin", axis), [vector[:first]], count)
+        if size[axis] != -1:
+            call.resize(key(arguments, "size", axis), [taken], count)
+    return moved[0]
+
+
+@function("strided_slice")
+def strided_slice(call: Call, arguments: Arguments) -> Any:
+    """A piece by its beginning and its end, where neither leaves out or adds an axis."""
+    x, begin, end = (arguments[name] for name in ("input_", "begin", "end"))
+    others = [arguments.get(f"{name}_mask") for name in ("ellipsis", "new_axis", "shrink_axis")]
+    known = isinstance(x, Tensor) and not tensors_in(begin, end) and not any(others)
+    if not known or (moved := moved_by(call, x, arguments, "input_")) is None:
+        raise Refused(Reason.SHAPE)
+    strides = arguments.get("strides")
+    for axis in x.varying:
+        vector = call.vector(x, axis)
+        if axis >= len(begin):
+            continue
+        if strides is not None and int(strides[axis]) != 1:
+            raise Refused(Reason.SHAPE)
+        for name, given in (("begin", begin), ("end", end)):
+            if not int(arguments.get(f"{name}_mask") or 0) >> axis & 1:
+                place = slice(int(given[axis]), None).indices(len(vector))[0]
+                call.resize(key(arguments, name), [vector[:place]], counted(list(given), axis))
+    return moved[0]
+
+
+@function("ensure_shape", "broadcast_to")
+def of_shape(call: Call, arguments: Arguments) -> Any:
+    """The shape says how many channels there are."""
+    (_, x), (name, shape) = list(arguments.items())[:2]
+    if not isinstance(x, Tensor) or tensors_in(shape):
+        raise Refused(Reason.SHAPE)
+    given = list(shape)
+    raised = [1] * (len(given) - len(x.shape)) + list(x.labels.shape)
+    for axis, size in enumerate(raised):
+        if size > 1 and given[axis] is not None:
+            call.resize(key(arguments, name), [x.labels.ravel()], counted(given, axis))
+    return x.labels.reshape(raised)
+
+
+@function("stack")
+def stack(call: Call, arguments: Arguments) -> Any:
+    """A new axis, along which the channels of all tensors become one."""
+    given = arguments["values"] if isinstance(arguments["values"], list | tuple) else []
+    known = [full(x) for x in given if isinstance(x, Tensor)]
+    values = [labels for labels in known if labels is not None]
+    axis = int(arguments.get("axis", 0)) % len(call.shapes[0])
+    if axis == 0 or not given or len(values) < len(given):
+        raise Refused(Reason.SHAPE)
+    return call.channels.settle(np.stack(values, axis))
+
+
+@function("unstack", "roll")
+def apart(call: Call, arguments: Arguments) -> Any:
+    """Along an axis other than that of the channels."""
+    name, x = next(iter(arguments.items()))
+    if mixes(x, arguments.get("axis", 0)) or (moved := moved_by(call, x, arguments, name)) is None:
+        raise Refused(Reason.SHAPE)
+    return moved
+
+
+@function(
+    "expand_dims", "squeeze", "compat.v1.squeeze", "nn.depth_to_space", "nn.space_to_depth",
+    "compat.v1.depth_to_space", "compat.v1.space_to_depth", "repeat", "reverse", "tile",
+)  # fmt: skip
+def movement(call: Call, arguments: Arguments) -> Any:
+    """Values change places, and no argument holds a number of channels."""
+    name, x = next(iter(arguments.items()))
+    if not isinstance(x, Tensor):  # a constant, moved by computed sizes
+        return call.fixed(Reason.INPUT)
+    if "tile" in call.layer.get_config()["function"]:  # how often does not matter to labels
+        arguments = _once(arguments, "multiples")
+    moved = moved_by(call, x, arguments, name)
+    if moved is None:
+        raise Refused(Reason.SHAPE)
+    return moved[0]
+
+
+def _once(arguments: Arguments, name: str) -> Arguments:
+    """The arguments with 1 for each computed size in one of them."""
+    given = arguments[name]
+    if not isinstance(given, list | tuple):
+        return arguments
+    return {**arguments, name: [1 if isinstance(size, Tensor) else size for size in given]}

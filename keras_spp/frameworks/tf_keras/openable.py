@@ -1,0 +1,116 @@
+"""Layers that hide other layers inside their `call`, opened into nested models.
+
+A composite layer's sizes are arguments of its constructor and cannot express that a channel in
+its middle is gone. Calling its `call` on Keras tensors gives the graph of the layers inside;
+that graph takes its place, and the small model does not need the composite's class any more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import tf_keras as keras
+
+from keras_spp.frameworks.tf_keras.clone import clone_layer
+from keras_spp.frameworks.tf_keras.function_layers import as_layer, input_of, weights_given
+from keras_spp.frameworks.tf_keras.graph import layers, rebuild
+from keras_spp.frameworks.tf_keras.user_functions import as_model, graph_of
+
+# KerasCV's, by name, because KerasCV need not be installed.
+_KERAS_CV = frozenset({
+    "CrossStagePartial", "FusedMBConvBlock", "HardSigmoidActivation", "MBConvBlock",
+    "SqueezeAndExcite2D",
+})  # fmt: skip
+_OPENABLE: set[type] = set()
+
+
+def openable(kind: type) -> type:
+    """Declares that a composite layer's `call` may be replaced by the layers that it calls.
+
+    Its `call` must do the same in training and in inference except through the layers that it
+    calls, and must create no weights. Usable as a decorator.
+
+    Args:
+        kind: A tf_keras layer class.
+
+    Returns:
+        The class.
+
+    Raises:
+        TypeError: If it is no layer class.
+
+    Example:
+        >>> import keras_spp as spp, tf_keras as keras
+        >>> @spp.openable
+        ... class Block(keras.layers.Layer):
+        ...     def __init__(self, **kwargs):
+        ...         super().__init__(**kwargs)
+        ...         self.wide = keras.layers.Dense(16, activation="relu")
+        ...         self.narrow = keras.layers.Dense(4)
+        ...     def call(self, x):
+        ...         return x + self.narrow(self.wide(x))
+        >>> x = keras.Input((4,))
+        >>> [row.groups for row in spp.analyze(keras.Model(x, Block()(x)))]
+        [16, 0]
+    """
+    if not (isinstance(kind, type) and issubclass(kind, keras.layers.Layer)):
+        raise TypeError(f"`kind` must be a tf_keras layer class but is {kind!r}.")
+    _OPENABLE.add(kind)
+    return kind
+
+
+def is_openable(layer: keras.layers.Layer) -> bool:
+    """Whether a layer's class is known to be openable."""
+    kind = type(layer)
+    if not layer.inbound_nodes:  # inside TimeDistributed: what it is called on is not recorded
+        return False
+    return kind in _OPENABLE or (
+        kind.__name__ in _KERAS_CV
+        if _is_keras_cv(kind)
+        else kind is keras.layers.Lambda and _is_keras_cv(layer.function)
+    )
+
+
+def _is_keras_cv(item: Any) -> bool:
+    return (getattr(item, "__module__", None) or "").startswith("keras_cv.")
+
+
+def opened(model: keras.Model) -> keras.Model:
+    """The model itself, or a copy in which plain layers stand for what hides them.
+
+    Openable layers, and functions of the user's that have to be cut to the channels that survive,
+    become nested models; functions that are given a kernel become layers.
+    """
+    given = Counter(id(weight) for layer in layers(model) for weight in weights_given(layer))
+    owned = {id(weight) for layer in layers(model) for weight in layer.weights}
+    owned |= {weight for weight, times in given.items() if times > 1}  # shared by functions
+    functions = {id(layer): found for layer in layers(model) if (found := as_layer(layer, owned))}
+    graphs = {id(layer): graph for layer in layers(model) if (graph := graph_of(layer, opened))}
+    if not functions and not graphs and not any(map(is_openable, layers(model))):
+        return model
+    copies: list[tuple[Any, list[np.ndarray]]] = []
+
+    def make_layer(layer: keras.layers.Layer) -> Any:
+        if id(layer) in functions:
+            copy, kernel = functions[id(layer)]
+            copies.append((copy, [kernel]))
+            return copy
+        if id(layer) in graphs:
+            return graphs[id(layer)]
+        copy = clone_layer(layer)
+        copies.append((copy, layer.get_weights()))
+        return as_model(layer, copy) if is_openable(layer) else copy
+
+    def edit_call(layer: keras.layers.Layer, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        if id(layer) in graphs:
+            return args, {}
+        if id(layer) not in functions:
+            return args, kwargs
+        return (input_of(layer, args, kwargs),), {}
+
+    result = rebuild(model, make_layer, edit_call)
+    for copy, weights in copies:
+        copy.set_weights(weights)
+    return opened(result)  # what was inside may hide more

@@ -1,0 +1,84 @@
+"""The order of work with tfmot: what a model is wrapped in, and what has to come first.
+
+Wrappers hide the layers in them. tfmot's are told by name, wherever in the model they are and
+whichever version of a class it is, because tfmot exports none of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tf_keras as keras
+
+from keras_spp.frameworks.tf_keras.graph import layers
+
+_AWARE = "wrapped for quantization-aware training"
+_PRUNED = "pruned already"
+_STAGES = {
+    "PruneSPP": (
+        _PRUNED,
+        "finish it with spp.shrink or tfmot.sparsity.keras.strip_pruning first",
+    ),
+    "PruneLowMagnitude": (_PRUNED, "finish it with tfmot.sparsity.keras.strip_pruning first"),
+    **dict.fromkeys(
+        ("QuantizeWrapper", "QuantizeLayer", "QuantizeAnnotate"),
+        (_AWARE, "prune and shrink the model first, then give the small one to quantize_model"),
+    ),
+    "ClusterWeights": (
+        "wrapped for clustering its weights",
+        "finish it with tfmot.clustering.keras.strip_clustering first",
+    ),
+}
+
+
+class Stage(NamedTuple):
+    """What a model is in the middle of.
+
+    Attributes:
+        state: What it is, to stand behind "is".
+        layer: The name of a layer that shows it.
+        remedy: What to do.
+    """
+
+    state: str
+    layer: str
+    remedy: str
+
+    @property
+    def quantized(self) -> bool:
+        """Whether tfmot has wrapped it for quantization."""
+        return self.state == _AWARE
+
+
+def stage(model: keras.Model) -> Stage | None:
+    """What a model is in the middle of; None if its layers are no wrappers of tfmot.
+
+    Example:
+        >>> import keras_spp as spp
+        >>> model = keras.Sequential([
+        ...     keras.Input((4,)), keras.layers.Dense(32), keras.layers.Dense(2)])
+        >>> stage(model)
+        >>> stage(spp.prune(model, 0.5)).state
+        'pruned already'
+    """
+    for layer in layers(model):
+        if name := next(filter(_STAGES.__contains__, _names(layer)), None):
+            state, remedy = _STAGES[name]
+            return Stage(state, layer.name, remedy)
+    return None
+
+
+def require_unwrapped(model: keras.Model) -> None:
+    """Raises ValueError, with the remedy, if a model is in the middle of something."""
+    if found := stage(model):
+        raise ValueError(
+            f"`model` {model.name!r} is {found.state} (layer {found.layer!r}): {found.remedy}."
+        )
+
+
+def _names(layer: Any) -> list[str]:
+    return [
+        kind.__name__
+        for kind in type(layer).__mro__
+        if kind.__module__.startswith(("tensorflow_model_optimization.", "keras_spp."))
+    ]

@@ -1,0 +1,263 @@
+"""The bridge to tfmot: a pruning wrapper that draws probabilistic masks in the forward pass.
+
+The only file that touches tfmot's private modules; `tests/test_wrapper.py` pins what it uses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+from tensorflow_model_optimization.python.core.keras import utils as tfmot_utils
+from tensorflow_model_optimization.python.core.sparsity.keras.prune_registry import PruneRegistry
+from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import (
+    PruneLowMagnitude,
+)
+from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
+
+from keras_spp.core import probability, scores
+from keras_spp.frameworks.tf_keras.masked_weight import Masked, copies
+from keras_spp.frameworks.tf_keras.standstill import Standstill
+
+UNFINISHED = (
+    "This SavedModel is pruned but not finished, and training it would not go on pruning: "
+    "import keras_spp before keras.models.load_model and pass callbacks=[keras_spp.SPPCallback()] "
+    "to fit."
+)
+
+
+def unwrap(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """The layer inside a PruneSPP wrapper; any other layer itself."""
+    return layer.layer if isinstance(layer, PruneSPP) else layer
+
+
+class KeepPruned:
+    """A constraint, applied by the optimizer after its step: what is pruned stays exactly zero.
+
+    Momentum and weight decay would otherwise move weights that have no gradient.
+    """
+
+    def __init__(self, wrapper: PruneSPP, masked: Masked, inner: Any) -> None:
+        self.wrapper, self.masked, self.inner = wrapper, masked, inner
+
+    def __call__(self, weight: tf.Tensor) -> tf.Tensor:
+        """The user's own constraint first, then the zeros."""
+        weight = self.inner(weight) if self.inner is not None else weight
+        return weight * tf.cast(self.masked.spread(self.wrapper.mask), weight.dtype)
+
+
+class GroupPruning:
+    """What tfmot expects as a wrapper's `pruning_obj`."""
+
+    def __init__(self, wrapper: PruneSPP) -> None:
+        self._wrapper = wrapper
+
+    def conditional_mask_update(self) -> tf.Operation:
+        """Nothing: probabilities move inside the training step, for all layers at once."""
+        return tf.no_op()
+
+    def weight_mask_op(self) -> tf.Operation:
+        """Zeroes what is pruned for good. Never what a mask merely dropped in one step."""
+        return tf.group(self._wrapper.multiply(self._wrapper.mask))
+
+
+@keras.saving.register_keras_serializable(package="keras_spp")
+class PruneSPP(PruneLowMagnitude):
+    """Masks groups of a layer's input weights with probability p during training.
+
+    `spp.prune` makes these wrappers. In training each group takes part in a step iff
+    uniform(0, 1) >= p; the weights behind a dropped group are left as they are. In inference the
+    expected weights (1 - p) * W are used and no variable changes.
+
+    Args:
+        layer: The layer to wrap: one whose rule reads channels.
+        pruning_schedule: The `SPPSchedule`.
+        sets: The sets of groups that this layer reads: dicts with name, size, goal (groups to
+            prune) and seed.
+        weights: The masked weights: dicts with the path, shape and index of a `Masked`.
+        conductor: Whether this is the first wrapper of the model, which moves all
+            probabilities at the start of a training step.
+        target_speedup: On the conductor, the speedup in MACs at which pruning ends.
+        counted: Whose MACs count, see `spp.prune`.
+        input_sizes: On the conductor, the sizes of the model's inputs at which they count; None
+            for those that the model declares.
+        origin: On the conductor, what the metadata of an exported file say of the model that was
+            pruned first, if this one was pruned before; see `keras_spp.export.metadata`.
+    """
+
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        pruning_schedule: Any,
+        sets: list[dict[str, Any]] | tuple = (),
+        weights: list[dict[str, Any]] | tuple = (),
+        conductor: bool = False,
+        target_speedup: float | None = None,
+        counted: str = "all",
+        input_sizes: list[list[int]] | None = None,
+        origin: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(pruning_schedule, str):  # what Keras makes of a class that it does not know
+            raise ValueError(
+                f"`pruning_schedule` of the saved model is a {pruning_schedule!r}, which Keras "
+                f"does not know: decorate the class with "
+                f"keras.saving.register_keras_serializable() and import it before loading."
+            )
+        # The wrapper computes in its layer's precision: a float32 head stays one under mixed.
+        kwargs.setdefault("dtype", layer.dtype_policy if hasattr(layer, "dtype_policy") else None)
+        if not hasattr(layer, "get_prunable_weights") and not PruneRegistry.supports(layer):
+            # tfmot lists classes; what makes a layer prunable here is a rule that reads channels.
+            layer.get_prunable_weights = lambda: self.prunable_weights
+        super().__init__(layer, pruning_schedule=pruning_schedule, **kwargs)
+        # Not tfmot's prefixed name: losses, metrics and targets may be given by an output's name.
+        self._name = layer.name
+        self.prunable_weights: list[tf.Variable] = []
+        self.sets = [dict(entry) for entry in sets]
+        self.supports_masking, self.stateful = layer.supports_masking, layer.stateful
+        groups = sum(entry["size"] for entry in self.sets)
+        self.masked = [Masked(layer, **entry, groups=groups) for entry in weights]
+        self.conductor = conductor
+        self.target_speedup = target_speedup
+        self.counted = counted
+        # Past Keras, which would wrap lists and dicts, to track what is in them.
+        self.__dict__ |= {"input_sizes": input_sizes, "origin": origin}
+        self.input_sizes: list[list[int]] | None
+        self.origin: dict[str, Any] | None
+        self.pruner: Any = None  # set by keras_spp.training.pruner.Pruner, which knows all wrappers
+        self.callback: Any = None  # on the conductor, the SPPCallback of the present fit
+
+    def build(self, input_shape: Any) -> None:
+        """Builds the layer and adds one probability per group, instead of weight-sized masks."""
+        keras.layers.Wrapper.build(self, input_shape)
+        # On the variables and not in the layer's config, which must stay the user's own.
+        for entry in self.masked:
+            for replica in copies(entry.weight):
+                replica._constraint = KeepPruned(self, entry, replica.constraint)
+        groups = sum(entry["size"] for entry in self.sets)
+
+        def state(name: str, value: float, shape: list[int], dtype: Any = tf.float32) -> Any:
+            return self.add_weight(
+                name=name,
+                shape=shape,
+                dtype=dtype,
+                initializer=keras.initializers.Constant(value),
+                trainable=False,
+                experimental_autocast=False,
+            )
+
+        self.p = state("p", 0, [groups])
+        self.score = state("score", 0, [groups])
+        self.mask = state("mask", 1, [groups])
+        self.gathers = scores.get(self.pruning_schedule.score).gathers
+        if self.gathers:
+            self.gathered = state("gathered", 0, [groups])
+        # tfmot plots a threshold beside each mask: a group is pruned when p reaches this.
+        threshold = state("threshold", 1, [])
+        self.pruning_step = state("pruning_step", 0, [], tf.int64)
+        if self.conductor:
+            self.identity = state("identity", 0, [], tf.int64)
+            self.frequency = state("frequency", self.pruning_schedule.frequency or 0, [], tf.int64)
+            self.updates_made = state("updates_made", 0, [], tf.int64)
+            self.finished = state("finished", 0, [], tf.int64)
+            self.planned_until = state("planned_until", 0, [], tf.int64)
+            self.fault = state("fault", -1, [2], tf.int64)
+            self.standstill = Standstill()
+        self.prunable_weights = [entry.weight for entry in self.masked]
+        self.pruning_vars = [(weight, self.mask, threshold) for weight in self.prunable_weights]
+        self.pruning_obj = GroupPruning(self)
+
+    def reset_states(self) -> None:
+        """What `model.reset_states()` calls on a stateful recurrent layer."""
+        self.layer.reset_states()
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The layer's answer."""
+        return self.layer.compute_mask(inputs, mask)
+
+    def multiply(self, groups: tf.Tensor) -> list[tf.Operation]:
+        """Multiplies the weights of each group with its value, for good."""
+        return [entry.multiply(groups) for entry in self.masked]
+
+    def sampled(self) -> tf.Tensor:
+        """The groups' masks in the present training step, 0 and 1, shape (groups,)."""
+        step = self.pruner.clock()
+        parts = tf.split(self.p, [entry["size"] for entry in self.sets])
+        kept = [
+            probability.keep(part, entry["seed"], step)
+            for part, entry in zip(parts, self.sets, strict=True)
+        ]
+        return tf.cast(tf.concat(kept, 0), tf.float32)
+
+    def gather(self, gradient: tf.Tensor) -> None:
+        """Adds the magnitude of the loss's gradient by the groups' masks, shape (groups,)."""
+        replicas = tf.distribute.get_replica_context()
+        if replicas is not None and replicas.num_replicas_in_sync > 1:  # all rank alike
+            gradient = replicas.all_reduce(tf.distribute.ReduceOp.SUM, gradient)
+        # A loss that is scaled for float16 overflows now and then; the optimizer skips that too.
+        finite = tf.where(tf.math.is_finite(gradient), tf.abs(gradient), 0)
+        self.gathered.assign_add(finite)
+
+    def expected(self) -> tf.Tensor:
+        """The keep probabilities 1 - p: the expected network's mask, shape (groups,)."""
+        return 1 - self.p
+
+    def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
+        """Calls the layer with the masked weight."""
+        if training is None:
+            training = keras.backend.learning_phase()
+
+        def in_training() -> tf.Tensor:
+            if in_tf_saved_model_scope():
+                # Saving traces the training branch too, in models that nothing drives. The trace
+                # is for programs that do not know this class and cannot go on pruning.
+                if self.conductor:
+                    tf.debugging.Assert(self.finished > 0, [UNFINISHED], name="unfinished")
+                return self.expected()
+            if self.pruner is None:
+                raise RuntimeError(
+                    f"{self.name} was called with training=True but nothing drives its pruning: "
+                    f"pass callbacks=[spp.SPPCallback()] to fit, or call "
+                    f"spp.Pruner(model, optimizer) before a training loop of your own."
+                )
+            if self.conductor:
+                self.pruner.move()
+            return self.sampled()
+
+        def in_inference() -> tf.Tensor:
+            samples = (
+                self.pruning_schedule.evaluation == "sampled" and not in_tf_saved_model_scope()
+            )
+            driven = self.pruner is not None and self.pruner.counts_steps()
+            return self.sampled() if samples and driven else self.expected()
+
+        if not self.layer._expects_mask_arg:  # Keras gives a sequence's mask to every **kwargs
+            kwargs.pop("mask", None)
+        mask = tfmot_utils.smart_cond(training, in_training, in_inference)
+        # Also where training is False: layers of a base called so are trained, and pruned, too.
+        gather = self.gather if self.gathers else None
+        with contextlib.ExitStack() as stack:
+            for entry in self.masked:
+                stack.enter_context(entry.multiplied(mask, self.compute_dtype, gather))
+            return self.layer(inputs, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Everything that a wrapper needs to go on alone after loading."""
+        config = keras.layers.Wrapper.get_config(self)
+        config["pruning_schedule"] = self.pruning_schedule.get_config()
+        return {
+            **config,
+            "sets": [dict(entry) for entry in self.sets],
+            "weights": [entry.config() for entry in self.masked],
+            "conductor": self.conductor,
+            "target_speedup": self.target_speedup,
+            "counted": self.counted,
+            "input_sizes": self.input_sizes,
+            "origin": self.origin,
+        }
+
+
+# tf_keras looks what is inside one of its own wrappers (TimeDistributed) up by the bare class name.
+keras.saving.get_custom_objects()["PruneSPP"] = PruneSPP

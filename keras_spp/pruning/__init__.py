@@ -1,0 +1,1 @@
+"""`spp.prune`: targets, and what meets them."""

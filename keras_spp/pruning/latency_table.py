@@ -1,0 +1,142 @@
+"""What each kernel of a model costs on a device, from latencies of single layers measured there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_spp.core.channels import Classes, Kernel
+from keras_spp.devices.device import Device
+from keras_spp.export.quantizer import convert
+from keras_spp.frameworks.tf_keras.clone import clone_layer
+from keras_spp.frameworks.tf_keras.dry_run import Shape
+from keras_spp.frameworks.tf_keras.graph import layers, rebuild
+from keras_spp.frameworks.tf_keras.signature import Sizes
+
+L = keras.layers
+# What a layer's config calls the channels that it makes; a depthwise layer makes those it reads.
+_MADE = {
+    L.Conv1D: "filters",
+    L.Conv2D: "filters",
+    L.Conv3D: "filters",
+    L.Conv2DTranspose: "filters",
+    L.Dense: "units",
+    L.DepthwiseConv2D: None,
+}
+Shapes = Mapping[int, Shape]
+
+# Shares of the channels that a layer reads and makes, at which it is timed.
+_POINTS = ((1.0, 1.0), (0.5, 1.0), (1.0, 0.5), (0.5, 0.5), (0.25, 0.25))
+
+
+def input_shapes(model: keras.Model, sizes: Sequence[Sizes]) -> Shapes:
+    """What each layer is called on at first, by its id, when the inputs have these sizes."""
+    own = {
+        id(tensor.node.layer): {"batch_input_shape": (tensor.shape[0], *known)}
+        for tensor, known in zip(model.inputs, sizes, strict=True)
+    }
+    fixed = rebuild(model, lambda layer: clone_layer(layer, own.get(id(layer))))
+    pairs = zip(layers(model), layers(fixed), strict=True)
+    return {id(old): new.get_input_shape_at(0) for old, new in pairs if new.inbound_nodes}
+
+
+class Prices:
+    """Latency of each kernel by how many channels it reads and makes.
+
+    Every layer is timed alone at five sizes. Between them latency is taken to be a product of
+    powers of both numbers: it rises with each, but less than MACs do where memory or overhead
+    decide. Kernels that cannot be timed alone cost what their MACs cost elsewhere in the model.
+
+    Args:
+        classes: The model's channels.
+        device: Where to measure.
+        shapes: Of the inputs of layers, by the layer's id, where they are not those that the
+            layers were called on, as `input_shapes` gives them.
+
+    Raises:
+        OSError: As `spp.benchmark` does.
+        ValueError: Likewise.
+    """
+
+    def __init__(self, classes: Classes, device: Device, shapes: Shapes | None = None) -> None:
+        self._powers: dict[int, np.ndarray] = {}
+        macs = 0.0
+        for kernel in classes.channels.kernels.values():
+            shape = (shapes or {}).get(id(kernel.layer)) or kernel.layer.get_input_shape_at(0)
+            if not (sizes := _sizes(kernel.layer, shape)):
+                continue
+            keys = [_key(kernel.layer, shape, *size) for size in sizes]
+            if not device.knows(keys):
+                files = (_file(kernel.layer, shape, *size) for size in sizes)
+                device.measure(dict(zip(keys, files, strict=True)))
+            logs = np.log([[np.e, *size] for size in sizes])
+            values = np.log([device.latency(key) for key in keys])
+            self._powers[id(kernel.variable)] = np.maximum(
+                np.linalg.lstsq(logs, values, rcond=None)[0], [-np.inf, 0, 0]
+            )
+            macs += _macs(kernel, kernel.variable.shape)
+        timed = [k for k in classes.channels.kernels.values() if id(k.variable) in self._powers]
+        total = sum(self(kernel, list(kernel.variable.shape)) for kernel in timed)
+        self._per_mac = total / macs if macs else 1.0
+
+    def __call__(self, kernel: Kernel, shape: list[int]) -> float:
+        """Milliseconds of a kernel of which a shape is left."""
+        powers = self._powers.get(id(kernel.variable))
+        if powers is None:
+            return self._per_mac * _macs(kernel, shape)
+        reads, makes = _read_and_made(kernel.layer, shape)
+        return float(np.exp(powers @ [1.0, np.log(max(reads, 1)), np.log(max(makes, 1))]))
+
+
+def _macs(kernel: Kernel, shape: Any) -> float:
+    return kernel.positions * float(np.prod(shape))
+
+
+def _read_and_made(layer: Any, shape: Any) -> tuple[int, int]:
+    """Channels by a kernel's shape."""
+    if isinstance(layer, L.DepthwiseConv2D):
+        return int(shape[-2]), int(shape[-2])
+    reads, makes = shape[-2:]
+    return (int(makes), int(reads)) if isinstance(layer, L.Conv2DTranspose) else (reads, makes)
+
+
+def _sizes(layer: Any, shape: Shape) -> list[tuple[int, int]]:
+    """Channels read and made at which a layer can be timed alone; none if it cannot."""
+    if type(layer) not in _MADE or getattr(layer, "groups", 1) > 1:
+        return []
+    if getattr(layer, "data_format", "channels_last") != "channels_last":
+        return []
+    kernel = layer.depthwise_kernel if _MADE[type(layer)] is None else layer.kernel
+    reads, makes = _read_and_made(layer, kernel.shape)
+    if None in shape[1:]:
+        return []
+    found = {(max(1, round(a * reads)), max(1, round(b * makes))) for a, b in _POINTS}
+    if _MADE[type(layer)] is None:
+        found = {(size, size) for size, _ in found}
+    return sorted(found, reverse=True)
+
+
+def _key(layer: Any, shape: Shape, reads: int, makes: int) -> str:
+    """Of all that the latency depends on."""
+    config = {key: value for key, value in layer.get_config().items() if key != "name"}
+    said = json.dumps(config, sort_keys=True, default=str)
+    digest = hashlib.sha256(said.encode()).hexdigest()[:16]
+    size = "x".join(map(str, shape[1:-1]))
+    return f"{type(layer).__name__.lower()} {size} {reads} to {makes} {digest}"
+
+
+def _file(layer: Any, shape: Shape, reads: int, makes: int) -> bytes:
+    """A TFLite file of the layer with so many channels."""
+    made = _MADE[type(layer)]
+    changes = {"dtype": "float32", **({made: makes} if made else {})}
+    small = clone_layer(layer, changes, resized=True)
+    spec = tf.TensorSpec((1, *shape[1:-1], reads), tf.float32, "inputs")
+    small.build(spec.shape)
+    function = tf.function(lambda inputs: small(inputs)).get_concrete_function(spec)
+    return bytes(convert(function, "none"))

@@ -1,0 +1,89 @@
+"""The rule of EinsumDense: its equation says which axes of the kernel read and make channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import tf_keras as keras
+
+from keras_spp.core.channels import Labels, Reason, Tensor
+from keras_spp.core.rule import rule
+from keras_spp.frameworks.tf_keras.labelling import Call, counted
+from keras_spp.rules.channelwise import activated
+
+
+@dataclass(frozen=True)
+class _Equation:
+    """The names of all axes; those that an ellipsis stands for have names of their own."""
+
+    read: list[str]
+    kernel: list[str]
+    made: list[str]
+    open: int  # axes that an ellipsis stands for
+    left: bool  # whether it stands on the left
+
+    def entry(self, name: str) -> int:
+        """Where an axis stands in `output_shape`, which has no batch and no ellipsis."""
+        number = self.made.index(name)
+        return number - self.open if self.left and self.open else number - 1
+
+
+def _parse(equation: str, rank: int) -> _Equation | None:
+    """None for equations that move the batch, or name an axis twice."""
+    operands, made = equation.replace(" ", "").split("->")
+    read, kernel = operands.split(",")
+    open_axes = rank - len(read.replace("...", "")) if "..." in read else 0
+
+    def names(term: str) -> list[str]:
+        before, dots, after = term.partition("...")
+        hidden = [f"...{number}" for number in range(open_axes)] if dots else []
+        return [*before, *hidden, *after]
+
+    axes = _Equation(names(read), names(kernel), names(made), open_axes, read.startswith("..."))
+    batch = axes.read[0]
+    moved = axes.made[0] != batch or batch in axes.kernel
+    repeated = any(len(set(term)) < len(term) for term in (axes.read, axes.kernel, axes.made))
+    return None if moved or repeated else axes
+
+
+@rule(keras.layers.EinsumDense)
+def einsum_dense(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
+    """Channels are summed over, or stay what they are; new ones are counted along one axis."""
+    layer = call.layer
+    axes = _parse(layer.equation, len(x.shape))
+    if axes is None:
+        return call.opaque([x], Reason.UNKNOWN)
+    number = x.varying[0] if x.varying else len(x.shape) - 1
+    name = axes.read[number]
+    labels = call.vector(x, number)
+    sizes = dict(zip(axes.made, call.shapes[0], strict=True)) | dict(
+        zip(axes.read, x.shape, strict=True)
+    )
+    beside = {size for size in sizes if size not in axes.kernel} - {axes.read[0]}
+    call.costs(layer.kernel, [sizes[size] for size in sorted(beside)])
+    if name in axes.made:
+        if name in axes.kernel:
+            call.follows(layer.kernel, axes.kernel.index(name), labels)
+        return _made(call, axes, name, labels)
+    if name in axes.kernel:
+        call.reads(layer.kernel, axes.kernel.index(name), labels)
+    else:  # summed up before any weight is met
+        call.freeze(labels, Reason.MIXES)
+    new = [made for made in axes.made if made not in axes.read]
+    if not new:
+        return call.opaque([], Reason.MIXES)
+    name = next((made for made in reversed(new) if sizes[made] != 1), new[-1])  # as others read it
+    return _made(call, axes, name, call.writes(layer.kernel, axes.kernel.index(name)))
+
+
+def _made(call: Call, axes: _Equation, name: str, labels: Labels) -> Labels | list[Labels]:
+    """The output's labels along the axis of a name, and what counts them."""
+    layer, number = call.layer, axes.made.index(name)
+    if layer.bias is not None and name in layer.bias_axes:
+        call.follows(layer.bias, number - len(axes.made), labels)
+    if not name.startswith("..."):
+        entry, shape = axes.entry(name), list(layer.partial_output_shape)
+        if shape[entry] is not None:
+            call.resize("output_shape", [labels], counted(shape, entry))
+    return activated(call, call.place(labels, number))

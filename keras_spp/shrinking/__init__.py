@@ -1,0 +1,1 @@
+"""From a pruned model to the small one."""

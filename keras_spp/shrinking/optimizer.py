@@ -1,0 +1,150 @@
+"""`spp.sliced_optimizer`: the pruned model's optimizer, with its state, for the small model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_spp.frameworks.tf_keras.graph import layers
+from keras_spp.frameworks.tf_keras.masked_weight import host, raw
+from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
+from keras_spp.frameworks.tf_keras.wrapper import unwrap
+from keras_spp.shrinking.shrink import sliced
+from keras_spp.training.pruner import Pruner
+
+
+def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
+    """An optimizer that goes on with the small model where the pruned one's stopped.
+
+    Momenta and other moments lose the channels that `spp.shrink` removed; the step counter, and
+    with it a learning-rate schedule, goes on.
+
+    Args:
+        pruned: A compiled model from `spp.prune` that has been trained; it is not modified.
+        small: What `spp.shrink(pruned)` returned, or that loaded from a file.
+
+    Returns:
+        An optimizer of the same class and configuration to compile `small` with.
+
+    Raises:
+        TypeError: If one is no tf_keras model, or the optimizer is a legacy one.
+        ValueError: If `pruned` is not compiled or not pruned, `small` was not made from it, other
+            layers are trainable than were trained, or the optimizer keeps moments of other shapes
+            than the weights' (Adafactor) or elsewhere than in lists, as those of tf_keras do.
+
+    Example:
+        >>> import numpy as np, tf_keras as keras, keras_spp as spp
+        >>> model = keras.Sequential([
+        ...     keras.Input((4,)), keras.layers.Dense(32), keras.layers.Dense(2)])
+        >>> pruned = spp.prune(model, pruning_ratio=0.5, schedule=spp.OneShotSchedule())
+        >>> pruned.compile(keras.optimizers.Adam(0.01), "mse")
+        >>> x, y = np.ones((64, 4)), np.ones((64, 2))
+        >>> _ = pruned.fit(x, y, batch_size=1, verbose=0, callbacks=[spp.SPPCallback()])
+        >>> small = spp.shrink(pruned)
+        >>> small.compile(sliced_optimizer(pruned, small), "mse")
+        >>> int(small.optimizer.iterations)
+        64
+    """
+    require_tf_keras_model(pruned, "pruned")
+    require_tf_keras_model(small, "small")
+    if getattr(pruned, "optimizer", None) is None:
+        raise ValueError("`pruned` must be compiled but has no optimizer whose state to slice.")
+    old = pruned.optimizer
+    if not isinstance(old, keras.optimizers.Optimizer):
+        raise TypeError(
+            f"`pruned` must be compiled with an optimizer of keras.optimizers but its optimizer is "
+            f"a {type(old).__module__}.{type(old).__name__}."
+        )
+    pruner = Pruner(pruned)
+    pairs = _pairs(pruned, small)
+    dead = pruner.classes.dead(pruner.alive())
+    if not hasattr(getattr(old, "inner_optimizer", old), "_index_dict"):  # no step made yet
+        old.build(pruned.trainable_variables)
+    new = _made_again(old)
+    inner, other_inner = (getattr(each, "inner_optimizer", each) for each in (old, new))
+    if hasattr(inner, "_exclude_from_weight_decay"):
+        names, spared = inner._exclude_from_weight_decay_names, inner._exclude_from_weight_decay
+        variables = [other for mine, other in pairs if inner._var_key(raw(mine)) in spared]
+        other_inner.exclude_from_weight_decay(var_list=variables, var_names=names)
+    new.build(small.trainable_variables)
+    taken = set()
+    for name, mine in vars(inner).items():
+        if isinstance(mine, tf.Variable):  # the step counter, Nadam's product of its decays
+            getattr(other_inner, name).assign(mine)
+            taken.add(id(mine))
+    for variable, other in pairs:
+        moments, slots = _slots(inner, variable), _slots(other_inner, other)
+        if len(moments) != len(slots):
+            raise ValueError(
+                f"`pruned` must have been trained with the layers that are trainable now but "
+                f"its optimizer has no state of {variable.name!r}: compile `small` with a new one."
+            )
+        for mine, slot in zip(moments, slots, strict=True):
+            if mine.shape != raw(variable).shape:
+                raise ValueError(
+                    f"`pruned` has an optimizer, {type(inner).__name__}, whose moments have other "
+                    f"shapes than the weights: compile `small` with a new optimizer."
+                )
+            value = sliced(pruner.classes, dead, variable, host(mine))
+            if value.shape != slot.shape:
+                raise ValueError(
+                    f"`small` must be what spp.shrink(pruned) returned but its {other.name!r} has "
+                    f"shape {tuple(slot.shape)}, not {value.shape}."
+                )
+            slot.assign(value)
+            taken.add(id(mine))
+    left = [each.name for each in inner.variables if id(each) not in taken]
+    if left:
+        raise ValueError(
+            f"`pruned` has an optimizer, {type(inner).__name__}, that does not keep {left} as the "
+            f"optimizers of tf_keras keep theirs, in a list: compile `small` with a new optimizer."
+        )
+    return new
+
+
+def _made_again(old: Any) -> Any:
+    """An optimizer of the same class and configuration, without state."""
+    if hasattr(old, "inner_optimizer"):  # a LossScaleOptimizer, which has adapted its scale
+        inner, scale = _made_again(old.inner_optimizer), float(old.loss_scale)
+        return type(old)(inner, old.dynamic, scale, old.dynamic_growth_steps)
+    rate = old._learning_rate
+    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        return type(old).from_config(old.get_config())
+    try:  # a schedule has no state and may be of a class that nobody can make from a config
+        old._learning_rate = tf.constant(0.0)
+        config = old.get_config()
+    finally:
+        old._learning_rate = rate
+    return type(old).from_config({**config, "learning_rate": rate})
+
+
+def _pairs(pruned: keras.Model, small: keras.Model) -> list[tuple[Any, Any]]:
+    """Trainable weights of both models that belong together."""
+    old, new = ([*map(unwrap, layers(each))] for each in (pruned, small))
+    if [layer.name for layer in old] != [layer.name for layer in new]:
+        raise ValueError("`small` must be what spp.shrink(pruned) returned but has other layers.")
+    found: list[tuple[Any, Any]] = []
+    for mine, other in zip(old, new, strict=True):
+        if len(mine.trainable_weights) != len(other.trainable_weights):
+            raise ValueError(
+                f"`small` must have the layers trainable that are so in `pruned` but "
+                f"{mine.name!r} differs: set `trainable` alike in both."
+            )
+        found += zip(mine.trainable_weights, other.trainable_weights, strict=True)
+    return found
+
+
+def _slots(optimizer: Any, variable: Any) -> list[tf.Variable]:
+    """What the optimizer keeps of a variable: tf_keras holds lists in the order of `build`."""
+    place = optimizer._index_dict.get(optimizer._var_key(raw(variable)))
+    lists = (value for name, value in vars(optimizer).items() if name != "_variables")
+    return [
+        value[place]
+        for value in lists
+        if place is not None
+        and isinstance(value, list)
+        and len(value) == len(optimizer._index_dict)
+        and isinstance(value[place], tf.Variable)
+    ]

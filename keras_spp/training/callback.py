@@ -1,0 +1,245 @@
+"""The callback that makes `fit` prune, and shows it."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_spp.frameworks.tf_keras.masked_weight import host
+from keras_spp.training.pruner import TOLD, Progress, Pruner
+from keras_spp.util.messages import first_line
+
+
+class _Name(NamedTuple):
+    """Stands for a metric where Keras asks for no more than the name."""
+
+    name: str
+
+
+class SPPCallback(keras.callbacks.Callback):
+    """Prunes a model from `spp.prune` during `fit`, then goes on as fine-tuning.
+
+    It does what tfmot's `UpdatePruningStep` does too (giving both is harmless). The progress
+    line and the history get `macs_speedup` (dense MACs over remaining MACs) and
+    `groups_decided` (share of groups whose fate is sealed); callbacks listed after this one see
+    them in their logs.
+
+    Args:
+        log_dir: Folder for TensorBoard: scalars, and histograms of p for each set of groups;
+            None for none.
+
+    Raises:
+        OSError: When training begins, if `log_dir` cannot be written.
+        ValueError: When training begins, if the model is not pruned, no update would happen in
+            the planned steps, or there are two of these callbacks.
+        FloatingPointError: If weights or scores hold NaN or infinity when an update is due, with
+            the layer and the step; nothing has been decided by them.
+        RuntimeError: When training ends, if not one update has happened and groups remain.
+
+    Warns:
+        UserWarning: At the start if the planned steps cannot reach the target or layers to be
+            pruned are frozen, at the end if it was not reached; when `log_dir` cannot be written
+            any more, which ends the log but not the training.
+
+    Example:
+        >>> import numpy as np, tf_keras as keras, keras_spp as spp
+        >>> model = keras.Sequential([
+        ...     keras.Input((4,)), keras.layers.Dense(32), keras.layers.Dense(2)])
+        >>> pruned = spp.prune(model, pruning_ratio=0.5, schedule=spp.SPPSchedule(A=0.5))
+        >>> pruned.compile("sgd", "mse")
+        >>> x, y = np.ones((64, 4)), np.ones((64, 2))
+        >>> history = pruned.fit(x, y, batch_size=1, verbose=0, callbacks=[SPPCallback()])
+        >>> history.history["groups_decided"]
+        [1.0]
+    """
+
+    def __init__(self, log_dir: str | os.PathLike | None = None) -> None:
+        super().__init__()
+        self.log_dir = None if log_dir is None else os.fspath(log_dir)
+        self.pruner: Pruner
+        self._before = (0, 0)
+        self._writer: Any = None
+        self._planned = self._begun = False
+        # Updates of the probabilities that were looked at: for the target, and to be shown.
+        self._checked = self._shown = -1
+        self._logs: dict[str, float] = {}
+
+    def set_model(self, model: keras.Model) -> None:
+        """Attaches to the model before its training step is traced."""
+        super().set_model(model)
+        self.pruner = Pruner(model)
+        self._before = self._seen()
+        # Every callback of a fit comes here before the first of them begins.
+        self.pruner.conductor.callback, self._begun = self, False
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Opens the log."""
+        if self._begun or self.pruner.conductor.callback is not self:
+            raise ValueError("`callbacks` must hold one SPPCallback but holds more: give one.")
+        self._begun = True
+        chief = self.model.distribute_strategy.extended.should_save_summary
+        if self.log_dir is not None and chief:  # other workers have the same to say
+            try:
+                self._writer = tf.summary.create_file_writer(self.log_dir)
+            except tf.errors.OpError as error:
+                raise OSError(
+                    f"`log_dir` is {self.log_dir!r}, which cannot be written "
+                    f"({_reason(error)}): make room there or choose another folder."
+                ) from error
+        self._planned, self._checked, self._shown = False, -1, -1
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Plans with the steps that remain; a restored run begins at a later epoch."""
+        if not self._planned:
+            self._planned = True
+            self._check_restored()
+            steps = self.params.get("steps")
+            epochs = self.params.get("epochs", 1)
+            self.pruner.plan(None if steps is None else steps * (epochs - epoch))
+            self._report()
+        # The progress line shows as they are the numbers that bear the name of a metric at this
+        # moment; all others it averages over the epoch.
+        self._metrics.extend(_Name(name) for name in self._logs)
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Ends pruning when the target is reached early.
+
+        At the beginning of a step, so that a checkpoint written by another callback at the end
+        of the last one does not miss it: a restored run comes through here too.
+        """
+        self._metrics[:] = [entry for entry in self._metrics if not isinstance(entry, _Name)]
+        if self._updates() != self._checked:
+            self._checked = self._updates()
+            if self.pruner.finish_if_reached():
+                self._report()
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Shows an update that has happened in this step, or in this execution of steps."""
+        if batch % TOLD == 0:
+            self.pruner.tell()  # of a train_step that applies another optimizer, too
+        else:
+            self.pruner.faults.tell()
+        if self._updates() != self._shown:
+            self._report()
+        if logs is not None:
+            logs.update(self._logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Zeroes what is pruned, as tfmot does before models are saved."""
+        self._zero_pruned()
+        if logs is not None:
+            logs.update(self._logs)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Says loudly when the target was not met."""
+        self._begun = False
+        if not self._planned:  # restored after the last step: no epoch has begun
+            self._check_restored()
+        self._zero_pruned()  # an optimizer with use_ema has just put averages in their place
+        self.pruner.finish_if_reached()
+        progress = self._report()
+        if self._writer is not None:
+            self._log(self._writer.close)
+            self._writer = None
+        if progress.finished:
+            return
+        needed = self.pruner.updates_needed()
+        message = (
+            f"{progress.pruned} of {progress.goal} groups are pruned (MACs speedup "
+            f"{progress.macs_speedup:.2f}) after {progress.step} steps and {progress.updates} "
+            f"updates; {'an unknown number of' if needed is None else f'about {needed}'} more "
+            f"updates are needed. Train on, choose a smaller frequency, or "
+            f"{self.pruner.schedule.advice}."
+        )
+        if progress.updates == 0:
+            raise RuntimeError(f"SPP pruned nothing: {message}")
+        warnings.warn(f"SPP has not met its target: {message}", stacklevel=2)
+
+    @property
+    def _metrics(self) -> list[Any]:
+        return self.pruner.conductor._metrics
+
+    def _seen(self) -> tuple[int, int]:
+        """Training steps by the optimizer's counter, and the last in which the model pruned."""
+        steps = int(self.pruner.clock()) if self.pruner.counts_steps() else 0
+        return steps, int(host(self.pruner.conductor.pruning_step))
+
+    def _check_restored(self) -> None:
+        """Refuses what another callback has restored if it was of a model without pruning.
+
+        Keras' BackupAndRestore takes from a checkpoint what fits, and says nothing of the rest.
+        """
+        steps, last = self._seen()
+        moved = steps != self._before[0] and last == self._before[1]
+        if moved and steps - last not in (0, 1):
+            raise ValueError(
+                f"What was restored when `fit` began must be a checkpoint of this pruned model but "
+                f"has {steps} training steps and nothing of its pruning: give BackupAndRestore "
+                f"a folder of this model's own."
+            )
+
+    def _updates(self) -> int:
+        return int(host(self.pruner.conductor.updates_made))
+
+    def _zero_pruned(self) -> None:
+        for wrapper in self.pruner.wrappers:
+            wrapper.pruning_obj.weight_mask_op()
+
+    def _report(self) -> Progress:
+        progress = self.pruner.progress()
+        self._shown = progress.updates
+        self._logs = {
+            "macs_speedup": progress.macs_speedup,
+            "groups_decided": progress.decided,
+        }
+        if self._writer is not None:
+            self._log(lambda: self._write(progress))
+        return progress
+
+    def _log(self, write: Callable[[], None]) -> None:
+        """Hours of training are worth more than their log."""
+        try:
+            write()
+        except tf.errors.OpError as error:
+            self._writer = None
+            warnings.warn(
+                f"SPP logs no more: `log_dir` {self.log_dir!r} cannot be written "
+                f"({_reason(error)}).",
+                stacklevel=2,
+            )
+
+    def _write(self, progress: Progress) -> None:
+        p = self.pruner.probabilities().numpy()
+        sets = np.split(p, np.cumsum(np.bincount(self.pruner.sets.of_group))[:-1])
+        with self._writer.as_default(step=progress.step):
+            for name, number in {**self._logs, "mean_p": p.mean()}.items():
+                _write_summary(f"spp/{name}", "scalars", number)
+            for name, values in zip(self.pruner.names, sets, strict=True):
+                counts, edges = np.histogram(values, bins=20, range=(0, 1))
+                bars = np.stack([edges[:-1], edges[1:], counts], axis=-1)
+                _write_summary(f"spp/p/{name}", "histograms", bars)
+        self._writer.flush()
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """What the file system says: TensorFlow puts the operation and the path before it."""
+    said = error.message.partition(" [Op:")[0]
+    return first_line(said.partition("; ")[2] or said)
+
+
+def _write_summary(tag: str, plugin: str, value: Any) -> None:
+    # What tf.summary.scalar and tf.summary.histogram write; they need TensorBoard installed.
+    metadata = tf.compat.v1.SummaryMetadata(
+        plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name=plugin)
+    )
+    tf.summary.write(
+        tag,
+        tf.constant(value, tf.float32 if np.ndim(value) == 0 else tf.float64),
+        metadata=metadata,
+    )

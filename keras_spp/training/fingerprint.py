@@ -1,0 +1,51 @@
+"""Tells the state of one pruned model from that of another: checkpoints hold state alone.
+
+Restoring is lenient in TensorFlow: what fits by its shape is taken. But probabilities mean
+something only for the groups, goals and seeds that `spp.prune` has laid down, which are no
+variables. So a number that stands for these is one, travels with the state wherever that goes, and
+is compared with what it should be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from keras_spp.frameworks.tf_keras.masked_weight import host
+
+
+def identity(wrappers: list[Any]) -> int:
+    """A positive number for what the variables of these wrappers mean, below 2**63."""
+    plan = [
+        [
+            [(entry["size"], entry["goal"], entry["seed"]) for entry in wrapper.sets],
+            [masked.config() for masked in wrapper.masked],
+            [wrapper.conductor, wrapper.target_speedup, wrapper.counted, wrapper.gathers],
+        ]
+        for wrapper in wrappers
+    ]
+    digest = hashlib.sha256(json.dumps(plan).encode()).digest()
+    return int.from_bytes(digest[:8], "big") // 2 or 1
+
+
+def give_identity(wrappers: list[Any]) -> None:
+    """Writes it into the model's state, where none is."""
+    (variable,) = (wrapper.identity for wrapper in wrappers if wrapper.conductor)
+    if not host(variable):
+        variable.assign(identity(wrappers))
+
+
+def check_identity(wrappers: list[Any]) -> None:
+    """Checks that the model's state is its own.
+
+    Raises:
+        ValueError: If it was restored from a model that was pruned otherwise.
+    """
+    (variable,) = (wrapper.identity for wrapper in wrappers if wrapper.conductor)
+    if int(host(variable)) != identity(wrappers):
+        raise ValueError(
+            "The state that was restored must be of a model pruned alike but is of one with other "
+            "groups, goals or seeds: give spp.prune the same model (same names of layers) and the "
+            "same arguments as in the run that wrote it."
+        )

@@ -1,0 +1,92 @@
+"""NaN and infinity in training: found before an update decides on them, and told afterwards.
+
+Updates happen inside the training step, compiled perhaps and on every replica, where nothing can
+be raised. So an update that meets such numbers changes nothing and leaves a record in a variable;
+whoever looks at the model from outside raises what the record says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_spp.frameworks.tf_keras.graph import layers
+from keras_spp.frameworks.tf_keras.masked_weight import host, raw
+
+NONE = -1
+
+
+class Faults:
+    """The record of one model.
+
+    Args:
+        model: The pruned model.
+        record: Variable for the step at which an update was stopped and the number of the layer
+            among `graph.layers`, shape (2,), int64; both -1 where none was.
+    """
+
+    def __init__(self, model: keras.Model, record: tf.Variable) -> None:
+        self._layers = list(layers(model))
+        self._record = record
+
+    def note(self, step: tf.Tensor, wrappers: Sequence[Any], scores: Sequence[tf.Tensor]) -> Any:
+        """Whether an update may go on (scalar bool); where it may not that is recorded.
+
+        It may if all weights that are trained are finite, and all scores. Not those alone: a
+        maximum over NaN can be a number, and then layers behind a broken one look sound.
+
+        Args:
+            step: The training step, scalar int64.
+            wrappers: The pruning wrappers.
+            scores: Their groups' scores, each of shape (groups,).
+        """
+        of_layer = {id(wrapper): score for wrapper, score in zip(wrappers, scores, strict=True)}
+        sound = []
+        for layer in self._layers:
+            values = [tf.convert_to_tensor(raw(weight)) for weight in _floats(layer)]
+            values += [of_layer[id(layer)]] if id(layer) in of_layer else []
+            finite = [tf.reduce_all(tf.math.is_finite(value)) for value in values]
+            sound.append(tf.reduce_all(finite))  # of none: True
+        good = tf.reduce_all(sound)
+        first = tf.stack([step, tf.argmin(tf.cast(sound, tf.int32), output_type=tf.int64)])
+        known = tf.convert_to_tensor(self._record)
+        bad = tf.where(known[0] > NONE, known, first)  # the first one says more than the last
+        self._record.assign(tf.where(good, tf.fill([2], tf.constant(NONE, tf.int64)), bad))
+        return good
+
+    def tell(self) -> None:
+        """Raises what is recorded.
+
+        Raises:
+            FloatingPointError: With the layer and the step.
+        """
+        step, number = host(self._record).tolist()
+        if step > NONE:
+            raise FloatingPointError(
+                f"SPP stopped at step {step}, before an update of the pruning probabilities: the "
+                f"weights or scores of layer {self._layers[number].name!r} hold NaN or infinity; "
+                f"go back to a checkpoint of model and optimizer, then lower the learning rate, "
+                f"clip gradients or look for such numbers in the data."
+            )
+
+    def start(self, step: int) -> None:
+        """Begins anew, with weights that are sound now.
+
+        Raises:
+            FloatingPointError: If they are not.
+        """
+        for layer in self._layers:
+            if not all(np.isfinite(host(weight)).all() for weight in _floats(layer)):
+                raise FloatingPointError(
+                    f"SPP cannot go on at step {step}: the weights of layer {layer.name!r} hold "
+                    f"NaN or infinity; go back to a sound checkpoint of model and optimizer."
+                )
+        self._record.assign([NONE, NONE])
+
+
+def _floats(layer: keras.layers.Layer) -> list[tf.Variable]:
+    return [weight for weight in layer.trainable_weights if weight.dtype.is_floating]

@@ -1,0 +1,1 @@
+"""Checks, files and messages: nothing here knows of networks."""

@@ -1,0 +1,297 @@
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tf_keras
+
+from keras_spp.frameworks.tf_keras.stack import check_stack, require_tf_keras_model
+from keras_spp.version import STACK
+
+ROOT = Path(__file__).parents[2]
+
+
+def assert_one_sentence(message):
+    assert message.endswith(".")
+    assert "\n" not in message and ". " not in message
+
+
+# --- the installed stack ---
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Pretends that these distributions, and no others, are installed."""
+    versions = {
+        "tensorflow": "2.21.0",
+        "tf_keras": "2.21.0",
+        "tensorflow-model-optimization": "0.8.1",
+    }
+
+    def version(name):
+        if name not in versions:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(importlib.metadata, "packages_distributions", dict)
+    return versions
+
+
+def stack_error():
+    with pytest.raises(ImportError) as error:
+        check_stack()
+    assert_one_sentence(str(error.value))
+    return str(error.value)
+
+
+def test_the_stack_of_this_environment_is_accepted():
+    check_stack()
+
+
+@pytest.mark.parametrize("name", STACK)
+def test_a_missing_package_is_named_with_its_range_and_the_command_that_installs_it(
+    installed, name
+):
+    del installed[name]
+    assert stack_error() == (
+        f"keras_spp needs {name}{STACK[name]} which is not installed: "
+        f'run `pip install "{name}{STACK[name]}"`.'
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("tensorflow", "2.20.0"),
+        ("tensorflow", "2.22.0rc1"),
+        ("tf_keras", "2.22.0"),
+        ("tensorflow-model-optimization", "0.7.5"),
+    ],
+)
+def test_a_version_outside_the_range_is_named_with_the_command_that_fixes_it(
+    installed, name, found
+):
+    installed[name] = found
+    assert stack_error() == (
+        f"keras_spp needs {name}{STACK[name]} but found {found}: "
+        f'run `pip install "{name}{STACK[name]}"`.'
+    )
+
+
+def test_several_misfits_are_fixed_by_one_command(installed):
+    installed["tensorflow"] = "2.20.0"
+    del installed["tf_keras"]
+    assert stack_error() == (
+        "keras_spp needs tensorflow>=2.21,<2.22 but found 2.20.0 and tf_keras>=2.21,<2.22 which "
+        'is not installed: run `pip install "tensorflow>=2.21,<2.22" "tf_keras>=2.21,<2.22"`.'
+    )
+
+
+@pytest.mark.parametrize("found", ["2.21.0+local", "2.21.1", "2.21.1rc0"])
+def test_patch_releases_and_local_builds_are_accepted(installed, found):
+    installed["tensorflow"] = found
+    check_stack()
+
+
+def test_a_variant_that_provides_the_tensorflow_module_is_accepted(installed, monkeypatch):
+    installed["tensorflow-cpu"] = installed.pop("tensorflow")
+    monkeypatch.setattr(
+        importlib.metadata, "packages_distributions", lambda: {"tensorflow": ["tensorflow-cpu"]}
+    )
+    check_stack()
+
+
+# --- import orders, each in its own process ---
+
+# What must work in every order: tfmot wraps, trains and strips a tf_keras model.
+PRUNE_WITH_TFMOT = """
+import numpy as np
+import tensorflow_model_optimization as tfmot
+import tf_keras
+import tensorflow as tf
+
+model = tf_keras.Sequential([tf_keras.layers.Dense(3, input_shape=(2,)), tf_keras.layers.Dense(1)])
+pruned = tfmot.sparsity.keras.prune_low_magnitude(model)
+pruned.compile("sgd", "mse")
+update = tfmot.sparsity.keras.UpdatePruningStep()
+pruned.fit(np.ones((4, 2)), np.ones((4, 1)), callbacks=[update], verbose=0)
+assert isinstance(tfmot.sparsity.keras.strip_pruning(pruned), tf_keras.Sequential)
+print("tf.keras is", "tf_keras" if tf.keras.Model is tf_keras.Model else "Keras 3")
+"""
+
+
+def import_after(imports, legacy=None):
+    """Checks the stack after these imports; returns which Keras tf.keras is, and the warnings."""
+    env = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    if legacy is not None:
+        env["TF_USE_LEGACY_KERAS"] = legacy
+    check = "from keras_spp.frameworks.tf_keras.stack import check_stack; check_stack()"
+    result = subprocess.run(
+        [sys.executable, "-c", f"{imports}\n{check}\n{PRUNE_WITH_TFMOT}"],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    warned = re.findall(r"UserWarning: (.*TF_USE_LEGACY_KERAS.*)", result.stderr)
+    for message in warned:
+        assert_one_sentence(message)
+    return result.stdout.strip().splitlines()[-1], warned
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "",
+        "import tensorflow",
+        pytest.param("import keras", marks=pytest.mark.slow),
+        pytest.param("import tensorflow_model_optimization", marks=pytest.mark.slow),
+    ],
+)
+def test_tf_dot_keras_becomes_tf_keras_while_it_is_unresolved(imports):
+    assert import_after(imports) == ("tf.keras is tf_keras", [])
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        pytest.param("import tensorflow as tf; tf.keras.layers", marks=pytest.mark.slow),
+        "from tensorflow.keras import layers",
+    ],
+)
+def test_tf_keras_models_work_but_a_warning_says_when_tf_dot_keras_is_keras_3(imports):
+    keras, (warning, *_) = import_after(imports)
+    assert keras == "tf.keras is Keras 3"
+    assert warning == (
+        "tf.keras is Keras 3 in this process, so keras_spp will reject models made with it: make "
+        "models with tf_keras, or set TF_USE_LEGACY_KERAS=1 (or import keras_spp) before importing "
+        "tensorflow."
+    )
+
+
+def test_a_variable_that_asks_for_keras_3_is_replaced_with_a_warning():
+    keras, (warning, *_) = import_after("", legacy="0")
+    assert keras == "tf.keras is tf_keras"
+    assert warning == (
+        "keras_spp works on tf_keras models and replaced TF_USE_LEGACY_KERAS=0 by 1, which makes "
+        "tf.keras mean tf_keras: set TF_USE_LEGACY_KERAS=1 before importing tensorflow."
+    )
+
+
+@pytest.mark.parametrize("value", ["1", "true", "True"])
+def test_a_variable_that_asks_for_tf_keras_is_left_alone(monkeypatch, recwarn, value):
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", value)
+    check_stack()
+    assert os.environ["TF_USE_LEGACY_KERAS"] == value
+    assert not recwarn
+
+
+# --- the model passed in ---
+
+
+def functional_model(cls=tf_keras.Model):
+    inputs = tf_keras.layers.Input((4,))
+    return cls(inputs, tf_keras.layers.Dense(2)(inputs), name="net")
+
+
+class CustomTrainStep(tf_keras.Model):
+    def train_step(self, data):
+        return {}
+
+
+class CustomCall(tf_keras.Model):
+    def call(self, inputs, training=None, mask=None):
+        return 2 * super().call(inputs, training=training, mask=mask)
+
+
+class Subclassed(tf_keras.Model):
+    def __init__(self):
+        super().__init__(name="net")
+        self.dense = tf_keras.layers.Dense(2)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+def model_error(kind, model, **kwargs):
+    with pytest.raises(kind) as error:
+        require_tf_keras_model(model, **kwargs)
+    assert_one_sentence(str(error.value))
+    return str(error.value)
+
+
+def test_functional_and_built_sequential_models_are_accepted():
+    require_tf_keras_model(functional_model())
+    require_tf_keras_model(functional_model(CustomTrainStep))
+    sequential = tf_keras.Sequential([tf_keras.layers.Dense(2)])
+    sequential.build((None, 4))
+    require_tf_keras_model(sequential)
+
+
+def test_a_keras_3_model_is_told_to_be_rebuilt_with_tf_keras():
+    import keras
+
+    class Mine(keras.Model):
+        pass
+
+    sequential = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)])
+    for model in (sequential, Mine()):
+        assert model_error(TypeError, model) == (
+            f"`model` must be a tf_keras model but is a Keras 3 {type(model).__name__}: rebuild or "
+            "load it with tf_keras, or set TF_USE_LEGACY_KERAS=1 before importing tensorflow if it "
+            "was made with tf.keras."
+        )
+
+
+@pytest.mark.parametrize("path", ["net.keras", Path("net.keras")])
+def test_a_path_is_told_to_be_loaded_first(path):
+    assert model_error(TypeError, path) == (
+        "`model` must be a tf_keras model but is the path 'net.keras': "
+        "load it first with tf_keras.models.load_model('net.keras')."
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        (None, "builtins.NoneType"),
+        (tf_keras.layers.Dense(2), "tf_keras.src.layers.core.dense.Dense"),
+    ],
+)
+def test_anything_else_is_named_by_its_type(model, kind):
+    assert model_error(TypeError, model) == (
+        f"`model` must be a tf_keras model, Sequential or functional, but is a {kind}."
+    )
+
+
+def test_the_message_names_the_argument():
+    assert "`dense`" in model_error(TypeError, None, argument="dense")
+
+
+@pytest.mark.parametrize("called", [False, True])
+def test_a_subclassed_model_is_told_to_be_rebuilt_with_the_functional_api(called):
+    model = Subclassed()
+    if called:
+        model(tf_keras.backend.zeros((1, 4)))
+    assert model_error(ValueError, model) == (
+        "`model` is the subclassed model 'net', whose call() hides how its layers are connected: "
+        "rebuild it with the functional API, tf_keras.Model(inputs, outputs)."
+    )
+
+
+def test_a_functional_model_that_overrides_call_counts_as_subclassed():
+    assert "subclassed" in model_error(ValueError, functional_model(CustomCall))
+
+
+def test_an_unbuilt_sequential_is_told_to_be_built():
+    model = tf_keras.Sequential([tf_keras.layers.Dense(2)], name="net")
+    assert model_error(ValueError, model) == (
+        "`model` is the Sequential model 'net' without a known input shape: start it with "
+        "tf_keras.layers.Input(shape) or call its build(input_shape) first."
+    )

@@ -1,0 +1,93 @@
+"""Each variant for benchmarks/accuracy.py differs from SPP in what it says, and in nothing else."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_spp as spp
+from benchmarks import variants
+from keras_spp.core import probability
+from keras_spp.core.groups import Groups
+from keras_spp.core.probability import Sets
+from keras_spp.frameworks.tf_keras.graph import find_channels, find_wrappers
+from tests.helpers.training import compiled, conv_net, data, fit, prune, sgd
+
+
+def moves(name, updates=40):
+    """p before and after each of some updates with fluctuating scores, and the scale."""
+    schedule = variants.SCHEDULES[name](A=0.3, scale_survivors=True)
+    random = np.random.default_rng(0)
+    sets, p = Sets.of([24], [12], 0.1), tf.zeros(24)
+    for _ in range(updates):
+        before = p.numpy()
+        scores = tf.constant(np.arange(24) + random.normal(scale=2, size=24), tf.float32)
+        p, scale = schedule.move(p, scores, sets, tf.constant(0))
+        yield before, p.numpy(), scale.numpy()
+
+
+def test_where_p_never_falls():
+    increment = probability.increment
+    assert any((after < before).any() for before, after, _ in moves("spp"))
+    for before, after, scale in moves("never_falls"):
+        settled = (after == 0) & (scale < 1)
+        assert (after >= before)[~settled].all()
+    assert probability.increment is increment
+
+
+@pytest.mark.parametrize(("name", "most"), [("spp", 12), ("overshooting", 15)])
+def test_where_groups_next_in_rank_rise_too(name, most):
+    risen, done = [], 0
+    for before, after, _ in moves(name):
+        risen.append(int((after > before + 1e-6).sum()) + done)
+        done = int((after >= 1).sum())
+        assert done <= 12
+    assert done == 12 and max(risen) == most
+
+
+def test_where_they_rise_about_half_of_a_tenth_that_shall_stay_takes_part_in_the_end():
+    schedule, sets = variants.SCHEDULES["overshooting"](), Sets.of([64], [58], 0.1)
+    scores, p, takes_part = tf.range(64.0), tf.zeros(64), []
+    while (p.numpy() >= 1).sum() < 58:
+        takes_part.append((1 - p.numpy()).sum())
+        p, _ = schedule.move(p, scores, sets, tf.constant(0))
+    assert takes_part[-1] < 0.55 * 6
+
+
+@pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")
+def test_where_every_column_draws_its_own_mask():
+    pruned = compiled(prune(conv_net(), frequency=1000), sgd(0.05))
+    variants.draw_columns(pruned)
+    pruner = spp.Pruner(pruned)
+    pruner.set_probabilities(np.full(len(pruner.probabilities()), 0.5))
+    before = {wrapper.name: wrapper.layer.kernel.numpy() for wrapper in pruner.wrappers}
+    x = data(2)[0]
+    expected = pruned(x, training=False).numpy()
+    np.testing.assert_allclose(pruned.predict(x, verbose=0), expected, rtol=1e-4, atol=1e-6)
+    pruned.train_on_batch(*data(1))
+    kernel = before["inner"]
+    moved = (pruned.get_layer("inner").layer.kernel.numpy() != kernel).any(-1)
+    share = moved.mean((0, 1))  # of the columns of each channel
+    assert 0.3 < moved.mean() < 0.7 and ((share > 0) & (share < 1)).mean() > 0.9
+
+    pruned = compiled(prune(conv_net()), sgd())
+    variants.draw_columns(pruned)
+    fit(pruned, 40)
+    assert spp.Pruner(pruned).progress().finished
+    small = spp.shrink(pruned)
+    np.testing.assert_allclose(small(x), pruned(x, training=False), rtol=1e-4, atol=1e-6)
+    assert spp.analyze(small).macs < spp.analyze(conv_net()).macs
+    assert find_wrappers(pruned)
+
+
+def test_where_what_is_left_of_a_layer_counts_more_or_nothing():
+    groups = Groups(find_channels(conv_net()), "channel")
+    rises = {entry.name: np.arange(1.0, 9.0) for entry in groups.sets}
+
+    def largest(name):
+        allocation = variants.ALLOCATIONS[name]()
+        allocation.sort(groups, rises)
+        return max(allocation.ratios(groups.sets, 0.5))
+
+    names = ["fisher_scarcity_0", "fisher", "fisher_scarcity_1"]
+    found = [largest(name) for name in names]
+    assert found == sorted(found, reverse=True) and len(set(found)) == 3, found

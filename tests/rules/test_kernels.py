@@ -1,0 +1,65 @@
+import pytest
+import tf_keras as keras
+
+import keras_spp as spp
+from keras_spp.core.channels import Reason
+from tests.rules.test_channelwise import IMAGE, check
+from tests.zoo.models import L
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        L.DepthwiseConv2D(3),
+        L.DepthwiseConv2D(3, depth_multiplier=2, activation="tanh", strides=2),
+        L.SeparableConv2D(6, 3),
+        L.SeparableConv2D(6, 3, depth_multiplier=3, use_bias=False),
+        L.Conv2DTranspose(6, 3, strides=2),
+        L.Conv2D(6, 3, groups=2),
+        L.Conv2D(16, 3, groups=8),
+        L.LocallyConnected2D(6, (3, 2), strides=2, activation="relu"),
+        L.Dense(5, activation="sigmoid"),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_a_layer_behind_a_convolution_shrinks_exactly(layer):
+    check(type(layer).from_config(layer.get_config()))
+
+
+@pytest.mark.parametrize(
+    ("shape", "layer"),
+    [
+        ((16, 3), L.Conv1D(5, 3, padding="causal")),
+        ((16, 3), L.Conv1DTranspose(5, 3)),
+        ((16, 3), L.SeparableConv1D(5, 3)),
+        ((16, 3), L.DepthwiseConv1D(3)),
+        ((6, 3), L.LocallyConnected1D(5, 3, use_bias=False)),
+        ((6, 6, 6, 2), L.Conv3D(5, 3)),
+        ((6, 6, 6, 2), L.Conv3DTranspose(5, 3)),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_one_and_three_dimensions(shape, layer):
+    check(type(layer).from_config(layer.get_config()), shape)
+
+
+def test_convolutions_of_several_batch_axes_are_followed_where_channels_are_last():
+    x = keras.Input((3, 8, 8, 4))
+    y = L.Conv2D(6, 3)(L.Conv2D(8, 3, name="first")(x))
+    assert spp.analyze(keras.Model(x, L.Dense(3)(y)))[0].groups == 8
+    x = keras.Input((3, 4, 8, 8))
+    y = L.Conv2D(6, 3, data_format="channels_first")(L.Dense(8, name="first")(x))
+    model = keras.Model(x, L.Dense(3)(L.Dense(8)(y)))
+    assert spp.analyze(model)[0].reason.startswith(Reason.SHAPE)
+
+
+def test_groups_on_both_sides_that_tie_all_channels_are_a_mismatch():
+    def between(first, second):
+        return lambda y: L.Conv2D(8, 1, groups=second)(L.Conv2D(12, 1, groups=first)(y))
+
+    x = keras.Input(IMAGE)
+    model = keras.Model(x, L.Dense(4)(between(3, 4)(L.Conv2D(6, 3)(x))))
+    rows = list(spp.analyze(model))
+    assert rows[1].reason.startswith(Reason.GROUPS) and not rows[1].prunable
+    model = keras.Model(x, L.Dense(4)(between(2, 4)(L.Conv2D(8, 3)(x))))
+    assert spp.analyze(model)[1].groups == 3

@@ -1,0 +1,432 @@
+import re
+import warnings
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+import keras_spp as spp
+from keras_spp.core import probability
+from keras_spp.frameworks.tf_keras.graph import find_wrappers
+from tests.helpers.training import (
+    assert_same_state,
+    compiled,
+    conv_net,
+    data,
+    fit,
+    plain_net,
+    predicted_mask,
+    prune,
+    sgd,
+    state,
+)
+from tests.zoo.models import L, randomize
+
+pytestmark = pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")
+
+
+def train_step(pruned, optimizer, x, y):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean((pruned(x, training=True) - y) ** 2)
+    gradients = tape.gradient(loss, pruned.trainable_variables)
+    optimizer.apply_gradients(zip(gradients, pruned.trainable_variables, strict=True))
+
+
+def updates_made(pruner):
+    return int(pruner.conductor.updates_made)
+
+
+# -- the model that it takes ---------------------------------------------------------------------
+
+
+def test_a_model_that_is_not_pruned_is_refused():
+    for model in (conv_net(), keras.Sequential([L.Dense(2)])):
+        message = f"`model` '{model.name}' is not a model that spp.prune returned (it has 0 SPP"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            spp.Pruner(model)
+
+
+def test_without_an_optimizer_there_is_no_clock():
+    pruned = prune()
+    with pytest.raises(RuntimeError, match="no optimizer to count training steps with"):
+        pruned(data(1)[0], training=True)
+    assert pruned(data(1)[0], training=False).shape == (4, 4)
+
+
+def test_without_a_frequency_or_a_plan_a_training_step_says_what_to_do():
+    pruned = compiled(prune(frequency=None))
+    with pytest.raises(RuntimeError, match=r"SPPSchedule has no frequency and none was chosen"):
+        pruned.train_on_batch(*data(1))
+    spp.Pruner(pruned).plan(steps=100)
+    pruned.train_on_batch(*data(1))
+
+
+# -- scores and updates --------------------------------------------------------------------------
+
+
+def first_update(pruned):
+    """Triggers one update without training and returns p as it should be by `probability`."""
+    pruner = spp.Pruner(pruned, sgd())
+    pruner._optimizer.iterations.assign(1)
+    before = pruner.probabilities()
+    pruned(data(1)[0], training=True)
+    assert updates_made(pruner) == 1
+    return pruner, before
+
+
+def test_the_score_of_a_column_is_the_l1_norm_of_its_weights():
+    pruned = prune(granularity="column")
+    pruner, before = first_update(pruned)
+    scores = [
+        np.abs(wrapper.masked[0].weight.numpy()).sum(-1).ravel() for wrapper in pruner.wrappers
+    ]
+    for wrapper, score in zip(pruner.wrappers, scores, strict=True):
+        np.testing.assert_allclose(wrapper.score, score, rtol=1e-5, err_msg=wrapper.name)
+    expected, _ = probability.update(before, np.concatenate(scores), pruner.sets, 0.3, 0.25, 0)
+    np.testing.assert_allclose(pruner.probabilities(), expected, atol=1e-6)
+
+
+def test_the_score_of_a_channel_adds_the_relative_norms_in_all_layers_that_read_it():
+    x = inputs = keras.Input((6, 6, 3))
+    x = L.Conv2D(10, 3, name="stem")(x)
+    wide, narrow = L.Conv2D(64, 3, name="wide")(x), L.Conv2D(2, 1, name="narrow")(x)
+    x = L.Concatenate()([L.GlobalAveragePooling2D()(branch) for branch in (wide, narrow)])
+    model = randomize(keras.Model(inputs, L.Dense(4)(x)))
+    model.get_layer("wide").kernel.assign(model.get_layer("wide").kernel * 1000)
+    pruner, before = first_update(prune(model))
+    total = 0
+    for name in ("wide", "narrow"):
+        norm = np.abs(model.get_layer(name).kernel.numpy()).sum((0, 1, 3))
+        total += norm / norm.mean()
+    expected, _ = probability.update(
+        before[:10], total, probability.Sets.of([10], [5], 0.1), 0.3, 0.25, 0
+    )
+    assert pruner.names[0] == "stem"
+    np.testing.assert_allclose(pruner.probabilities()[:10], expected, atol=1e-6)
+
+
+def test_who_only_looks_does_not_take_over_from_who_trains():
+    pruned = prune(plain_net(), evaluation="sampled")
+    x = data(1)[0]
+    assert np.isfinite(pruned(x)).all()  # nothing counts steps yet: expected weights
+    spp.Pruner(pruned, sgd())
+    pruned(x, training=True)
+    spp.Pruner(pruned).progress()
+    spp.shrink(pruned)
+    pruned(x, training=True)
+    pruned(x, training=False)
+
+
+def test_sampled_evaluation_uses_the_masks_of_the_next_step_until_pruning_is_over():
+    pruned = compiled(prune(plain_net(), evaluation="sampled"))
+    fit(pruned, 3)
+    before = state(pruned)
+    x = data(2)[0]
+    masked = plain_net()
+    for layer in masked.layers:
+        twin = pruned.get_layer(layer.name)
+        if hasattr(twin, "masked"):
+            kernel = twin.layer.kernel * predicted_mask(twin, 3)
+            layer.set_weights([kernel, *twin.layer.get_weights()[1:]])
+        else:
+            layer.set_weights(twin.get_weights())
+    np.testing.assert_allclose(pruned.predict(x, verbose=0), masked(x), rtol=1e-5, atol=1e-6)
+    expected = spp.shrink(pruned)(x).numpy()
+    assert np.abs(pruned(x, training=False) - expected).max() > 1e-3
+    assert_same_state(state(pruned), before)
+    fit(pruned, 30, start=3)
+    small = spp.shrink(pruned)
+    np.testing.assert_allclose(pruned(x, training=False), small(x), rtol=1e-5, atol=1e-7)
+
+
+def test_with_a_decay_the_score_remembers():
+    pruned = prune(A=0.01, score_decay=0.5)
+    pruner, _ = first_update(pruned)
+    wrapper = pruner.conductor
+    first = wrapper.score.numpy()
+    wrapper.layer.kernel.assign(wrapper.layer.kernel * 3)
+    pruner._optimizer.iterations.assign(2)
+    pruned(data(1)[0], training=True)
+    np.testing.assert_allclose(wrapper.score, 0.5 * first + 3 * first, rtol=1e-5)
+
+
+def test_every_layer_that_reads_a_channel_has_the_same_probability_and_mask_for_it():
+    x = inputs = keras.Input((6, 6, 3))
+    x = L.Conv2D(12, 3, name="stem")(x)
+    x = L.Concatenate()([L.Conv2D(4, 3, name=name)(x) for name in "abc"])
+    x = L.GlobalAveragePooling2D()(x)
+    pruned = compiled(prune(randomize(keras.Model(inputs, L.Dense(4)(x)))))
+    fit(pruned, 7)
+    readers = [w for w in find_wrappers(pruned) if w.layer.name in "abc"]
+    for variable in ("p", "mask"):
+        values = [getattr(wrapper, variable).numpy().tolist() for wrapper in readers]
+        assert values[0] == values[1] == values[2]
+    assert readers[0].p.numpy().max() > 0
+
+
+def test_updates_happen_every_frequency_steps_and_stop_when_all_goals_are_met():
+    pruned = compiled(prune(A=0.5, frequency=3))
+    pruner, steps = spp.Pruner(pruned), []
+    x, y = data(1)
+    for step in range(80):
+        before = updates_made(pruner)
+        pruned.train_on_batch(x, y)
+        if updates_made(pruner) != before:
+            steps.append(step)
+    assert pruner.progress().finished
+    assert steps == list(range(3, steps[-1] + 1, 3)) and steps[-1] < 70
+    assert (pruner.probabilities().numpy() % 1 == 0).all()
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_survivors_keep_their_weights_or_as_in_the_paper_their_expected_ones(scaled):
+    pruned = compiled(prune(frequency=1, scale_survivors=scaled), sgd(0.0))
+    pruner, (x, y) = spp.Pruner(pruned), data(1)
+    pruner.conductor.updates_made.assign(1000)  # late: nothing falls any more
+    while not pruner.progress().finished:
+        (wrapper,) = (w for w in pruner.wrappers if w.layer.name == "head")
+        kernel, p = wrapper.masked[0].weight.numpy(), wrapper.p.numpy()
+        scores = np.abs(kernel).sum(-1)
+        p[scores.argmax()] = 0.9  # as if it had become important only now
+        wrapper.p.assign(p)
+        made = updates_made(pruner)
+        pruned.train_on_batch(x, y)
+        if (wrapper.p.numpy() >= 1).sum() == 4 > (p >= 1).sum():  # the head's set is done
+            sets = probability.Sets.of([8], [4], 0.1)
+            _, scale = probability.update(p, scores, sets, 0.3, 0.25, made)
+            assert 0 < np.sort(scale)[4] < 1
+            scale = scale.numpy() if scaled else np.sign(scale)
+            np.testing.assert_allclose(wrapper.masked[0].weight, kernel * scale[:, None], rtol=1e-6)
+            assert sorted(wrapper.p.numpy()) == [0] * 4 + [1] * 4
+            break
+    else:
+        pytest.fail("the head's set was never done")
+
+
+# -- progress ------------------------------------------------------------------------------------
+
+
+def test_progress_counts_what_is_pruned_and_its_speedup_is_that_of_the_shrunk_model():
+    pruned = compiled(prune())
+    pruner = spp.Pruner(pruned)
+    assert pruner.progress().to_dict() == {
+        "step": 0,
+        "updates": 0,
+        "pruned": 0,
+        "goal": 18,
+        "decided": 0.0,
+        "macs_speedup": 1.0,
+        "finished": False,
+    }
+    p = np.zeros(36, np.float32)
+    p[[0, 1, 2, 16, 17, 28, 29, 30, 31]] = 1  # of 16, 12 and 8 groups; the last set is done
+    pruner.set_probabilities(p)
+    progress = pruner.progress()
+    assert (progress.pruned, progress.goal, progress.finished) == (9, 18, False)
+    assert progress.decided == pytest.approx((3 + 2 + 8) / 36)
+    with pytest.warns(UserWarning, match="9 groups are still to be pruned"):
+        small = spp.shrink(pruned)
+
+    def macs(model):
+        stem, inner, last, head = (
+            model.get_layer(name).kernel.shape for name in ("stem", "inner", "last", "head")
+        )
+        return sum(
+            positions * int(np.prod(shape))
+            for positions, shape in ((36, stem), (16, inner), (16, last), (1, head))
+        )
+
+    assert progress.macs_speedup == pytest.approx(macs(conv_net()) / macs(small))
+
+
+def test_progress_needs_no_optimizer():
+    assert spp.Pruner(prune()).progress().step == 0
+
+
+def test_a_goal_of_no_group_at_all_is_met_from_the_start():
+    pruned = compiled(spp.prune(conv_net(), 0.01, schedule=spp.SPPSchedule(frequency=1)))
+    progress = spp.Pruner(pruned).progress()
+    assert (progress.goal, progress.decided, progress.finished) == (0, 1.0, True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        assert fit(pruned, 4).history["groups_decided"] == [1.0]
+
+
+def test_groups_and_their_sets_are_named_after_the_layers_that_make_or_hold_them():
+    assert spp.Pruner(prune()).names == ["stem", "inner", "last"]
+    assert spp.Pruner(prune(granularity="column")).names == ["stem", "inner", "last"]
+
+
+# -- execution modes -----------------------------------------------------------------------------
+
+
+def trained(steps=12, **options):
+    """Weights and pruner of one short run; two groups of threads would reorder float sums."""
+    pruned = compiled(prune(), keras.optimizers.SGD(0.02, momentum=0.9), **options)
+    fit(pruned, steps)
+    return pruned
+
+
+@pytest.fixture(scope="module")
+def graph():
+    """The run to compare with."""
+    keras.backend.clear_session()
+    pruned = trained()
+    return state(pruned), spp.Pruner(pruned).probabilities().numpy()
+
+
+@pytest.mark.parametrize("options", [{"run_eagerly": True}, {"jit_compile": True}], ids=str)
+def test_eager_and_xla_prune_like_the_graph(options, graph):
+    pruned = trained(**options)
+    expected, p = graph
+    found = spp.Pruner(pruned).probabilities().numpy()
+    np.testing.assert_allclose(found, p, atol=1e-6)
+    np.testing.assert_array_equal(found >= 1, p >= 1)
+    assert (p >= 1).any()
+    assert_same_state(expected, state(pruned), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [4, 8])
+def test_several_steps_per_execution_change_no_bit(steps, graph):
+    assert_same_state(graph[0], state(trained(steps_per_execution=steps)))
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
+def test_the_mask_of_a_step_is_the_formula_in_every_mode(mode):
+    pruned = prune()
+    optimizer = sgd()
+    pruner = spp.Pruner(pruned, optimizer)
+    pruner.set_probabilities(np.random.default_rng(0).uniform(0, 0.9, 36))
+    wrapper = pruner.conductor
+    (masked,) = wrapper.masked
+    sampled = wrapper.sampled
+    if mode != "eager":
+        sampled = tf.function(sampled, jit_compile=mode == "xla")
+    for step in (0, 1, 10**9):
+        optimizer.iterations.assign(step)
+        mask = np.broadcast_to(masked.spread(sampled()), masked.weight.shape) > 0
+        np.testing.assert_array_equal(mask, predicted_mask(wrapper, step), f"{mode}, step {step}")
+
+
+# -- calls within one step -----------------------------------------------------------------------
+
+
+def test_a_layer_that_is_called_twice_in_a_step_is_updated_once():
+    x = inputs = keras.Input((6, 6, 8))
+    x = L.Conv2D(8, 3, padding="same", name="stem")(x)
+    shared = L.Conv2D(8, 3, padding="same", activation="relu", name="shared")
+    x = L.GlobalAveragePooling2D()(shared(shared(x)))
+    pruned = compiled(prune(randomize(keras.Model(inputs, L.Dense(4)(x)))), run_eagerly=True)
+    assert spp.Pruner(pruned).conductor.layer.name == "shared"
+    x, y = np.ones((4, 6, 6, 8), np.float32), np.ones((4, 4), np.float32)
+    for step in range(5):
+        assert updates_made(spp.Pruner(pruned)) == max(step - 1, 0)
+        pruned.train_on_batch(x, y)
+
+
+def test_gradient_accumulation_keeps_one_mask_per_step_and_updates_once():
+    pruned, whole = prune(plain_net()), prune(plain_net())
+    accumulated, at_once = sgd(0.02), sgd(0.02)
+    pruner, _ = spp.Pruner(pruned, accumulated), spp.Pruner(whole, at_once)
+    x, y = data(12)
+
+    def loss_gradients(model, x, y):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((model(x, training=True) - y) ** 2)
+        return tape.gradient(loss, model.trainable_variables)
+
+    for step in range(8):
+        batch = slice(4 * step, 4 * step + 4)
+        halves = [
+            loss_gradients(pruned, a, b)
+            for a, b in zip(np.split(x[batch], 2), np.split(y[batch], 2), strict=True)
+        ]
+        assert updates_made(pruner) == step
+        mean = [(a + b) / 2 for a, b in zip(*halves, strict=True)]
+        accumulated.apply_gradients(zip(mean, pruned.trainable_variables, strict=True))
+        gradients = loss_gradients(whole, x[batch], y[batch])
+        at_once.apply_gradients(zip(gradients, whole.trainable_variables, strict=True))
+    assert pruner.progress().pruned > 0
+    np.testing.assert_array_equal(
+        pruner.probabilities() >= 1, spp.Pruner(whole).probabilities() >= 1
+    )
+    assert_same_state(
+        state(whole, optimizer=False), state(pruned, optimizer=False), rtol=1e-3, atol=1e-5
+    )
+
+
+# -- loops without fit ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compiled_step", [False, True])
+def test_a_training_loop_of_ones_own_prunes_like_fit(compiled_step):
+    pruned, optimizer = prune(plain_net()), sgd(0.02)
+    pruner = spp.Pruner(pruned, optimizer)
+    pruner.plan(steps=30)
+    step = tf.function(train_step) if compiled_step else train_step
+    x, y = data(30)
+    for at in range(30):
+        step(pruned, optimizer, x[4 * at : 4 * at + 4], y[4 * at : 4 * at + 4])
+    assert pruner.progress().finished
+    fitted = compiled(prune(plain_net()), sgd(0.02))
+    fit(fitted, 30)
+    expected = spp.Pruner(fitted).progress()
+    assert pruner.progress() == expected
+    pairs = zip(pruned.trainable_weights, fitted.trainable_weights, strict=True)
+    for ours, theirs in pairs:
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5, err_msg=ours.name)
+
+
+def test_a_train_step_of_ones_own_in_a_model_class_is_kept():
+    class Doubled(keras.Model):
+        def train_step(self, batch):
+            x, y = batch
+            logs = super().train_step((x, 2 * y))
+            return {"doubled": logs["loss"]}
+
+    plain = plain_net()
+    pruned = compiled(prune(Doubled(plain.input, plain.output)))
+    assert isinstance(pruned, Doubled)
+    history = fit(pruned, 40).history
+    assert "doubled" in history and history["groups_decided"] == [1.0]
+
+
+# -- the end with columns ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_reaching_the_target_speedup_early_ends_pruning_everywhere(scaled):
+    # Columns that read half of the channels weigh next to nothing: they go first, and free
+    # their producers, which the goals do not foresee.
+    model = plain_net()
+    for name in ("inner", "last"):
+        kernel = model.get_layer(name).kernel
+        kernel.assign(kernel * np.where(np.arange(kernel.shape[2]) % 2, 1, 0.01)[:, None])
+    schedule = spp.SPPSchedule(A=0.3, frequency=1, scale_survivors=scaled)
+    pruned = spp.prune(
+        model, target_speedup=2.0, granularity="column", schedule=schedule, round_to=1
+    )
+    pruner = spp.Pruner(pruned, sgd(0.02))
+    assert not pruner.finish_if_reached()
+    p = np.full(len(pruner.sets.of_group), 0.25, np.float32)
+    start = 0
+    for wrapper in pruner.wrappers:
+        columns = np.arange(start, start + wrapper.p.shape[0])
+        if wrapper.layer.name in ("inner", "last"):
+            p[columns[columns % 2 == start % 2]] = 1
+        start += len(columns)
+    pruner.set_probabilities(p)
+    before = pruner.progress()
+    assert before.macs_speedup >= 2 and before.pruned < before.goal and not before.finished
+    x, _ = data(2)
+    pruner.set_probabilities(p if scaled else np.floor(p))
+    expected = pruned(x, training=False).numpy()
+    pruner.set_probabilities(p)
+    assert pruner.finish_if_reached()
+    after = pruner.progress()
+    assert after.finished and after.decided == 1 and after.pruned == before.pruned
+    assert set(pruner.probabilities().numpy()) == {0, 1}
+    np.testing.assert_allclose(pruned(x, training=False), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(pruned(x, training=True), expected, rtol=1e-5, atol=1e-6)
+    assert not pruner.finish_if_reached()
