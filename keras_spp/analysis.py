@@ -11,8 +11,9 @@ import tf_keras as keras
 from rich.markup import escape
 from rich.table import Table
 
-from keras_spp.core.channels import Classes, Reason
+from keras_spp.core.channels import Reason
 from keras_spp.core.cost import kernel_macs
+from keras_spp.core.coupling import Coupling
 from keras_spp.frameworks.tf_keras.graph import find_channels, layers
 from keras_spp.frameworks.tf_keras.openable import opened
 from keras_spp.frameworks.tf_keras.signature import Sizes, check_taken, input_sizes
@@ -141,30 +142,30 @@ def analyze(
 def analyze_at(sizes: Sequence[Sizes] | None, model: keras.Model, policy: Any = None) -> Analysis:
     """The same at the sizes of each input without the batch; None for those it declares."""
     model = opened(model)
-    classes = find_channels(model, policy, to_prune=True, sizes=sizes)
-    stopped = classes.channels.causes()
+    coupling = find_channels(model, policy, to_prune=True, sizes=sizes)
+    stopped = coupling.channels.causes()
     entries = []
     for layer in map(unwrap, layers(model)):
         params = layer.count_params() if layer.weights else 0
         if params or layer.name in stopped:
-            entries.append(_row(classes, layer, params, stopped.get(layer.name)))
-    return Analysis(model.name, tuple(entries), not classes.channels.unknown_size)
+            entries.append(_row(coupling, layer, params, stopped.get(layer.name)))
+    return Analysis(model.name, tuple(entries), not coupling.channels.unknown_size)
 
 
-def _row(classes: Classes, layer: Any, params: int, stopped: Reason | None) -> AnalysisRow:
-    record = classes.channels
+def _row(coupling: Coupling, layer: Any, params: int, stopped: Reason | None) -> AnalysisRow:
+    record = coupling.channels
     axes = [axis for axis in record.axes.values() if axis.layer is layer]
     own = next((axis for axis in axes if axis.role == "writes"), None)
     own = own or next((axis for axis in axes if axis.role == "follows"), None)
     kernels = [kernel for kernel in record.kernels.values() if kernel.layer is layer]
-    macs = sum(kernel_macs(classes, kernel) for kernel in kernels)
+    macs = sum(kernel_macs(coupling, kernel) for kernel in kernels)
     macs += record.measured.get(id(layer), 0)
     if own is None:
-        reason = _text(classes, stopped or Reason.UNREAD, layer.name, layer)
+        reason = _text(coupling, stopped or Reason.UNREAD, layer.name, layer)
         return AnalysisRow(layer.name, type(layer).__name__, None, 0, macs, params, False, reason)
-    found = np.unique(classes.of(own))
-    prunable = found[classes.prunable[found]]
-    reasons = sorted({_reason(classes, int(index), layer) for index in found} - {""})
+    found = np.unique(coupling.of(own))
+    prunable = found[coupling.prunable[found]]
+    reasons = sorted({_reason(coupling, int(index), layer) for index in found} - {""})
     return AnalysisRow(
         layer.name,
         type(layer).__name__,
@@ -177,15 +178,15 @@ def _row(classes: Classes, layer: Any, params: int, stopped: Reason | None) -> A
     )
 
 
-def _reason(classes: Classes, index: int, layer: Any) -> str:
-    if index not in classes.reasons:
+def _reason(coupling: Coupling, index: int, layer: Any) -> str:
+    if index not in coupling.reasons:
         return ""
-    return _text(classes, *classes.reasons[index], layer)
+    return _text(coupling, *coupling.reasons[index], layer)
 
 
-def _text(classes: Classes, reason: Reason, where: str, layer: Any) -> str:
+def _text(coupling: Coupling, reason: Reason, where: str, layer: Any) -> str:
     """The reason, which layer is to blame if it is another one, and what its rule has raised."""
     details = [where] if where and where != layer.name else []
     if reason is Reason.FAILED:
-        details.append(classes.channels.failures[where])
+        details.append(coupling.channels.failures[where])
     return f"{reason} ({': '.join(details)})" if details else str(reason)

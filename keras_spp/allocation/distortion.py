@@ -13,8 +13,8 @@ from keras_spp.allocation.greedy import copied, importance
 from keras_spp.allocation.sensitivity import change
 from keras_spp.core.groups import Groups
 from keras_spp.frameworks.data import chunks, fitting
-from keras_spp.frameworks.tf_keras.masked_weight import host, raw
 from keras_spp.frameworks.tf_keras.probe import Look
+from keras_spp.frameworks.tf_keras.variables import host, raw
 from keras_spp.rules.channelwise import channel_axis
 from keras_spp.training.distill import SOFTMAX, ends_in_softmax
 
@@ -37,7 +37,7 @@ class Disturbance:
         self.copy, masked = copied(
             model, groups, lambda layer: self._look(layer) if id(layer) in readers else None
         )
-        self.masked = [[masked[id(each.weight)] for each in r.weights] for r in groups.readers]
+        self.masked = [[masked[id(each.variable)] for each in r.weights] for r in groups.readers]
         self.dense = [(raw(each.weight), host(each.weight)) for each in masked.values()]
         self.softmax = [ends_in_softmax(output) for output in model.outputs]
         fixed = model.inputs[0].shape[0]

@@ -12,7 +12,7 @@ import tf_keras as keras
 from keras_spp.allocation.greedy import Stepwise, copied, importance
 from keras_spp.core.groups import Groups
 from keras_spp.frameworks.data import chunks, fitting
-from keras_spp.frameworks.tf_keras.masked_weight import copies
+from keras_spp.frameworks.tf_keras.variables import copies
 from keras_spp.util.checks import check_integer
 
 POINTS = 16  # at which the price of pruning a set is looked at
@@ -103,7 +103,7 @@ class Fisher(Stepwise):
     ) -> Iterator[dict[str, np.ndarray]]:
         """For each pass the derivatives by each set's groups, shape (size,)."""
         copy, masked_of = copied(model, groups)
-        masked = [[masked_of[id(each.weight)] for each in r.weights] for r in groups.readers]
+        masked = [[masked_of[id(each.variable)] for each in r.weights] for r in groups.readers]
         # Under a distribution strategy the copy that is called here; outside of a replica there
         # is no derivative by all of them.
         weights = [copies(each.weight)[0] for layer in masked for each in layer]

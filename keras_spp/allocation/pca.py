@@ -75,7 +75,7 @@ class PCA:
 
 def _makers(groups: Groups) -> dict[str, Any]:
     """For each set the layer whose output is looked at."""
-    layers = {axis.layer.name: axis.layer for axis in groups.classes.channels.axes.values()}
+    layers = {axis.layer.name: axis.layer for axis in groups.coupling.channels.axes.values()}
     return {
         entry.name: layers[entry.layers[0]] for entry in groups.sets if entry.layers[0] in layers
     }

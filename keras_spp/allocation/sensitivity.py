@@ -14,7 +14,7 @@ import tf_keras as keras
 from keras_spp.allocation.greedy import Stepwise, copied, importance
 from keras_spp.core.groups import Groups, GroupSet
 from keras_spp.frameworks.data import batches
-from keras_spp.frameworks.tf_keras.masked_weight import host
+from keras_spp.frameworks.tf_keras.variables import host
 from keras_spp.util.checks import check_integer, check_number
 from keras_spp.util.json_cache import JsonCache
 
@@ -150,7 +150,7 @@ class _Measured:
                 continue
             parts = [kept if each is entry else np.ones(each.size) for each in reader.sets]
             for original in reader.weights:
-                masked = self.masked[id(original.weight)]
+                masked = self.masked[id(original.variable)]
                 restore.append((masked.weight, host(masked.weight)))
                 masked.multiply(tf.constant(np.concatenate(parts), tf.float32))
         rise = self._loss(self._outputs()) - self.before

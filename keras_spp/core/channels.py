@@ -11,7 +11,7 @@ Rules (`keras_spp.core.rule`) move labels through the layers and record here
 * which labels nobody may remove, and why,
 * which sizes in layer configs and call arguments depend on them.
 
-`Channels.solve` turns the record into *classes*: sets of labels that live and die together.
+`keras_spp.core.coupling` finds in this record which channels live and die together.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 Labels = np.ndarray
 
@@ -80,6 +78,7 @@ class Axis:
     axis: int
     labels: Labels
     role: str  # "writes", "reads" or "follows"
+    path: str | None = None  # of the layer's attribute that holds it, like "cell.kernel"
 
 
 @dataclass(frozen=True)
@@ -122,35 +121,43 @@ class Channels:
         self.refused: set[int] = set()  # ids of layers that keep their kernels whole
         self.unknown_size = False
         self.batch: int | None = None  # the model's own, if it is fixed
-        self._count = 0
+        self.count = 0
         self._times: list[int | None] = []
         self._unmeasured: list[Any] = []
-        self._given: dict[int, str] = {}  # variables given to functions, and by which layer
+        self.given: dict[int, str] = {}  # variables given to functions, and by which layer
         self.failures: dict[str, str] = {}  # what rules have raised, by the layer's name
         self.measured: dict[int, int] = {}  # MACs of layers without a rule, by id
-        self._ties: list[tuple[Labels, Labels]] = []
-        self._frozen: list[tuple[Labels, Reason, str]] = []
+        self.ties: list[tuple[Labels, Labels]] = []
+        self.frozen: list[tuple[Labels, Reason, str]] = []
 
     # -- recording ---------------------------------------------------------------------------
 
     def new(self, count: int) -> Labels:
         """Returns `count` labels that nothing else carries yet."""
-        self._count += count
-        return np.arange(self._count - count, self._count)
+        self.count += count
+        return np.arange(self.count - count, self.count)
 
     def tie(self, first: Labels, second: Labels) -> None:
         """Makes two label arrays of one shape the same channels, position by position."""
-        self._ties.append((np.ravel(first), np.ravel(second)))
+        self.ties.append((np.ravel(first), np.ravel(second)))
 
     def freeze(self, labels: Labels, reason: Reason, detail: str = "") -> None:
         """Forbids to remove these labels; the first reason given is the one reported."""
-        self._frozen.append((np.ravel(labels), reason, detail))
+        self.frozen.append((np.ravel(labels), reason, detail))
 
-    def label(self, layer: Any, variable: Any, axis: int, labels: Labels, role: str) -> Labels:
+    def label(
+        self,
+        layer: Any,
+        variable: Any,
+        axis: int,
+        labels: Labels,
+        role: str,
+        path: str | None = None,
+    ) -> Labels:
         """Records that an axis of a variable carries labels; a second call ties them."""
         axis %= len(variable.shape)
         known = self.axes.setdefault(
-            (id(variable), axis), Axis(layer, variable, axis, labels, role)
+            (id(variable), axis), Axis(layer, variable, axis, labels, role, path)
         )
         if known.labels is not labels:
             self.tie(known.labels, labels)
@@ -184,7 +191,7 @@ class Channels:
 
     def give(self, layer: Any, variable: Any) -> None:
         """Says that a function was given a variable, perhaps another layer's."""
-        self._given.setdefault(id(variable), layer.name)
+        self.given.setdefault(id(variable), layer.name)
 
     def fail(self, layer: Any, error: str) -> None:
         """Says what a layer's rule has raised; what it had recorded by then stays whole."""
@@ -221,7 +228,7 @@ class Channels:
 
     def causes(self) -> dict[str, Reason]:
         """Layers that freeze something, by name."""
-        return {name: reason for _, reason, name in reversed(self._frozen) if name}
+        return {name: reason for _, reason, name in reversed(self.frozen) if name}
 
     # -- label arrays ------------------------------------------------------------------------
 
@@ -259,103 +266,7 @@ class Channels:
         self.tie(np.broadcast_to(first, labels.shape), labels)
         return first
 
-    def solve(self) -> Classes:
-        """Closes the record: merges tied labels, collects reasons, finds what may be pruned."""
-        for (variable, _), axis in self.axes.items():
-            if variable in self._given:  # a tied weight cannot change its shape
-                self.freeze(axis.labels, Reason.SHARED, self._given[variable])
-        first = np.concatenate([np.empty(0, int), *[pair[0] for pair in self._ties]])
-        second = np.concatenate([np.empty(0, int), *[pair[1] for pair in self._ties]])
-        edges = coo_array((np.ones(len(first), bool), (first, second)), (self._count, self._count))
-        count, of_label = connected_components(edges, directed=False)
-        return Classes(self, of_label, count, self._frozen)
-
 
 def _line(labels: Labels, axis: int) -> Labels:
     """The labels along one axis at the origin of the others."""
     return labels[tuple(slice(None) if i == axis else 0 for i in range(labels.ndim))]
-
-
-class Classes:
-    """Channels that live and die together, found by `Channels.solve`.
-
-    Attributes:
-        of_label: Class of each label, shape (labels,).
-        prunable: Whether every use of the class can lose it, shape (classes,), bool.
-        reasons: For the others, class -> (reason, detail).
-        counted: Whose MACs count: "all", or those of "convolutions" only.
-    """
-
-    def __init__(
-        self,
-        channels: Channels,
-        of_label: np.ndarray,
-        count: int,
-        frozen: Sequence[tuple[Labels, Reason, str]],
-    ) -> None:
-        self.channels = channels
-        self.of_label = of_label
-        self.count = count
-        self.counted = "all"
-        self.reasons: dict[int, tuple[Reason, str]] = {}
-        for labels, reason, detail in frozen:
-            for index in np.unique(of_label[labels]):
-                self.reasons.setdefault(int(index), (reason, detail))
-        read = np.zeros(count, bool)
-        for axis in self.reads:
-            read[of_label[axis.labels]] = True
-        self.prunable = read.copy()
-        self.prunable[list(self.reasons)] = False
-        for index in np.flatnonzero(~read):
-            self.reasons.setdefault(int(index), (Reason.UNREAD, ""))
-        self._freeze_the_only_one()
-
-    def _freeze_the_only_one(self) -> None:
-        """A class that fills a whole axis cannot go: nothing would be left of the layer."""
-        for axis in self.channels.axes.values():
-            classes = np.unique(self.of(axis))
-            if len(classes) == 1 and classes[0] not in self.reasons:
-                # Grouped convolutions tie their groups; with others around they may tie them all.
-                mismatch = 1 < getattr(axis.layer, "groups", 1) < len(axis.labels)
-                reason = Reason.GROUPS if mismatch else Reason.FEW
-                self.reasons[int(classes[0])] = (reason, axis.layer.name)
-                self.prunable[classes[0]] = False
-
-    @property
-    def reads(self) -> list[Axis]:
-        """Kernel axes that consume channels."""
-        return [axis for axis in self.channels.axes.values() if axis.role == "reads"]
-
-    def of(self, axis: Axis) -> np.ndarray:
-        """Class of each position of a variable's axis."""
-        return self.of_label[axis.labels]
-
-    def dead(self, alive: dict[int, np.ndarray]) -> np.ndarray:
-        """Classes that no layer sees any more.
-
-        Args:
-            alive: For the kernels that are masked, `id(variable)` -> boolean array that
-                broadcasts against the kernel: True where a group of weights is not pruned.
-
-        Returns:
-            Booleans of shape (classes,). Every axis keeps at least one position: a layer
-            without channels cannot be built, and what a zero kernel reads does not matter.
-        """
-        dead = self.prunable.copy()
-        for axis in self.reads:
-            mask = alive.get(id(axis.variable))
-            if mask is None:
-                dead[self.of(axis)] = False
-            else:
-                others = tuple(i for i in range(mask.ndim) if i != axis.axis)
-                seen = np.broadcast_to(mask.any(axis=others), axis.labels.shape)
-                dead[self.of(axis)[seen]] = False
-        for axis in self.channels.axes.values():
-            classes = self.of(axis)
-            if classes.size and dead[classes].all():
-                dead[classes[0]] = False
-        return dead
-
-    def keep(self, labels: Labels, dead: np.ndarray) -> np.ndarray:
-        """Boolean keep-vector for a label array."""
-        return ~dead[self.of_label[labels]]

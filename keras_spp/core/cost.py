@@ -6,14 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_spp.core.channels import Classes, Kernel
+from keras_spp.core.channels import Kernel
+from keras_spp.core.coupling import Coupling
 
 # The cost of a kernel of which a shape is left: milliseconds, say.
 Price = Callable[[Kernel, list[int]], float]
 
 
 def kernel_macs(
-    classes: Classes,
+    coupling: Coupling,
     kernel: Kernel,
     dead: np.ndarray | None = None,
     alive: dict[int, np.ndarray] | None = None,
@@ -21,10 +22,10 @@ def kernel_macs(
     """MACs per sample of one kernel.
 
     Args:
-        classes: The model's channels.
+        coupling: The model's channels.
         kernel: The kernel and the positions at which it is applied.
         dead: Channel classes to leave out, shape (classes,); None for none.
-        alive: As for `Classes.dead`; pruned columns of a masked kernel cost nothing.
+        alive: As for `Coupling.dead`; pruned columns of a masked kernel cost nothing.
 
     Returns:
         The count: kernel elements that remain times positions. A convolution at a border
@@ -36,41 +37,43 @@ def kernel_macs(
     if mask is not None:
         columns = int(mask.sum())
         shape = [size if mask.shape[axis] == 1 else 1 for axis, size in enumerate(shape)]
-    shape = _left(classes, kernel, shape, dead)
+    shape = _left(coupling, kernel, shape, dead)
     return kernel.positions * columns * int(np.prod(shape, dtype=np.int64))
 
 
-def model_price(classes: Classes, price: Price, dead: np.ndarray | None = None) -> float:
+def model_price(coupling: Coupling, price: Price, dead: np.ndarray | None = None) -> float:
     """What all kernels cost without the dead channels, by a price of each."""
     return sum(
-        price(kernel, _left(classes, kernel, list(kernel.variable.shape), dead))
-        for kernel in classes.channels.kernels.values()
+        price(kernel, _left(coupling, kernel, list(kernel.variable.shape), dead))
+        for kernel in coupling.channels.kernels.values()
     )
 
 
-def _left(classes: Classes, kernel: Kernel, shape: list[int], dead: np.ndarray | None) -> list[int]:
+def _left(
+    coupling: Coupling, kernel: Kernel, shape: list[int], dead: np.ndarray | None
+) -> list[int]:
     """A shape of a kernel without the dead channels; an axis of one is none of channels."""
     shape = list(shape)
     if dead is not None:
         for axis, size in enumerate(shape):
-            labelled = classes.channels.axes.get((id(kernel.variable), axis))
+            labelled = coupling.channels.axes.get((id(kernel.variable), axis))
             if labelled is not None and size > 1:
-                shape[axis] = int(classes.keep(labelled.labels, dead).sum())
+                shape[axis] = int(coupling.keep(labelled.labels, dead).sum())
     return shape
 
 
 def model_macs(
-    classes: Classes,
+    coupling: Coupling,
     dead: np.ndarray | None = None,
     alive: dict[int, np.ndarray] | None = None,
 ) -> int:
-    """MACs per sample of all kernels and products, or of what `classes.counted` says.
+    """MACs per sample of all kernels and products, or of what `coupling.counted` says.
 
     Biases and normalisation are not counted.
     """
-    record, everything = classes.channels, classes.counted == "all"
+    record, everything = coupling.channels, coupling.counted == "all"
     kernels = sum(
-        kernel_macs(classes, kernel, dead, alive)
+        kernel_macs(coupling, kernel, dead, alive)
         for kernel in record.kernels.values()
         if everything or len(kernel.variable.shape) > 2
     )

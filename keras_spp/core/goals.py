@@ -126,13 +126,13 @@ def meet_ratios(groups: Groups, ratios: Mapping[str, float], round_to: int) -> N
 
 
 def _why_not(groups: Groups, name: str) -> str:
-    axes = [axis for axis in groups.classes.channels.axes.values() if axis.layer.name == name]
+    axes = [axis for axis in groups.coupling.channels.axes.values() if axis.layer.name == name]
     prunable = sorted({layer for entry in groups.sets for layer in entry.layers})
     listed = f"the layers that can be pruned are {prunable}"
     if not axes:
         return f"{name!r}, but no layer with channels is called so: {listed}"
     written = [axis for axis in axes if axis.role == "writes"] or axes
-    found = groups.classes.reasons.get(int(groups.classes.of(written[0])[0]))
+    found = groups.coupling.reasons.get(int(groups.coupling.of(written[0])[0]))
     reason, detail = found or (Reason.UNREAD, "")
     where = f", {detail}" if detail and detail != name else ""
     return f"{name!r}, which cannot be pruned ({reason}{where}): {listed}"
@@ -152,7 +152,7 @@ def meet_speedup(groups: Groups, target: float, allocation: Allocation, round_to
     if not dense:
         raise ValueError(
             f"`target_speedup` is {target:g} but there are no MACs to count with "
-            f"counted={groups.classes.counted!r}: give pruning_ratio instead."
+            f"counted={groups.coupling.counted!r}: give pruning_ratio instead."
         )
     _search(allocation, lambda other: meet_speedup(groups, target, other, round_to))
     exact = [entry.step(round_to) for entry in groups.sets]

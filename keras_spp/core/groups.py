@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from keras_spp.core.channels import Axis, Classes
+from keras_spp.core import arrays
+from keras_spp.core.channels import Axis
 from keras_spp.core.cost import Price, model_macs, model_price
-from keras_spp.frameworks.tf_keras.masked_weight import Masked, weight_path
+from keras_spp.core.coupling import Coupling
+from keras_spp.core.masks import Layout, WeightMask
 
 GRANULARITIES = ("channel", "column")
 
@@ -63,7 +64,7 @@ class Reader:
 
     layer: Any
     sets: list[GroupSet]
-    weights: list[Masked]
+    weights: list[WeightMask]
 
     def split(self, values: np.ndarray) -> Iterator[tuple[GroupSet, np.ndarray]]:
         """Each set with its part of the values of all groups that the layer reads."""
@@ -75,13 +76,13 @@ class Groups:
     """All sets of a model and the layers that read them.
 
     Args:
-        classes: The model's channels.
+        coupling: The model's channels.
         granularity: "channel" or "column".
         seed: Decides, with the set's name, the masks of each set.
     """
 
-    def __init__(self, classes: Classes, granularity: str, seed: int = 0) -> None:
-        self.classes = classes
+    def __init__(self, coupling: Coupling, granularity: str, seed: int = 0) -> None:
+        self.coupling = coupling
         self.granularity = granularity
         # Scores by which groups will go, (size,) by set's name; {} where that is not known.
         self.scores: dict[str, np.ndarray] = {}
@@ -89,7 +90,7 @@ class Groups:
         self.readers: list[Reader] = []
         self.sets: list[GroupSet] = []
         if granularity == "channel":
-            self.sets = _channel_sets(classes)
+            self.sets = _channel_sets(coupling)
             self._channel_readers()
         else:
             self._column_readers()
@@ -102,27 +103,27 @@ class Groups:
 
     def _channel_readers(self) -> None:
         place_of = {int(c): (entry, i) for entry in self.sets for i, c in enumerate(entry.classes)}
-        for axes in _by_layer(self.classes.reads):
+        for axes in _by_layer(self.coupling.reads):
             masks = []
             for axis in axes:
                 shape = [1] * len(axis.variable.shape)
                 shape[axis.axis] = len(axis.labels)
-                places = [place_of.get(int(c)) for c in self.classes.of(axis)]
+                places = [place_of.get(int(c)) for c in self.coupling.of(axis)]
                 masks.append((axis, shape, places))
             self._add_reader(masks)
 
     def _column_readers(self) -> None:
-        refused = self.classes.channels.refused
-        for axes in _by_layer(self.classes.reads):
+        refused = self.coupling.channels.refused
+        for axes in _by_layer(self.coupling.reads):
             masks = []
             for axis in axes:
-                writes = _written_axis(self.classes, axis)
+                writes = _written_axis(self.coupling, axis)
                 shape = [1 if i == writes else int(n) for i, n in enumerate(axis.variable.shape)]
                 size = int(np.prod(shape))
                 # The paper prunes convolutions; one of them may have to stay whole.
                 if len(shape) < 3 or writes is None or size < 2 or id(axis.layer) in refused:
                     continue
-                if weight_path(axis.layer, axis.variable) is None:  # nothing can mask it
+                if axis.path is None:  # nothing can mask it
                     continue
                 name = axis.layer.name
                 self.sets.append(GroupSet(name, [name], size, np.empty(0, int)))
@@ -140,17 +141,17 @@ class Groups:
         weights = []
         for axis, shape, places in masks:
             index = [start[id(p[0])] + p[1] if p else total for p in places]
-            path = weight_path(axis.layer, axis.variable)
-            assert path is not None, axis.layer.name  # or its channels were frozen
+            assert axis.path is not None, axis.layer.name  # or its channels were frozen
             same = index == list(range(total))
-            weights.append(Masked(axis.layer, path, shape, None if same else index, total))
+            layout = Layout(shape, None if same else index, total)
+            weights.append(WeightMask(axis.variable, axis.path, layout))
         self.readers.append(Reader(masks[0][0].layer, sets, weights))
 
     def dense(self) -> float:
         """The cost of the model as it is, to compare `cost` with."""
         if self.price is not None:
-            return model_price(self.classes, self.price)
-        return model_macs(self.classes)
+            return model_price(self.coupling, self.price)
+        return model_macs(self.coupling)
 
     def cost(self) -> float:
         """MACs that the sets' goals would leave, or with a `price` what those cost.
@@ -158,19 +159,19 @@ class Groups:
         Producers that columns free are foreseen only where `scores` tell which columns will go.
         """
         if self.granularity == "channel":
-            gone = np.zeros(self.classes.count, bool)
+            gone = np.zeros(self.coupling.count, bool)
             for entry in self.sets:
                 gone[entry.classes[: entry.goal]] = True
             if self.price is not None:
-                return model_price(self.classes, self.price, gone)
-            return model_macs(self.classes, gone)
+                return model_price(self.coupling, self.price, gone)
+            return model_macs(self.coupling, gone)
         alive = {}
         for reader in self.readers:
             kept = np.concatenate([self._kept(entry) for entry in reader.sets])
-            for masked in reader.weights:
-                alive[id(masked.weight)] = masked.spread(tf.constant(kept)).numpy()
-        dead = self.classes.dead(alive) if self.scores else None
-        return model_macs(self.classes, dead, alive)
+            for mask in reader.weights:
+                alive[id(mask.variable)] = mask.layout.spread(arrays, kept)
+        dead = self.coupling.dead(alive) if self.scores else None
+        return model_macs(self.coupling, dead, alive)
 
     def _kept(self, entry: GroupSet) -> np.ndarray:
         scores = self.scores.get(entry.name, np.arange(entry.size))
@@ -185,16 +186,16 @@ def _by_layer(axes: list[Axis]) -> list[list[Axis]]:
     return list(found.values())
 
 
-def _written_axis(classes: Classes, axis: Axis) -> int | None:
+def _written_axis(coupling: Coupling, axis: Axis) -> int | None:
     """The axis of a kernel that makes channels; None if it makes none."""
     for number in range(len(axis.variable.shape)):
-        other = classes.channels.axes.get((id(axis.variable), number))
+        other = coupling.channels.axes.get((id(axis.variable), number))
         if other is not None and other.role == "writes":
             return number
     return None
 
 
-def _channel_sets(classes: Classes) -> list[GroupSet]:
+def _channel_sets(coupling: Coupling) -> list[GroupSet]:
     """Prunable classes that occur in exactly the same axes, equally often, form a set.
 
     They cost the same and touch the same layers, so ranking them against each other and
@@ -203,10 +204,10 @@ def _channel_sets(classes: Classes) -> list[GroupSet]:
     """
     signature: dict[int, list[tuple[int, int]]] = defaultdict(list)
     makers: dict[int, list[tuple[str, int]]] = defaultdict(list)
-    for number, axis in enumerate(classes.channels.axes.values()):
-        found, times = np.unique(classes.of(axis), return_counts=True)
+    for number, axis in enumerate(coupling.channels.axes.values()):
+        found, times = np.unique(coupling.of(axis), return_counts=True)
         for index, count in zip(found.tolist(), times.tolist(), strict=True):
-            if classes.prunable[index]:
+            if coupling.prunable[index]:
                 signature[index].append((number, count))
                 if axis.role == "writes":
                     makers[index].append((axis.layer.name, count))

@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from keras_spp.core import probability
-from keras_spp.frameworks.tf_keras.masked_weight import host
+from keras_spp.frameworks.tf_keras.variables import host
 
 if TYPE_CHECKING:
     from keras_spp.training.pruner import Pruner

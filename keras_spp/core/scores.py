@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from keras_spp.core.channels import Axis, Classes
+from keras_spp.core.channels import Axis
+from keras_spp.core.coupling import Coupling
 from keras_spp.rules.channelwise import BATCH_NORMALIZATIONS
 from keras_spp.util.messages import first_line
 
@@ -45,12 +46,12 @@ class Score:
     gathers = False
     relative = True
 
-    def of(self, wrappers: list[PruneSPP], classes: Callable[[], Classes]) -> list[tf.Tensor]:
+    def of(self, wrappers: list[PruneSPP], coupling: Callable[[], Coupling]) -> list[tf.Tensor]:
         """Importance of each group in each layer, shape (groups,), float32.
 
         Args:
             wrappers: All wrappers of the model.
-            classes: Gives the model's channels.
+            coupling: Gives the model's channels.
         """
         raise NotImplementedError
 
@@ -64,7 +65,7 @@ class Magnitude(Score):
     def __init__(self, contribution: Callable, root: bool = False) -> None:
         self.contribution, self.root = contribution, root
 
-    def of(self, wrappers: list[PruneSPP], classes: Callable[[], Classes]) -> list[tf.Tensor]:
+    def of(self, wrappers: list[PruneSPP], coupling: Callable[[], Coupling]) -> list[tf.Tensor]:
         """Sums over all masked weights of a layer."""
         parts = ([entry.sums(self.contribution) for entry in each.masked] for each in wrappers)
         sums = [tf.add_n(part) for part in parts]
@@ -98,7 +99,7 @@ class Taylor(Score):
     gathers = True
     relative = False  # all are changes of one loss
 
-    def of(self, wrappers: list[PruneSPP], classes: Callable[[], Classes]) -> list[tf.Tensor]:
+    def of(self, wrappers: list[PruneSPP], coupling: Callable[[], Coupling]) -> list[tf.Tensor]:
         """Takes what is there; gathering starts again."""
         gathered = [tf.identity(wrapper.gathered) for wrapper in wrappers]
         with tf.control_dependencies(gathered):
@@ -110,9 +111,9 @@ class Taylor(Score):
 class BatchNormScale(Score):
     """|gamma| of the channel, relative to the layer's mean, in all layers that normalise it."""
 
-    def of(self, wrappers: list[PruneSPP], classes: Callable[[], Classes]) -> list[tf.Tensor]:
+    def of(self, wrappers: list[PruneSPP], coupling: Callable[[], Coupling]) -> list[tf.Tensor]:
         """The same for every layer that reads the channel."""
-        found = classes()
+        found = coupling()
         scales = tf.zeros([found.count])
         for axis in _scale_axes(found):
             gamma = tf.abs(tf.cast(axis.variable, tf.float32))
@@ -123,7 +124,7 @@ class BatchNormScale(Score):
         for wrapper in wrappers:
             class_of = np.zeros(wrapper.mask.shape[0], int)
             for entry in wrapper.masked:
-                entry.place(read[id(entry.weight)], class_of)
+                entry.layout.place(read[id(entry.weight)], class_of)
             importances.append(tf.gather(scales, class_of))
         return importances
 
@@ -134,9 +135,9 @@ class BatchNormScale(Score):
                 f'`score` "bn_scale" ranks channels but `granularity` is {groups.granularity!r}: '
                 f'choose granularity="channel" or another score.'
             )
-        scaled = np.zeros(groups.classes.count, bool)
-        for axis in _scale_axes(groups.classes):
-            scaled[groups.classes.of(axis)] = True
+        scaled = np.zeros(groups.coupling.count, bool)
+        for axis in _scale_axes(groups.coupling):
+            scaled[groups.coupling.of(axis)] = True
         missing = [entry.name for entry in groups.sets if not scaled[entry.classes].all()]
         if missing:
             raise ValueError(
@@ -146,10 +147,10 @@ class BatchNormScale(Score):
             )
 
 
-def _scale_axes(classes: Classes) -> list[Axis]:
+def _scale_axes(coupling: Coupling) -> list[Axis]:
     return [
         axis
-        for axis in classes.channels.axes.values()
+        for axis in coupling.channels.axes.values()
         if isinstance(axis.layer, BATCH_NORMALIZATIONS) and axis.variable is axis.layer.gamma
     ]
 

@@ -18,7 +18,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.frameworks.tf_keras.graph import layers
-from keras_spp.frameworks.tf_keras.masked_weight import host
+from keras_spp.frameworks.tf_keras.variables import host
 
 # What decides over speed is how channels are gathered. "gather" does it in the order that TFLite
 # keeps images in, one number at a time. "rows" turns the image around first, so that each channel

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp.core.channels import Classes, Kernel
+from keras_spp.core.channels import Kernel
+from keras_spp.core.coupling import Coupling
 from keras_spp.devices.device import Device
 from keras_spp.export.quantizer import convert
 from keras_spp.frameworks.tf_keras.clone import clone_layer
@@ -54,7 +55,7 @@ class Prices:
     decide. Kernels that cannot be timed alone cost what their MACs cost elsewhere in the model.
 
     Args:
-        classes: The model's channels.
+        coupling: The model's channels.
         device: Where to measure.
         shapes: Of the inputs of layers, by the layer's id, where they are not those that the
             layers were called on, as `input_shapes` gives them.
@@ -64,10 +65,10 @@ class Prices:
         ValueError: Likewise.
     """
 
-    def __init__(self, classes: Classes, device: Device, shapes: Shapes | None = None) -> None:
+    def __init__(self, coupling: Coupling, device: Device, shapes: Shapes | None = None) -> None:
         self._powers: dict[int, np.ndarray] = {}
         macs = 0.0
-        for kernel in classes.channels.kernels.values():
+        for kernel in coupling.channels.kernels.values():
             shape = (shapes or {}).get(id(kernel.layer)) or kernel.layer.get_input_shape_at(0)
             if not (sizes := _sizes(kernel.layer, shape)):
                 continue
@@ -81,7 +82,7 @@ class Prices:
                 np.linalg.lstsq(logs, values, rcond=None)[0], [-np.inf, 0, 0]
             )
             macs += _macs(kernel, kernel.variable.shape)
-        timed = [k for k in classes.channels.kernels.values() if id(k.variable) in self._powers]
+        timed = [k for k in coupling.channels.kernels.values() if id(k.variable) in self._powers]
         total = sum(self(kernel, list(kernel.variable.shape)) for kernel in timed)
         self._per_mac = total / macs if macs else 1.0
 

@@ -23,11 +23,11 @@ from keras_spp.export import metadata
 from keras_spp.frameworks.tf_keras.clone import clone_layer
 from keras_spp.frameworks.tf_keras.distribution import require_copies
 from keras_spp.frameworks.tf_keras.graph import copy_weights, find_channels, layers, rebuild
-from keras_spp.frameworks.tf_keras.masked_weight import host
 from keras_spp.frameworks.tf_keras.openable import opened
 from keras_spp.frameworks.tf_keras.signature import check_taken, input_sizes
 from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
 from keras_spp.frameworks.tf_keras.stages import require_unwrapped
+from keras_spp.frameworks.tf_keras.variables import host
 from keras_spp.frameworks.tf_keras.wrapper import PruneSPP
 from keras_spp.pruning.target_latency import meet_latency, parse
 from keras_spp.shrinking.shrink import shrink
@@ -144,9 +144,9 @@ def prune(
 
     sizes = None if input_shape is None else input_sizes(model, input_shape)
     given, model = model, opened(model)
-    classes = find_channels(model, policy, to_prune=True, sizes=sizes)
-    classes.counted = counted
-    groups = Groups(classes, granularity, seed)
+    coupling = find_channels(model, policy, to_prune=True, sizes=sizes)
+    coupling.counted = counted
+    groups = Groups(coupling, granularity, seed)
     if not any(entry.size > entry.step(round_to) for entry in groups.sets):
         raise ValueError(
             f"`model` {model.name!r} has nothing to prune with granularity={granularity!r} and "
@@ -155,7 +155,7 @@ def prune(
     scores.get(schedule.score).check(groups)
     if granularity == "column" and isinstance(schedule, OneShotSchedule):
         groups.scores = importance(groups)  # too late to stop when freed producers meet the target
-    if pruning_ratio is None and classes.channels.unknown_size:
+    if pruning_ratio is None and coupling.channels.unknown_size:
         if sizes is not None:
             check_taken(given, sizes)
         name = "target_speedup" if target_latency is None else "target_latency"
@@ -273,7 +273,7 @@ def _wrap(
             sets=[entry.config() for entry in reader.sets],
             weights=[masked.config() for masked in reader.weights],
             conductor=layer is first,
-            counted=groups.classes.counted,
+            counted=groups.coupling.counted,
             **(of_conductor if layer is first else {}),
         )
 

@@ -76,7 +76,7 @@ def meet_latency(
     """
     number, is_ratio = parse(target)
     shapes = None if sizes is None else input_shapes(model, sizes)
-    groups.price = Prices(groups.classes, device, shapes)
+    groups.price = Prices(groups.coupling, device, shapes)
     given: Any = None if sizes is None else dict(zip(input_keys(model), sizes, strict=True))
     allocation.prepare(model, groups, representative_data)
 

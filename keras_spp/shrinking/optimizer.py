@@ -8,8 +8,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.frameworks.tf_keras.graph import layers
-from keras_spp.frameworks.tf_keras.masked_weight import host, raw
 from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
+from keras_spp.frameworks.tf_keras.variables import host, raw
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
 from keras_spp.shrinking.shrink import sliced
 from keras_spp.training.pruner import Pruner
@@ -59,7 +59,7 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
         )
     pruner = Pruner(pruned)
     pairs = _pairs(pruned, small)
-    dead = pruner.classes.dead(pruner.alive())
+    dead = pruner.coupling.dead(pruner.alive())
     if not hasattr(getattr(old, "inner_optimizer", old), "_index_dict"):  # no step made yet
         old.build(pruned.trainable_variables)
     new = _made_again(old)
@@ -87,7 +87,7 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
                     f"`pruned` has an optimizer, {type(inner).__name__}, whose moments have other "
                     f"shapes than the weights: compile `small` with a new optimizer."
                 )
-            value = sliced(pruner.classes, dead, variable, host(mine))
+            value = sliced(pruner.coupling, dead, variable, host(mine))
             if value.shape != slot.shape:
                 raise ValueError(
                     f"`small` must be what spp.shrink(pruned) returned but its {other.name!r} has "

@@ -9,13 +9,14 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp.core.channels import Argument, Classes
+from keras_spp.core.channels import Argument
+from keras_spp.core.coupling import Coupling
 from keras_spp.export.metadata import remember
 from keras_spp.frameworks.tf_keras.clone import clone_layer
 from keras_spp.frameworks.tf_keras.graph import copy_weights, find_wrappers, layers, rebuild
 from keras_spp.frameworks.tf_keras.layers import plain_class
-from keras_spp.frameworks.tf_keras.masked_weight import host
 from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
+from keras_spp.frameworks.tf_keras.variables import host
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
 from keras_spp.training.pruner import Pruner
 
@@ -58,33 +59,33 @@ def shrink(model: keras.Model) -> keras.Model:
             f"than the target.",
             stacklevel=2,
         )
-    dead = pruner.classes.dead(pruner.alive())
-    small = _without(model, pruner.classes, dead)
+    dead = pruner.coupling.dead(pruner.alive())
+    small = _without(model, pruner.coupling, dead)
     remember(small, model)
     return small
 
 
-def sliced(classes: Classes, dead: np.ndarray, variable: Any, array: np.ndarray) -> np.ndarray:
+def sliced(coupling: Coupling, dead: np.ndarray, variable: Any, array: np.ndarray) -> np.ndarray:
     """An array of a variable's shape without the dead channels."""
     for axis in range(array.ndim):
-        labelled = classes.channels.axes.get((id(variable), axis))
+        labelled = coupling.channels.axes.get((id(variable), axis))
         if labelled is not None:
-            array = np.compress(classes.keep(labelled.labels, dead), array, axis)
+            array = np.compress(coupling.keep(labelled.labels, dead), array, axis)
     return array
 
 
-def _without(model: keras.Model, classes: Classes, dead: np.ndarray) -> keras.Model:
+def _without(model: keras.Model, coupling: Coupling, dead: np.ndarray) -> keras.Model:
     """The model without the dead classes of channels."""
     edits: dict[int, dict[str | Argument, Any]] = {}
-    for edit in classes.channels.edits.values():
-        keeps = [classes.keep(labels, dead) for labels in edit.labels]
+    for edit in coupling.channels.edits.values():
+        keeps = [coupling.keep(labels, dead) for labels in edit.labels]
         if not all(keep.all() for keep in keeps):
             edits.setdefault(id(edit.layer), {})[edit.key] = edit.value(*keeps)
 
     resized = {
         id(axis.layer)
-        for axis in classes.channels.axes.values()
-        if not classes.keep(axis.labels, dead).all()
+        for axis in coupling.channels.axes.values()
+        if not coupling.keep(axis.labels, dead).all()
     }
 
     def make_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -116,7 +117,7 @@ def _without(model: keras.Model, classes: Classes, dead: np.ndarray) -> keras.Mo
         array = host(variable)
         if id(variable) in kept:
             array = array * kept[id(variable)].astype(array.dtype)
-        return sliced(classes, dead, variable, array)
+        return sliced(coupling, dead, variable, array)
 
     small = rebuild(model, make_layer, edit_call)
     copy_weights(model, small, value)

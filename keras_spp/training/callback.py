@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp.frameworks.tf_keras.masked_weight import host
+from keras_spp.frameworks.tf_keras.variables import host
 from keras_spp.training.pruner import TOLD, Progress, Pruner
 from keras_spp.util.messages import first_line
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 from typing import Any
 
-from keras_spp.frameworks.tf_keras.masked_weight import host
+from keras_spp.frameworks.tf_keras.variables import host
 
 
 def identity(wrappers: list[Any]) -> int:

@@ -15,7 +15,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.frameworks.tf_keras.graph import layers
-from keras_spp.frameworks.tf_keras.masked_weight import host, raw
+from keras_spp.frameworks.tf_keras.variables import host, raw
 
 NONE = -1
 

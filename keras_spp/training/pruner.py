@@ -17,14 +17,14 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.core import pace, probability, scores
-from keras_spp.core.channels import Classes
 from keras_spp.core.cost import model_macs
+from keras_spp.core.coupling import Coupling
 from keras_spp.frameworks.tf_keras.distribution import require_alike, require_copies
 from keras_spp.frameworks.tf_keras.function_layers import is_frozen
 from keras_spp.frameworks.tf_keras.graph import find_channels, find_wrappers
-from keras_spp.frameworks.tf_keras.masked_weight import host
 from keras_spp.frameworks.tf_keras.signature import sizes_that_fit
 from keras_spp.frameworks.tf_keras.stages import stage
+from keras_spp.frameworks.tf_keras.variables import host
 from keras_spp.training.fingerprint import check_identity, give_identity
 from keras_spp.training.nan_guard import Faults
 
@@ -197,7 +197,7 @@ class Pruner:
     def _update(self) -> tf.Tensor:
         decay, score = self.schedule.score_decay, scores.get(self.schedule.score)
         totals = tf.zeros([len(self.sets.of_group)])
-        found = score.of(self.wrappers, lambda: self.classes)
+        found = score.of(self.wrappers, lambda: self.coupling)
         found = [decay * old.score + new for old, new in zip(self.wrappers, found, strict=True)]
         good = self.faults.note(self.clock(), self.wrappers, found)
         for wrapper, places, share in zip(self.wrappers, self._places, found, strict=True):
@@ -292,19 +292,19 @@ class Pruner:
         return self.schedule.updates_needed(self.probabilities().numpy(), self.sets, made)
 
     @cached_property
-    def classes(self) -> Classes:
+    def coupling(self) -> Coupling:
         """The model's channels."""
         sizes = sizes_that_fit(self.model, self.conductor.input_sizes)
-        classes = find_channels(self.model, sizes=sizes)
-        classes.counted = self.conductor.counted
-        return classes
+        coupling = find_channels(self.model, sizes=sizes)
+        coupling.counted = self.conductor.counted
+        return coupling
 
     @cached_property
     def _dense_macs(self) -> int:
-        return model_macs(self.classes)
+        return model_macs(self.coupling)
 
     def alive(self) -> dict[int, np.ndarray]:
-        """Which groups of each masked kernel are not pruned, as `Classes.dead` takes it."""
+        """Which groups of each masked kernel are not pruned, as `Coupling.dead` takes it."""
         return {
             id(masked.weight): masked.spread(host(wrapper.mask)).numpy() > 0
             for wrapper in self.wrappers
@@ -329,7 +329,7 @@ class Pruner:
         finished = self.missing() == 0
         sealed = np.where(done >= self.sets.goal, size, done)[wanted].sum()
         alive = self.alive()
-        macs = model_macs(self.classes, self.classes.dead(alive), alive)
+        macs = model_macs(self.coupling, self.coupling.dead(alive), alive)
         return Progress(
             step=0 if self._find_optimizer() is None else int(self.clock()),
             updates=int(host(self.conductor.updates_made)),

@@ -5,6 +5,7 @@ import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.allocation import fisher
+from keras_spp.core import arrays
 from keras_spp.core.groups import Groups
 from keras_spp.frameworks.tf_keras.graph import find_channels
 from tests.helpers.judged import data, net
@@ -38,17 +39,17 @@ def test_products_of_derivatives_are_those_of_the_jacobian(seed, granularity):
     found, groups = derivatives(model, x, granularity, passes=1000, samples=6, seed=seed)
 
     exact = {entry.name: np.zeros((entry.size, entry.size)) for entry in groups.sets}
-    kernels = [masked.weight for reader in groups.readers for masked in reader.weights]
+    kernels = [mask.variable for reader in groups.readers for mask in reader.weights]
     with tf.GradientTape(persistent=True) as tape:
         outputs = [each / tf.math.reduce_std(tf.stop_gradient(each)) for each in model(x)[:2]]
     for output in outputs:
         jacobians = iter(tape.jacobian(output, kernels, unconnected_gradients="zero"))
         change = {entry.name: 0 for entry in groups.sets}
         for reader in groups.readers:
-            for masked in reader.weights:
-                product = (next(jacobians) * masked.weight).numpy()
-                flat = product.reshape(-1, *masked.weight.shape)
-                sums = np.stack([masked.derivative(tf.ones_like(row), row) for row in flat])
+            for mask in reader.weights:
+                product = (next(jacobians) * mask.variable).numpy()
+                flat = product.reshape(-1, *mask.variable.shape)
+                sums = np.stack([mask.layout.summed(arrays, row) for row in flat])
                 cuts = np.cumsum([entry.size for entry in reader.sets])[:-1]
                 for entry, part in zip(reader.sets, np.split(sums, cuts, 1), strict=True):
                     change[entry.name] = change[entry.name] + part

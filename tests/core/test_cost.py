@@ -50,7 +50,7 @@ def test_macs_predicted_from_the_masks_are_those_of_the_shrunk_model(seed):
     pruned = spp.prune(random_model(seed), pruning_ratio=0.5, round_to=1)
     pruner = random_probabilities(pruned, seed)
     alive = pruner.alive()
-    predicted = model_macs(pruner.classes, pruner.classes.dead(alive), alive)
+    predicted = model_macs(pruner.coupling, pruner.coupling.dead(alive), alive)
     assert predicted == spp.analyze(spp.shrink(pruned)).macs, f"seed {seed}"
 
 

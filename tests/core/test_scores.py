@@ -5,7 +5,7 @@ import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.core import scores
-from keras_spp.frameworks.tf_keras.masked_weight import host
+from keras_spp.frameworks.tf_keras.variables import host
 from tests.helpers.slow import slow_but
 from tests.helpers.training import compiled, conv_net, data, fit, predicted_mask, prune, sgd
 from tests.zoo.models import L, randomize

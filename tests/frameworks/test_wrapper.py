@@ -19,7 +19,7 @@ from tf_keras.src.layers.core.tf_op_layer import SlicingOpLambda, TFOpLambda
 
 import keras_spp as spp
 from keras_spp.frameworks.tf_keras.graph import find_wrappers
-from keras_spp.frameworks.tf_keras.masked_weight import raw
+from keras_spp.frameworks.tf_keras.variables import raw
 from keras_spp.frameworks.tf_keras.wrapper import KeepPruned, PruneLowMagnitude, PruneSPP, unwrap
 from tests.helpers.slow import slow_but
 from tests.helpers.training import (

@@ -20,7 +20,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.frameworks.tf_keras.masked_weight import copies
+from keras_spp.frameworks.tf_keras.variables import copies
 from tests.helpers.training import compiled, conv_net, data, fit, plain_net, prune, sgd, state
 
 BATCH = 8  # of all replicas together

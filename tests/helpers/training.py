@@ -5,7 +5,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.frameworks.tf_keras.masked_weight import host
+from keras_spp.frameworks.tf_keras.variables import host
 from tests.zoo.models import L, random_probabilities, randomize
 
 

@@ -12,7 +12,7 @@ import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.frameworks.tf_keras.graph import find_wrappers
-from keras_spp.frameworks.tf_keras.masked_weight import raw
+from keras_spp.frameworks.tf_keras.variables import raw
 from tests.helpers.sentences import assert_one_sentence
 from tests.helpers.training import (
     assert_same_state,

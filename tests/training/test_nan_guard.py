@@ -136,7 +136,7 @@ tf.config.set_logical_device_configuration(
 from test_faults import Spoil, stopped
 from training import compiled, dense_net, prune
 import keras_spp as spp
-from keras_spp.frameworks.tf_keras.masked_weight import copies
+from keras_spp.frameworks.tf_keras.variables import copies
 
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     pruned = compiled(prune(dense_net(), frequency=4))

@@ -1357,7 +1357,7 @@ UNLOADABLE = {
     "language_model_with_tied_weights",
 }
 
-# Classes of the user's own, which a small model needs to be loaded.
+# Coupling of the user's own, which a small model needs to be loaded.
 OWN = {
     "variational_autoencoder": {"Sampling": Sampling},
     "layer_without_a_rule": {"Swap": Swap},

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp.frameworks.tf_keras.masked_weight import host, raw
+from keras_spp.frameworks.tf_keras.variables import host, raw
 from keras_spp.training.fingerprint import identity
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ import keras_spp.rules.einsum
 import keras_spp.rules.kernels
 import keras_spp.rules.sequences  # noqa: F401
 from keras_spp.core import rule as rules
-from keras_spp.core.channels import Channels, Classes, Reason, Tensor
+from keras_spp.core.channels import Channels, Reason, Tensor
+from keras_spp.core.coupling import Coupling, couple
 from keras_spp.frameworks.tf_keras import dry_run
 from keras_spp.frameworks.tf_keras.function_layers import is_frozen, weights_given
 from keras_spp.frameworks.tf_keras.held_sizes import freeze_held
@@ -74,7 +75,7 @@ def find_wrappers(model: keras.Model) -> list[PruneSPP]:
 
 def find_channels(
     model: keras.Model, policy: Any = None, to_prune: bool = False, sizes: Any = None
-) -> Classes:
+) -> Coupling:
     """Labels every channel of a model.
 
     Args:
@@ -108,7 +109,7 @@ def find_channels(
         if reason is not None:
             channels.refused.add(id(axis.layer))
             channels.freeze(axis.labels, reason, axis.layer.name)
-    return channels.solve()
+    return couple(channels)
 
 
 def trace(model: keras.Model, channels: Channels, inputs: list[Tensor]) -> list[Tensor]:

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.core.channels import Channels, Reason, Tensor
-from keras_spp.frameworks.tf_keras.masked_weight import copies
+from keras_spp.frameworks.tf_keras.variables import copies
 from keras_spp.frameworks.tf_keras.wrapper import KeepPruned
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from keras_spp.core.channels import Argument, Channels, Labels, Reason, Tensor
 from keras_spp.frameworks.tf_keras import trial
 from keras_spp.frameworks.tf_keras.clone import clone_layer, read_config
-from keras_spp.frameworks.tf_keras.masked_weight import weight_path
 from keras_spp.frameworks.tf_keras.sizes import counts_channels, labelled, origins
+from keras_spp.frameworks.tf_keras.variables import weight_path
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,10 @@ class Call:
 
         The kernel must be an attribute of the layer, or of a layer that is one.
         """
-        if weight_path(self.layer, variable) is None:  # then nothing could put a mask on it
+        path = weight_path(self.layer, variable)
+        if path is None:  # then nothing could put a mask on it
             self.freeze(labels, Reason.UNKNOWN)
-        self.channels.label(self.layer, variable, axis, labels, "reads")
+        self.channels.label(self.layer, variable, axis, labels, "reads", path)
 
     def writes(self, variable: Any, axis: int) -> Labels:
         """The axis of this variable makes new channels; returns their labels."""

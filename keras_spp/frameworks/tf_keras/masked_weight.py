@@ -1,4 +1,4 @@
-"""A weight whose elements belong to groups, and its variable as it is."""
+"""A weight whose elements belong to groups: multiplied for a call, or for good."""
 
 from __future__ import annotations
 
@@ -7,46 +7,18 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 
-
-def raw(variable: tf.Variable) -> tf.Variable:
-    """The variable in its own dtype, under mixed precision too."""
-    return getattr(variable, "_variable", variable) if hasattr(variable, "true_dtype") else variable
-
-
-def copies(variable: Any) -> list[tf.Variable]:
-    """The variable as each local replica has it, the first one's first."""
-    variable = raw(variable)
-    return list(getattr(variable, "values", [variable]))
-
-
-def host(variable: tf.Variable) -> np.ndarray:
-    """A variable's value as an array."""
-    return raw(variable).numpy()
-
-
-def weight_path(layer: keras.layers.Layer, variable: Any) -> str | None:
-    """Where a layer holds a variable, like "kernel" or "cell.kernel"; None if not in attributes."""
-    for name, value in vars(layer).items():
-        if value is variable:
-            return name
-        if isinstance(value, keras.layers.Layer) and (inner := weight_path(value, variable)):
-            return f"{name}.{inner}"
-    cells = layer.cells if isinstance(layer, keras.layers.StackedRNNCells) else []
-    for number, cell in enumerate(cells):
-        if inner := weight_path(cell, variable):
-            return f"cells.{number}.{inner}"
-    return None
+from keras_spp.core.masks import Layout
+from keras_spp.frameworks.tf_keras import arrays
+from keras_spp.frameworks.tf_keras.variables import raw
 
 
 def _entry(holder: Any, step: str) -> Any:
     return holder[int(step)] if step.isdigit() else getattr(holder, step)
 
 
-class Masked:
+class MaskedWeight:
     """One weight of a wrapped layer, and where its wrapper's groups lie in it.
 
     Args:
@@ -61,12 +33,13 @@ class Masked:
     def __init__(
         self, layer: Any, path: str, shape: list[int], index: list[int] | None, groups: int
     ) -> None:
-        self._layer, self._shape, self._index, self._groups = layer, shape, index, groups
-        self._path = path.split(".")
+        self._layer, self._path = layer, path.split(".")
+        self.layout = Layout(shape, index, groups)
 
     def config(self) -> dict[str, Any]:
         """The arguments that the wrapper's config stores."""
-        return {"path": ".".join(self._path), "shape": self._shape, "index": self._index}
+        layout = self.layout
+        return {"path": ".".join(self._path), "shape": layout.shape, "index": layout.index}
 
     @property
     def _owner(self) -> Any:
@@ -79,31 +52,17 @@ class Masked:
 
     def spread(self, groups: tf.Tensor) -> tf.Tensor:
         """Spreads one value per group over the mask's shape; 1 where nothing is ever pruned."""
-        if self._index is not None:
-            never = tf.ones([1], groups.dtype)
-            groups = tf.gather(tf.concat([groups, never], 0), tf.constant(self._index))
-        return tf.reshape(groups, self._shape)
+        return self.layout.spread(arrays, groups)
 
     def sums(self, contribution: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
         """What this weight's elements contribute, summed in every group, shape (groups,)."""
-        return self._summed(contribution(tf.cast(raw(self.weight), tf.float32)))
+        return self.layout.summed(arrays, contribution(tf.cast(raw(self.weight), tf.float32)))
 
     def derivative(self, weight: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
         """By a factor of each group's weights, from the gradient by them, shape (groups,)."""
-        return self._summed(tf.cast(weight, tf.float32) * tf.cast(gradient, tf.float32))
-
-    def _summed(self, values: tf.Tensor) -> tf.Tensor:
-        others = [axis for axis, size in enumerate(self._shape) if size == 1]
-        values = tf.reshape(tf.reduce_sum(values, others), [-1])
-        if self._index is None:
-            return values
-        index = tf.constant(self._index)
-        return tf.math.unsorted_segment_sum(values, index, self._groups + 1)[: self._groups]
-
-    def place(self, values: np.ndarray, groups: np.ndarray) -> None:
-        """Writes what is known of each position along this weight's axis of channels by group."""
-        index = np.arange(self._groups) if self._index is None else np.asarray(self._index)
-        groups[index[index < self._groups]] = values[index < self._groups]
+        return self.layout.summed(
+            arrays, tf.cast(weight, tf.float32) * tf.cast(gradient, tf.float32)
+        )
 
     def multiply(self, groups: tf.Tensor) -> tf.Operation:
         """Multiplies each group's weights with its value, for good."""

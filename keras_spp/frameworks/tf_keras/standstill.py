@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_spp.frameworks.tf_keras.masked_weight import host, raw
+from keras_spp.frameworks.tf_keras.variables import host, raw
 
 # So many values of weights are compared from one training step to the next; a few of every layer
 # tell as much as all.

@@ -17,6 +17,7 @@ import tf_keras as keras
 from tf_keras.src.layers.core.tf_op_layer import SlicingOpLambda, TFOpLambda
 
 from keras_spp.core.channels import Channels, Reason, Tensor
+from keras_spp.core.coupling import couple
 from keras_spp.core.rule import find
 from keras_spp.frameworks.tf_keras import trial
 from keras_spp.frameworks.tf_keras.clone import clone_layer
@@ -113,10 +114,10 @@ def _lets_go(model: keras.Model) -> bool:
         labels = channels.new(x.labels.size).reshape(x.labels.shape)
         inputs.append(Tensor(labels, x.shape, x.dtype))
     trace(model, channels, inputs)
-    classes = channels.solve()
+    coupling = couple(channels)
     reasons = [
-        classes.reasons.get(int(index), (Reason.UNREAD, ""))[0]
+        coupling.reasons.get(int(index), (Reason.UNREAD, ""))[0]
         for x in inputs
-        for index in classes.of_label[x.labels.ravel()]
+        for index in coupling.of_label[x.labels.ravel()]
     ]
     return Reason.UNREAD in reasons

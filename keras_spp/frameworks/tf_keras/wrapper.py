@@ -18,8 +18,9 @@ from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper im
 from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
 
 from keras_spp.core import probability, scores
-from keras_spp.frameworks.tf_keras.masked_weight import Masked, copies
+from keras_spp.frameworks.tf_keras.masked_weight import MaskedWeight
 from keras_spp.frameworks.tf_keras.standstill import Standstill
+from keras_spp.frameworks.tf_keras.variables import copies
 
 UNFINISHED = (
     "This SavedModel is pruned but not finished, and training it would not go on pruning: "
@@ -39,7 +40,7 @@ class KeepPruned:
     Momentum and weight decay would otherwise move weights that have no gradient.
     """
 
-    def __init__(self, wrapper: PruneSPP, masked: Masked, inner: Any) -> None:
+    def __init__(self, wrapper: PruneSPP, masked: MaskedWeight, inner: Any) -> None:
         self.wrapper, self.masked, self.inner = wrapper, masked, inner
 
     def __call__(self, weight: tf.Tensor) -> tf.Tensor:
@@ -76,7 +77,7 @@ class PruneSPP(PruneLowMagnitude):
         pruning_schedule: The `SPPSchedule`.
         sets: The sets of groups that this layer reads: dicts with name, size, goal (groups to
             prune) and seed.
-        weights: The masked weights: dicts with the path, shape and index of a `Masked`.
+        weights: The masked weights: dicts with the path, shape and index of a `MaskedWeight`.
         conductor: Whether this is the first wrapper of the model, which moves all
             probabilities at the start of a training step.
         target_speedup: On the conductor, the speedup in MACs at which pruning ends.
@@ -118,7 +119,7 @@ class PruneSPP(PruneLowMagnitude):
         self.sets = [dict(entry) for entry in sets]
         self.supports_masking, self.stateful = layer.supports_masking, layer.stateful
         groups = sum(entry["size"] for entry in self.sets)
-        self.masked = [Masked(layer, **entry, groups=groups) for entry in weights]
+        self.masked = [MaskedWeight(layer, **entry, groups=groups) for entry in weights]
         self.conductor = conductor
         self.target_speedup = target_speedup
         self.counted = counted

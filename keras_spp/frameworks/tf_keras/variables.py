@@ -1,0 +1,39 @@
+"""Variables of tf_keras as they are: under mixed precision, on several replicas, as attributes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+
+def raw(variable: tf.Variable) -> tf.Variable:
+    """The variable in its own dtype, under mixed precision too."""
+    return getattr(variable, "_variable", variable) if hasattr(variable, "true_dtype") else variable
+
+
+def copies(variable: Any) -> list[tf.Variable]:
+    """The variable as each local replica has it, the first one's first."""
+    variable = raw(variable)
+    return list(getattr(variable, "values", [variable]))
+
+
+def host(variable: tf.Variable) -> np.ndarray:
+    """A variable's value as an array."""
+    return raw(variable).numpy()
+
+
+def weight_path(layer: keras.layers.Layer, variable: Any) -> str | None:
+    """Where a layer holds a variable, like "kernel" or "cell.kernel"; None if not in attributes."""
+    for name, value in vars(layer).items():
+        if value is variable:
+            return name
+        if isinstance(value, keras.layers.Layer) and (inner := weight_path(value, variable)):
+            return f"{name}.{inner}"
+    cells = layer.cells if isinstance(layer, keras.layers.StackedRNNCells) else []
+    for number, cell in enumerate(cells):
+        if inner := weight_path(cell, variable):
+            return f"cells.{number}.{inner}"
+    return None
