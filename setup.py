@@ -13,6 +13,8 @@ INSTALL_REQUIRES = [
     *(name + bounds for name, bounds in VERSION["STACK"].items()),
     "ai-edge-litert>=2.3,<2.4",
     "click>=8.1,<9",
+    "lazy_loader>=0.4,<0.8",
+    "wrapt>=1.15,<3",  # also what TensorFlow needs
     "filelock>=3.20,<5",
     "flatbuffers>=25.9.23,<26",  # also what TensorFlow needs
     "h5py>=3.11,<3.15",  # what TensorFlow takes
@@ -48,7 +50,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.12",
     packages=find_packages(include=["keras_spp", "keras_spp.*"]),
-    package_data={"keras_spp": ["py.typed"]},
+    package_data={"keras_spp": ["py.typed", "*.pyi"]},
     install_requires=INSTALL_REQUIRES,
     extras_require={
         "datasets": DATASETS,

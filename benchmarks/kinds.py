@@ -23,8 +23,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from benchmarks.random_weights import ranges, shrunk_at_random
+from keras_spp.export.options import QUANTIZATIONS
 from keras_spp.export.packing import files_of
-from keras_spp.export.quantization import QUANTIZATIONS
 
 L = keras.layers
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 import keras_spp as spp
 from examples import images
-from keras_spp.export.quantization import IO_TYPES, QUANTIZATIONS
+from keras_spp.export.options import IO_TYPES, QUANTIZATIONS
 from keras_spp.frameworks.tf_keras.loading import load_model
 
 

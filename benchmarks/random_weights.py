@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.export.quantization import IO_TYPES
+from keras_spp.export.options import IO_TYPES
 
 
 def randomize(model: keras.Model, seed: int = 0) -> keras.Model:

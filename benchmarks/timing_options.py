@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 import keras_spp as spp
-from keras_spp.export.quantization import QUANTIZATIONS
+from keras_spp.export.options import QUANTIZATIONS
 
 
 def add_timing_options(parser: argparse.ArgumentParser, runs: int) -> None:

@@ -1,4 +1,8 @@
-"""The command `keras-spp`: what the functions do, on saved files."""
+"""The command `keras-spp`: what the functions do, on saved files.
+
+What only some commands need is imported by them: those that load no model start at once, without
+TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +18,10 @@ from typing import Any
 
 import click
 import numpy as np
-import tf_keras as keras
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-from rich.table import Table
 
 import keras_spp as spp
-from keras_spp.analysis import analyze_at
 from keras_spp.devices.names import DELEGATES
-from keras_spp.export.quantization import IO_TYPES, QUANTIZATIONS
-from keras_spp.frameworks.tf_keras.loading import load_model, save_model
-from keras_spp.frameworks.tf_keras.signature import sizes_that_fit
+from keras_spp.export.options import IO_TYPES, QUANTIZATIONS
 from keras_spp.util.files import atomic_path, check_apart
 from keras_spp.util.report import as_text
 
@@ -104,9 +101,9 @@ _threads = click.option("--threads", default=1, show_default=True, help="Of one 
 _path = click.Path(path_type=Path)
 
 
-def _load(path: Path) -> keras.Model:
+def _load(path: Path) -> Any:
     given = click.get_current_context().meta
-    return load_model(
+    return spp.load_model(
         path,
         compile=False,
         allow_code=given.get(_ALLOW_CODE, False),
@@ -131,6 +128,8 @@ def _print(result: Any, as_json: bool = False) -> None:
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2))
     elif _in_terminal():
+        from rich.console import Console
+
         Console().print(result)
     else:
         click.echo(as_text(result))
@@ -184,6 +183,10 @@ def shrink(pruned: Path, small: Path) -> None:
     if small.suffix not in _SAVED:
         raise ValueError(f"SMALL must end in {' or '.join(_SAVED)} but is {str(small)!r}.")
     _check_apart({"SMALL": small}, {"PRUNED": pruned})
+    from keras_spp.analysis import analyze_at
+    from keras_spp.frameworks.tf_keras.loading import save_model
+    from keras_spp.frameworks.tf_keras.signature import sizes_that_fit
+
     model = _load(pruned)
     with atomic_path(small) as temporary:
         result = spp.shrink(model)
@@ -193,7 +196,9 @@ def shrink(pruned: Path, small: Path) -> None:
     _print(_comparison(analyze_at(sizes, model), analyze_at(sizes, result)))
 
 
-def _comparison(before: spp.Analysis, after: spp.Analysis) -> Table:
+def _comparison(before: spp.Analysis, after: spp.Analysis) -> Any:
+    from rich.table import Table
+
     table = Table("")
     for title in ("before", "after", "ratio"):
         table.add_column(title, justify="right")
@@ -360,6 +365,9 @@ def benchmark(files: tuple[str, ...], as_json: bool, **options: Any) -> None:
 @contextlib.contextmanager
 def _progress_bar() -> Iterator[Callable[[float], None] | None]:
     """Yields what moves a bar on a terminal's stderr: what is printed stays clean."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None

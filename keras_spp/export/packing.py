@@ -16,7 +16,8 @@ import tf_keras as keras
 
 from keras_spp.devices.device import Device
 from keras_spp.export import columns
-from keras_spp.export.quantization import IO_TYPES, in_integers
+from keras_spp.export.options import IO_TYPES
+from keras_spp.export.quantization import in_integers
 from keras_spp.export.quantizer import Task, convert
 
 DENSE = "dense"

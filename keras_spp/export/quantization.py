@@ -12,50 +12,20 @@ import tensorflow as tf
 import tf_keras as keras
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_spp.export.options import IO_TYPES
 from keras_spp.export.quantizer import QuantizerError, Task, quantize
 from keras_spp.export.samples import arrays, chunks
 from keras_spp.util.messages import first_line
 
-QUANTIZATIONS = ("none", "float16", "dynamic", "int8", "int16x8")
-
 # A few hundred samples settle the ranges of activations:
 # https://ai.google.dev/edge/litert/models/post_training_integer_quant
 CALIBRATION = 256
-
-# What a file's own inputs and outputs can be; float32 is converted at the file's ends.
-IO_TYPES = {"int8": ("float32", "int8", "uint8"), "int16x8": ("float32", "int16")}
 
 _OPERATIONS = {
     value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()
 }
 _FLOATS = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16)
 _AT_THE_ENDS = ("QUANTIZE", "DEQUANTIZE")
-
-
-def check_options(
-    quantization: str, input_type: str, output_type: str, representative_data: Any
-) -> None:
-    """Raises ValueError if options of `export_tflite` do not fit each other."""
-    if quantization not in QUANTIZATIONS:
-        raise ValueError(
-            f"`quantization` must be one of {_quoted(QUANTIZATIONS)} but is {quantization!r}."
-        )
-    types = IO_TYPES.get(quantization, ("float32",))
-    for name, value in (("input_type", input_type), ("output_type", output_type)):
-        if value not in types:
-            raise ValueError(
-                f"`{name}` must be one of {_quoted(types)} with quantization {quantization!r} but "
-                f"is {value!r}."
-            )
-    if quantization not in IO_TYPES and representative_data is not None:
-        raise ValueError(
-            f"`representative_data` must be None with quantization {quantization!r}, which needs "
-            "no ranges of activations: leave it out or choose 'int8'."
-        )
-
-
-def _quoted(choices: Sequence[str]) -> str:
-    return ", ".join(map(repr, choices))
 
 
 def calibration_batches(

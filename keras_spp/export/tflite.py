@@ -18,6 +18,7 @@ from keras_spp.devices import device as latency
 from keras_spp.devices.device import Device
 from keras_spp.export import columns, metadata, packing
 from keras_spp.export import quantization as quantized
+from keras_spp.export.options import check_options
 from keras_spp.export.packing import PackedLayer
 from keras_spp.export.parity import parity
 from keras_spp.export.quantizer import Task, convert
@@ -171,7 +172,7 @@ def export_tflite(
     if original is not None:
         require_tf_keras_model(original, "original")
     types = {"input_type": input_type, "output_type": output_type}
-    quantized.check_options(quantization, **types, representative_data=representative_data)
+    check_options(quantization, **types, representative_data=representative_data)
     check_integer("batch_size", batch_size, 1)
     where = latency.find(device)
     check_apart("`path`", path, where.files())

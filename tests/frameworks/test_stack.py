@@ -1,6 +1,5 @@
 import importlib.metadata
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +7,8 @@ from pathlib import Path
 import pytest
 import tf_keras
 
-from keras_spp.frameworks.tf_keras.stack import check_stack, require_tf_keras_model
+from keras_spp.frameworks.tf_keras import stack
+from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
 from keras_spp.version import STACK
 
 ROOT = Path(__file__).parents[2]
@@ -43,13 +43,13 @@ def installed(monkeypatch):
 
 def stack_error():
     with pytest.raises(ImportError) as error:
-        check_stack()
+        stack.check()
     assert_one_sentence(str(error.value))
     return str(error.value)
 
 
 def test_the_stack_of_this_environment_is_accepted():
-    check_stack()
+    stack.check()
 
 
 @pytest.mark.parametrize("name", STACK)
@@ -94,7 +94,7 @@ def test_several_misfits_are_fixed_by_one_command(installed):
 @pytest.mark.parametrize("found", ["2.21.0+local", "2.21.1", "2.21.1rc0"])
 def test_patch_releases_and_local_builds_are_accepted(installed, found):
     installed["tensorflow"] = found
-    check_stack()
+    stack.check()
 
 
 def test_a_variant_that_provides_the_tensorflow_module_is_accepted(installed, monkeypatch):
@@ -102,94 +102,108 @@ def test_a_variant_that_provides_the_tensorflow_module_is_accepted(installed, mo
     monkeypatch.setattr(
         importlib.metadata, "packages_distributions", lambda: {"tensorflow": ["tensorflow-cpu"]}
     )
-    check_stack()
+    stack.check()
 
 
 # --- import orders, each in its own process ---
 
-# What must work in every order: tfmot wraps, trains and strips a tf_keras model.
-PRUNE_WITH_TFMOT = """
+# What must work in every order: tfmot wraps, trains and strips a tf_keras model, and so does
+# keras_spp.
+PRUNE = """
+import os
 import numpy as np
-import tensorflow_model_optimization as tfmot
+import keras_spp as spp
 import tf_keras
-import tensorflow as tf
 
-model = tf_keras.Sequential([tf_keras.layers.Dense(3, input_shape=(2,)), tf_keras.layers.Dense(1)])
-pruned = tfmot.sparsity.keras.prune_low_magnitude(model)
+model = tf_keras.Sequential(
+    [tf_keras.layers.Dense(16, input_shape=(2,)), tf_keras.layers.Dense(1)]
+)
+pruned = spp.prune(model, 0.5)
 pruned.compile("sgd", "mse")
-update = tfmot.sparsity.keras.UpdatePruningStep()
-pruned.fit(np.ones((4, 2)), np.ones((4, 1)), callbacks=[update], verbose=0)
+pruned.fit(
+    np.ones((64, 2)), np.ones((64, 1)), batch_size=1, callbacks=[spp.SPPCallback()], verbose=0
+)
+import tensorflow_model_optimization as tfmot
 assert isinstance(tfmot.sparsity.keras.strip_pruning(pruned), tf_keras.Sequential)
-print("tf.keras is", "tf_keras" if tf.keras.Model is tf_keras.Model else "Keras 3")
+import tensorflow as tf
+which = "tf_keras" if tf.keras.Model is tf_keras.Model else "Keras 3"
+print(f"tf.keras is {which}, {os.environ.get('TF_USE_LEGACY_KERAS')}")
 """
 
 
-def import_after(imports, legacy=None):
-    """Checks the stack after these imports; returns which Keras tf.keras is, and the warnings."""
+def in_a_process(program, legacy=None):
+    """What a program prints at last, with TF_USE_LEGACY_KERAS so or unset."""
     env = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
     if legacy is not None:
         env["TF_USE_LEGACY_KERAS"] = legacy
-    check = "from keras_spp.frameworks.tf_keras.stack import check_stack; check_stack()"
     result = subprocess.run(
-        [sys.executable, "-c", f"{imports}\n{check}\n{PRUNE_WITH_TFMOT}"],
-        cwd=ROOT,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
-    warned = re.findall(r"UserWarning: (.*TF_USE_LEGACY_KERAS.*)", result.stderr)
-    for message in warned:
-        assert_one_sentence(message)
-    return result.stdout.strip().splitlines()[-1], warned
+    assert "TF_USE_LEGACY_KERAS" not in result.stderr
+    return result.stdout.strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize(
     "imports",
     [
         "",
-        "import tensorflow",
+        pytest.param("import tensorflow as tf; tf.keras.layers", marks=pytest.mark.slow),
+        pytest.param("from tensorflow.keras import layers", marks=pytest.mark.slow),
         pytest.param("import keras", marks=pytest.mark.slow),
-        pytest.param("import tensorflow_model_optimization", marks=pytest.mark.slow),
     ],
 )
-def test_tf_dot_keras_becomes_tf_keras_while_it_is_unresolved(imports):
-    assert import_after(imports) == ("tf.keras is tf_keras", [])
+def test_tf_dot_keras_stays_keras_3_unless_the_user_says_otherwise(imports):
+    assert in_a_process(f"{imports}\n{PRUNE}") == "tf.keras is Keras 3, None"
+
+
+@pytest.mark.parametrize(
+    ("legacy", "keras"),
+    [("1", "tf_keras"), pytest.param("0", "Keras 3", marks=pytest.mark.slow)],
+)
+def test_the_variable_that_tf_dot_keras_follows_is_the_users(legacy, keras):
+    assert in_a_process(PRUNE, legacy) == f"tf.keras is {keras}, {legacy}"
+
+
+@pytest.mark.slow
+def test_what_tfmot_itself_has_chosen_stays():
+    program = f"import tensorflow_model_optimization\n{PRUNE}"
+    assert in_a_process(program) == "tf.keras is tf_keras, 1"
+
+
+def test_importing_keras_spp_imports_no_framework():
+    program = """
+import sys
+import keras_spp as spp
+spp.benchmark, spp.Device, spp.read_metadata, dir(spp), spp.__version__
+print([name for name in ("tensorflow", "tf_keras", "keras", "jax", "torch") if name in sys.modules])
+"""
+    assert in_a_process(program) == "[]"
 
 
 @pytest.mark.parametrize(
     "imports",
     [
-        pytest.param("import tensorflow as tf; tf.keras.layers", marks=pytest.mark.slow),
-        "from tensorflow.keras import layers",
+        "import keras_spp, tf_keras",
+        "import tf_keras, keras_spp",
+        "import keras_spp, tensorflow_model_optimization",
     ],
 )
-def test_tf_keras_models_work_but_a_warning_says_when_tf_dot_keras_is_keras_3(imports):
-    keras, (warning, *_) = import_after(imports)
-    assert keras == "tf.keras is Keras 3"
-    assert warning == (
-        "tf.keras is Keras 3 in this process, so keras_spp will reject models made with it: make "
-        "models with tf_keras, or set TF_USE_LEGACY_KERAS=1 (or import keras_spp) before importing "
-        "tensorflow."
-    )
+def test_keras_loads_a_pruned_model_in_whatever_order_it_was_imported(tmp_path, imports):
+    from keras_spp import SPPSchedule, prune
 
-
-def test_a_variable_that_asks_for_keras_3_is_replaced_with_a_warning():
-    keras, (warning, *_) = import_after("", legacy="0")
-    assert keras == "tf.keras is tf_keras"
-    assert warning == (
-        "keras_spp works on tf_keras models and replaced TF_USE_LEGACY_KERAS=0 by 1, which makes "
-        "tf.keras mean tf_keras: set TF_USE_LEGACY_KERAS=1 before importing tensorflow."
-    )
-
-
-@pytest.mark.parametrize("value", ["1", "true", "True"])
-def test_a_variable_that_asks_for_tf_keras_is_left_alone(monkeypatch, recwarn, value):
-    monkeypatch.setenv("TF_USE_LEGACY_KERAS", value)
-    check_stack()
-    assert os.environ["TF_USE_LEGACY_KERAS"] == value
-    assert not recwarn
+    layers = [tf_keras.Input((4,)), tf_keras.layers.Dense(16), tf_keras.layers.Dense(2)]
+    pruned = prune(tf_keras.Sequential(layers), 0.5, schedule=SPPSchedule(A=0.25))
+    paths = [str(tmp_path / name) for name in ("m.keras", "m.h5", "m")]
+    for path in paths:
+        pruned.save(path)
+    program = f"""
+{imports}
+import tf_keras
+models = [tf_keras.models.load_model(path) for path in {paths!r}]
+print([model.layers[-1].pruning_schedule.A for model in models])
+"""
+    assert in_a_process(program) == "[0.25, 0.25, 0.25]"
 
 
 # --- the model passed in ---

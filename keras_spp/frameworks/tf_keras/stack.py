@@ -1,9 +1,9 @@
 """Checks that the installed libraries, and the models passed in, are ones keras_spp works with."""
 
+import importlib
 import importlib.metadata
 import os
 import sys
-import warnings
 from typing import Any
 
 from packaging.specifiers import SpecifierSet
@@ -13,30 +13,42 @@ from keras_spp.version import STACK
 _SWITCH = "TF_USE_LEGACY_KERAS"
 
 
-def check_stack() -> None:
-    """Checks the installed TensorFlow stack, and makes `tf.keras` mean tf_keras while it still can.
-
-    Call it before TensorFlow is imported: versions are read from the installed metadata.
-
-    tf_keras and tfmot work together whatever was imported before. What the order of imports does
-    decide is which Keras `tf.keras` and `tensorflow.keras` are, hence which kind of model the user
-    builds with them: that deserves a warning, not a refusal.
+def check() -> None:
+    """Checks the installed TensorFlow stack by its metadata, before any of it is imported.
 
     Raises:
-        ImportError: A package of the stack is missing or outside the tested range.
+        ImportError: If a package of the stack is missing or outside the tested range.
     """
     wrong = []
     for name, bounds in STACK.items():
-        found = _installed_version(name)
-        if found is None:
+        version = _installed_version(name)
+        if version is None:
             wrong.append((name, bounds, "which is not installed"))
-        elif not SpecifierSet(bounds).contains(found, prereleases=True):
-            wrong.append((name, bounds, f"but found {found}"))
+        elif not SpecifierSet(bounds).contains(version, prereleases=True):
+            wrong.append((name, bounds, f"but found {version}"))
     if wrong:
         needs = " and ".join(f"{name}{bounds} {problem}" for name, bounds, problem in wrong)
         fix = " ".join(f'"{name}{bounds}"' for name, bounds, _ in wrong)
         raise ImportError(f"keras_spp needs {needs}: run `pip install {fix}`.")
-    _select_tf_keras()
+
+
+def import_tfmot() -> None:
+    """Imports tfmot, which would make `tf.keras` mean tf_keras, and leaves that as the user has it.
+
+    tfmot sets the variable that `tf.keras` follows, and then asks `tf.keras` for its version. So
+    `tf.keras` is asked first, when the variable still is the user's, and the variable is put back.
+    """
+    if "tensorflow_model_optimization" in sys.modules:
+        return
+    import tensorflow as tf
+
+    chosen = os.environ.get(_SWITCH)
+    tf.keras.Model  # noqa: B018  (the first use decides which Keras it is)
+    importlib.import_module("tensorflow_model_optimization")
+    if chosen is None:
+        del os.environ[_SWITCH]
+    else:
+        os.environ[_SWITCH] = chosen
 
 
 def require_tf_keras_model(model: Any, argument: str = "model") -> None:
@@ -94,35 +106,6 @@ def _installed_version(name: str) -> str | None:
     return None
 
 
-def _select_tf_keras() -> None:
-    """Sets the variable `tf.keras` follows; warns when that is too late or not what was asked."""
-    asked = os.environ.get(_SWITCH)
-    if asked not in ("1", "true", "True"):  # the values TensorFlow understands
-        # tfmot overwrites the variable on import anyway; here it is done early, and said.
-        os.environ[_SWITCH] = "1"
-    if _tf_keras_was_bypassed():
-        _warn(
-            "tf.keras is Keras 3 in this process, so keras_spp will reject models made with it: "
-            f"make models with tf_keras, or set {_SWITCH}=1 (or import keras_spp) before "
-            "importing tensorflow."
-        )
-    elif asked is not None and os.environ[_SWITCH] != asked:
-        _warn(
-            f"keras_spp works on tf_keras models and replaced {_SWITCH}={asked} by 1, which makes "
-            f"tf.keras mean tf_keras: set {_SWITCH}=1 before importing tensorflow."
-        )
-
-
-def _tf_keras_was_bypassed() -> bool:
-    """Whether `tf.keras` was resolved to Keras 3 earlier: it is resolved once, on first use."""
-    if "tensorflow" not in sys.modules:
-        return False
-    import tensorflow as tf
-    import tf_keras
-
-    return tf.keras.Model is not tf_keras.Model
-
-
 def is_graph(layer: Any) -> bool:
     """Whether a layer is a model whose graph of layers says what it computes."""
     return getattr(layer, "_is_graph_network", False) and not _overrides_call(layer)
@@ -132,8 +115,3 @@ def _overrides_call(model: Any) -> bool:
     """Whether a user's call() decides what is computed, rather than the graph of layers."""
     owner = next(cls for cls in type(model).__mro__ if "call" in vars(cls))
     return not owner.__module__.startswith("tf_keras.")
-
-
-def _warn(message: str) -> None:
-    # Frames: this one, _select_tf_keras, check_stack, keras_spp/__init__.py, the user's import.
-    warnings.warn(message, UserWarning, stacklevel=5)
