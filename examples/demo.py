@@ -17,9 +17,6 @@ from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras_spp as spp  # before TensorFlow, so that tf.keras is tf_keras
-
-# isort: split
 import matplotlib
 import numpy as np
 import tensorflow as tf
@@ -27,10 +24,11 @@ import tf_keras as keras
 from rich.console import Console
 from rich.table import Table
 
+import keras_spp as spp
+
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from keras_spp import load_model
 from keras_spp.training.distill import ends_in_softmax
 
 L = keras.layers
@@ -283,7 +281,7 @@ def main() -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(0)
     if args.dataset:
-        dense = load_model(args.model, compile=False)
+        dense = spp.load_model(args.model, compile=False)
     else:
         dense = residual_network((16, 16, 1), classes=10)
     data = load(args, dense.input_shape[1:])

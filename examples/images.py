@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # KerasCV makes layers of tf_keras then
 
-import keras_spp  # noqa: F401  (before TensorFlow, so that tf.keras is tf_keras)
-
-# isort: split
 import numpy as np
 import tensorflow as tf
 

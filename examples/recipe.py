@@ -14,14 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from examples import demo, images  # first: keras_spp makes sure that tf.keras is tf_keras
-
-# isort: split
 import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp import load_model
+from examples import demo, images
 
 IMAGENET_CLASSES = 1000
 
@@ -121,7 +118,7 @@ def find_data(recipe: Recipe, args: argparse.Namespace) -> tuple[Any, int]:
 def open_model(recipe: Recipe, args: argparse.Namespace, classes: int) -> tuple[keras.Model, bool]:
     """The network with so many classes, and whether it is trained for them."""
     if args.model:
-        model = load_model(args.model, compile=False)
+        model = spp.load_model(args.model, compile=False)
     elif recipe.has_weights and args.weights == "imagenet":
         model = recipe.network(args.image_size, IMAGENET_CLASSES, weights="imagenet")
     else:

@@ -175,7 +175,7 @@ def test_importing_keras_spp_imports_no_framework():
     program = """
 import sys
 import keras_spp as spp
-spp.benchmark, spp.Device, spp.read_metadata, dir(spp), spp.__version__
+spp.benchmark, spp.Device, dir(spp), spp.__version__
 print([name for name in ("tensorflow", "tf_keras", "keras", "jax", "torch") if name in sys.modules])
 """
     assert in_a_process(program) == "[]"

@@ -300,6 +300,8 @@ def test_names_of_any_length_and_letters_are_quoted_short(entry):
 def test_the_refusal_of_a_file_is_one_sentence_that_names_what_it_names(monkeypatch):
     keras.Sequential([keras.Input((4,)), Shifted()]).save("m.keras")
     monkeypatch.delitem(keras.saving.get_custom_objects(), "trust>Shifted")
-    with pytest.raises(ValueError, match=r"'Shifted' of the module 'test_trust'") as error:
+    with pytest.raises(
+        ValueError, match=r"'Shifted' of the module 'tests.frameworks.test_trust'"
+    ) as error:
         load_model("m.keras")
     assert "--import" in assert_one_sentence(error)
