@@ -1,0 +1,185 @@
+"""Every private name of tf_keras, tfmot and TensorFlow that this library uses, each with its why.
+
+`tests/frameworks/test_private.py` pins them: when one of the three moves something, that test says
+what, and this file is the only one to mend.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+# The checker of saved models knows which symbols TensorFlow exports under which names.
+from tensorflow.python.framework import op_def_registry  # what an operation promises: state, chance
+from tensorflow.python.saved_model.registration.registration import get_registered_class
+from tensorflow.python.trackable.resource import CapturableResource  # runs code when it is loaded
+from tensorflow.python.util.tf_export import get_canonical_name_for_symbol, get_symbol_from_name
+
+# tfmot exports its wrappers by functions alone, which know a fixed list of layers.
+from tensorflow_model_optimization.python.core.keras import utils as tfmot_utils
+from tensorflow_model_optimization.python.core.quantization.keras import (
+    quantize_annotate,
+    quantize_layer,
+    quantize_wrapper,
+)
+from tensorflow_model_optimization.python.core.sparsity.keras import (
+    prunable_layer,
+    pruning_wrapper,
+)
+from tensorflow_model_optimization.python.core.sparsity.keras.prune_registry import PruneRegistry
+
+# Names that a file may give for what it holds: Keras looks them up in these modules.
+from tf_keras.src import activations, constraints, initializers, losses, metrics, regularizers
+from tf_keras.src.engine import base_layer, functional, input_spec
+from tf_keras.src.engine.keras_tensor import KerasTensor  # what a functional call passes around
+from tf_keras.src.layers import serialization as layer_serialization
+from tf_keras.src.layers.core import tf_op_layer  # layers that Keras makes of TensorFlow functions
+from tf_keras.src.layers.preprocessing import index_lookup
+from tf_keras.src.layers.rnn import cell_wrappers
+from tf_keras.src.metrics import accuracy_metrics, regression_metrics
+from tf_keras.src.optimizers.schedules import learning_rate_schedule
+from tf_keras.src.saving import object_registration
+from tf_keras.src.saving.legacy.saved_model import json_utils
+from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
+from tf_keras.src.saving.serialization_lib import SafeModeScope, _retrieve_class_or_fn
+
+# -- models and calls ----------------------------------------------------------------------------
+
+
+def is_graph_network(model: Any) -> bool:
+    """Tells whether a model holds the graph of its layers' calls: no public name says so."""
+    return getattr(model, "_is_graph_network", False)
+
+
+def calls_in_order(model: keras.Model) -> Iterator[Any]:
+    """Yields the calls (nodes) of a model's layers in the order in which the model makes them."""
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        yield from model._nodes_by_depth[depth]
+
+
+def structures(model: keras.Model) -> tuple[Any, Any]:
+    """Returns a model's inputs and outputs as they were nested; `inputs`, `outputs` are flat."""
+    return model._nested_inputs, model._nested_outputs
+
+
+def in_reference_order(model: keras.Model, inputs: Any) -> list[Any]:
+    """Flattens what a model is called with, a dict by name, say, in the order of its inputs."""
+    return model._flatten_to_reference_inputs(inputs)
+
+
+def add_calls(model: keras.Model, calls: list[Any]) -> None:
+    """Adds calls that no output depends on, as `add_loss` and `add_metric` make them."""
+    model._insert_layers([call.layer for call in calls], calls)
+
+
+def share_trainable(model: Any, other: Any) -> None:
+    """Gives a model another's own flag; the public setter would overrule the layers inside."""
+    model._trainable = other._trainable
+
+
+# -- layers --------------------------------------------------------------------------------------
+
+
+def expects_training(layer: Any) -> bool:
+    """Tells whether a layer's call takes `training`: Keras found that out when it was made."""
+    return layer._expects_training_arg
+
+
+def expects_mask(layer: Any) -> bool:
+    """Tells whether a layer's call takes `mask`; for a Lambda, whether its function does."""
+    return getattr(layer, "_fn_expects_mask_arg", layer._expects_mask_arg)
+
+
+def parts(layer: Any) -> list[Any]:
+    """Lists a layer and all layers in it, however deep: `submodules` leaves lists out."""
+    return list(layer._flatten_layers())
+
+
+@contextlib.contextmanager
+def losses_as_they_were(layer: Any) -> Iterator[None]:
+    """Puts back the losses that a layer has kept of its calls, which calling it again would add."""
+    inside = parts(layer)
+    losses = [(list(part._losses), list(part._eager_losses)) for part in inside]
+    yield
+    for part, (symbolic, eager) in zip(inside, losses, strict=True):
+        part._losses, part._eager_losses = symbolic, eager
+
+
+def loss_functions(layer: Any) -> list[Callable[[], Any]]:
+    """Lists what a layer computes its regularisation losses with: `losses` has their values."""
+    return layer._callable_losses
+
+
+def own_metrics(layer: Any) -> list[Any]:
+    """Returns the list of metrics that a layer shows itself; `metrics` adds those inside it."""
+    return layer._metrics
+
+
+def declared_input_shape(layer: Any) -> tuple[int | None, ...] | None:
+    """Returns the batch input shape that a layer was given, which its config repeats."""
+    return getattr(layer, "_batch_input_shape", None)
+
+
+def declare_input_shape(layer: Any, shape: tuple[int | None, ...]) -> None:
+    """Replaces that shape; Keras takes it in the constructor alone."""
+    layer._batch_input_shape = shape
+
+
+def declared_output_shape(layer: keras.layers.Lambda) -> Any:
+    """Returns a Lambda's `output_shape`, which its config has as code."""
+    return layer._output_shape
+
+
+def replace_constraint(variable: Any, constraint: Any) -> None:
+    """Gives a variable another constraint; Keras takes it in `add_weight` alone."""
+    variable._constraint = constraint
+
+
+def without_autocast(variable: Any) -> Any:
+    """Returns the variable that mixed precision wraps, in its own type."""
+    return variable._variable if hasattr(variable, "true_dtype") else variable
+
+
+# -- optimizers ----------------------------------------------------------------------------------
+
+
+def place_of(optimizer: Any, variable: tf.Variable) -> int | None:
+    """Returns where an optimizer keeps its state of a variable in each of its lists."""
+    return optimizer._index_dict.get(optimizer._var_key(variable))
+
+
+def is_built(optimizer: Any) -> bool:
+    """Tells whether an optimizer has made its state."""
+    return hasattr(optimizer, "_index_dict")
+
+
+def places(optimizer: Any) -> int:
+    """Returns how many variables a built optimizer has state of."""
+    return len(optimizer._index_dict)
+
+
+def spared_from_decay(optimizer: Any, variables: list[tf.Variable]) -> tuple[list[bool], Any]:
+    """Tells which variables weight decay leaves alone, and the names that were given for that."""
+    keys = getattr(optimizer, "_exclude_from_weight_decay", ())
+    names = getattr(optimizer, "_exclude_from_weight_decay_names", None)
+    return [optimizer._var_key(variable) in keys for variable in variables], names
+
+
+def learning_rate(optimizer: Any) -> Any:
+    """Returns a schedule as it was given; the public property computes its value."""
+    return optimizer._learning_rate
+
+
+@contextlib.contextmanager
+def with_learning_rate(optimizer: Any, rate: Any) -> Iterator[None]:
+    """Lets an optimizer have another learning rate, without a state of its own, for a while."""
+    before = optimizer._learning_rate
+    optimizer._learning_rate = rate
+    try:
+        yield
+    finally:
+        optimizer._learning_rate = before
