@@ -41,10 +41,10 @@ test-arm: $(STAMP) ## Run exported files on aarch64 under qemu (Debian with qemu
 	KERAS_SPP_ARM_PYTHON=.arm/python $(BIN)/python -m pytest tests/journeys/test_arm.py -rs
 
 test-models: $(STAMP) ## Put every published network through prune and shrink, write docs/models.md
-	$(BIN)/python -m benchmarks.models --output models.jsonl --write docs/models.md
+	$(BIN)/python -m benchmarks.accuracy.models --output models.jsonl --write docs/models.md
 
-results: $(STAMP) ## Fill docs/results.md and ablations.md from what benchmarks/accuracy.py measured
-	$(BIN)/python -m benchmarks.results docs/results.md docs/ablations.md
+results: $(STAMP) ## Fill docs/results.md and ablations.md from what benchmarks.accuracy measured
+	$(BIN)/python -m benchmarks.accuracy.results docs/results.md docs/ablations.md
 
 lint: $(STAMP) ## Check style, format and types
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from keras_spp.core.channels import Reason
 from keras_spp.core.groups import Groups, GroupSet
 
 # Kernels of phones and PCs compute blocks of up to 16 output channels, and a block that is partly
-# used costs as much as a full one (benchmarks/rounding.py).
+# used costs as much as a full one (benchmarks/latency/rounding.py).
 BLOCK = 16
 # A plan in whole blocks may exceed the target by this factor.
 CLOSE = 1.05

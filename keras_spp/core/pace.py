@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from keras_spp.training.pruner import Pruner
 
 # Of the steps that are planned when no frequency is given, this share goes to pruning and the
-# rest to fine-tuning: more steps to explore cost more than they gain (benchmarks/accuracy.py).
+# rest to fine-tuning: more steps to explore cost more than they gain (docs/ablations.md).
 PRUNING_SHARE = 0.1
 
 

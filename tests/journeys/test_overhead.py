@@ -11,8 +11,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
-from benchmarks.training_step import resnet20
 from tests.zoo.models import L
+from tests.zoo.networks import resnet20
 
 
 def size(variables):

@@ -6,10 +6,10 @@ import pytest
 import tf_keras as keras
 
 import keras_spp as spp
-from benchmarks.random_weights import shrunk_at_random
 from keras_spp.export.tflite import export_tflite
 from keras_spp.pruning import target_latency as latency_target
 from keras_spp.pruning.target_latency import CLOSE, parse
+from tests.helpers.random_weights import shrunk_at_random
 from tests.zoo.models import L
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import keras_spp as spp
-from benchmarks.random_weights import calibrate
+from tests.helpers.random_weights import calibrate
 from tests.helpers.slow import slow_but
 from tests.zoo.dozen import PUBLISHED, network
 from tests.zoo.models import (

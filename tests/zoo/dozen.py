@@ -1,8 +1,8 @@
 """A dozen published networks that between them have every mechanism."""
 
-from benchmarks.networks import build
-from benchmarks.random_weights import randomize
+from tests.helpers.random_weights import randomize
 from tests.helpers.slow import slow_but
+from tests.zoo.networks import build
 
 DOZEN = (
     "ConvNeXtTiny",  # layer normalisation, 7x7 depthwise as grouped convolutions, layer scale
@@ -23,5 +23,5 @@ PUBLISHED = slow_but(DOZEN, ["MobileNetV2"])  # the others take minutes in all
 
 
 def network(name):
-    """One of them (or another that benchmarks/networks.py knows), with random weights."""
+    """One of them (or another that tests/zoo/networks.py knows), with random weights."""
     return randomize(build(name))

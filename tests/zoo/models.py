@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from benchmarks.random_weights import random_probabilities, randomize  # noqa: F401
+from tests.helpers.random_weights import random_probabilities, randomize  # noqa: F401
 
 L = keras.layers
 

@@ -1,6 +1,7 @@
 """Where a network's time goes, and what pruning takes off it: kinds of layers, timed alone.
 
-    python -m benchmarks.kinds [--network MobileNetV2] [--speedup 2] [--quantization none int8]
+    python -m benchmarks.latency.kinds [--network MobileNetV2] [--speedup 2]
+        [--quantization none int8]
 
 The network of tf_keras.applications has random weights; random channels are pruned, to the target
 speedup. Every layer with a kernel is timed alone, dense and small side by side; "rest" is what the
@@ -22,9 +23,9 @@ import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is t
 import tensorflow as tf
 import tf_keras as keras
 
-from benchmarks.random_weights import ranges, shrunk_at_random
 from keras_spp.export.options import QUANTIZATIONS
 from keras_spp.export.packing import files_of
+from tests.helpers.random_weights import ranges, shrunk_at_random
 
 L = keras.layers
 

@@ -1,6 +1,6 @@
 """What 200 training steps make of a trained CIFAR-10 network, before any fine-tuning.
 
-    python -m benchmarks.short_run --data-dir DIR --model FILE [--steps 200] [--speedup 2]
+    python -m benchmarks.accuracy.short_run --data-dir DIR --model FILE [--steps 200] [--speedup 2]
 
 DIR is a TensorFlow Datasets folder with cifar10, FILE a saved tf_keras classifier with logits
 out whose input is (pixel / 255 - mean) / std with ImageNet's constants. For both granularities

@@ -1,7 +1,8 @@
-"""What benchmarks/accuracy.py compares, by name: the library's, and variants to learn from."""
+"""What `python -m benchmarks.accuracy` compares, by name: the library's, and variants."""
 
 from __future__ import annotations
 
+import ast
 import functools
 from typing import Any
 from unittest import mock
@@ -115,3 +116,28 @@ ALLOCATIONS: dict[str, Any] = {
 }
 # What is done to a pruned model before it is trained.
 PREPARE = {"independent": draw_columns}
+# Search is the library's default; the norm is that of all gradients, as `global_clipnorm`.
+METHOD_OPTIONS = {"allocation": "search", "distill": 0.0, "clip_norm": None}
+
+
+def read_method(text: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Name, arguments of the schedule and other options of a method.
+
+    >>> read_method("spp(A=0.1, allocation='pca')")
+    ('spp', {'A': 0.1}, {'allocation': 'pca', 'distill': 0.0, 'clip_norm': None})
+    """
+    call = ast.parse(text, mode="eval").body
+    if isinstance(call, ast.Name):
+        call = ast.Call(call, [], [])
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+        raise ValueError("must be like spp(A=0.1)")
+    known = ["dense", *SCHEDULES]
+    if call.func.id not in known:
+        raise ValueError(f"{call.func.id} is none of {', '.join(known)}")
+    given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+    options = {name: given.pop(name, default) for name, default in METHOD_OPTIONS.items()}
+    if options["allocation"] not in ALLOCATIONS:
+        raise ValueError(f"allocation must be one of {', '.join(ALLOCATIONS)}")
+    if call.func.id != "dense":
+        SCHEDULES[call.func.id](**given)
+    return call.func.id, given, options

@@ -1,6 +1,6 @@
 """Whether a network pruned to a target latency takes that time: measured anew afterwards.
 
-    python -m benchmarks.target_latency [--network ResNet50 MobileNetV2] [--target 0.5]
+    python -m benchmarks.latency.target_latency [--network ResNet50 MobileNetV2] [--target 0.5]
         [--device local] [--threads 1] [--cache FILE]
 
 Networks have 224x224 inputs and random weights, and layers lose the same share of channels; what
@@ -22,7 +22,7 @@ import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is t
 import tf_keras as keras
 
 from benchmarks.apart import apart
-from benchmarks.random_weights import shrunk_at_random
+from tests.helpers.random_weights import shrunk_at_random
 
 
 def measure(

@@ -1,6 +1,7 @@
 """What rounding the surviving channels costs in MACs and gains in time, network by network.
 
-    python -m benchmarks.rounding [--network resnet20_cifar10.keras ResNet50] [--device local]
+    python -m benchmarks.latency.rounding [--network resnet20_cifar10.keras ResNet50]
+        [--device local]
 
 Networks are saved ones, or those of tf_keras.applications with random weights.
 """
@@ -15,9 +16,9 @@ import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is t
 
 import tf_keras as keras
 
-from benchmarks.random_weights import ranges
-from benchmarks.timing_options import add_timing_options, timing_device
+from benchmarks.latency.timing_options import add_timing_options, timing_device
 from keras_spp.frameworks.tf_keras.loading import load_model
+from tests.helpers.random_weights import ranges
 
 
 def network(name: str) -> keras.Model:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from benchmarks import models
+from benchmarks.accuracy import models
 
 
 def row(**changes):

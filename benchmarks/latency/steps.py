@@ -1,6 +1,6 @@
 """By how many channels a layer has to shrink to get faster: which `round_to` suits a device.
 
-    python -m benchmarks.steps [--quantization none int8] [--device local] [--threads 1]
+    python -m benchmarks.latency.steps [--quantization none int8] [--device local] [--threads 1]
 
 1x1 convolutions of 2, 4, 6, ... filters are timed alone, side by side. The runtime computes several
 filters at once, which takes the same time if fewer are there, so latency climbs in steps. Printed
@@ -20,7 +20,7 @@ import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is t
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.timing_options import add_timing_options, timing_device
+from benchmarks.latency.timing_options import add_timing_options, timing_device
 from keras_spp.export.packing import files_of
 
 SIZE, CHANNELS, MOST = 14, 256, 64

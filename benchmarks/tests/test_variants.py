@@ -1,11 +1,11 @@
-"""Each variant for benchmarks/accuracy.py differs from SPP in what it says, and in nothing else."""
+"""Each variant of benchmarks.accuracy differs from SPP in what it says, and in nothing else."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import keras_spp as spp
-from benchmarks import variants
+from benchmarks.accuracy import variants
 from keras_spp.core import probability
 from keras_spp.core.groups import Groups
 from keras_spp.core.probability import Sets

@@ -1,6 +1,7 @@
 """What each quantization does to a network's size, outputs and latency here.
 
-    python -m benchmarks.quantization --data-dir DIR --model FILE [--samples 10000] [--runs 200]
+    python -m benchmarks.accuracy.quantization --data-dir DIR --model FILE [--samples 10000]
+        [--runs 200]
 
 The data set is a prepared tfds `cifar10`; ranges are taken from 256 images of its training split.
 """

@@ -1,6 +1,6 @@
 """Realised speed beside fewer MACs: dense and small networks in turn, in one process.
 
-    python -m benchmarks.realised [--case vgg16-channel-4 ...] [--quantization none int8]
+    python -m benchmarks.latency.realised [--case vgg16-channel-4 ...] [--quantization none int8]
         [--device local] [--threads 1]
 
 Networks have 224x224 inputs and random weights, and what is pruned is chosen at random: neither
@@ -22,8 +22,8 @@ import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is t
 import tf_keras as keras
 
 from benchmarks.apart import apart
-from benchmarks.random_weights import ranges, shrunk_at_random
-from benchmarks.timing_options import add_timing_options
+from benchmarks.latency.timing_options import add_timing_options
+from tests.helpers.random_weights import ranges, shrunk_at_random
 
 CASES = {
     "vgg16-channel-4": ("VGG16", "channel", 4.0),

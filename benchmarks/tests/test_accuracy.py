@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
-from benchmarks import accuracy, plans, results
+from benchmarks.accuracy import plans, results, runs, training, variants
 from tests.zoo.models import L, randomize
 
 SIZE = 12
@@ -49,10 +49,10 @@ def lines(folder, tmp_path_factory):
     path = tmp_path_factory.mktemp("results") / "net.jsonl"
     kept = ["--keep", path.parent / "kept"]
     with pytest.MonkeyPatch.context() as patch:  # a process of its own for each takes a minute
-        patch.setattr(accuracy, "apart", lambda function, *args: function(*args))
+        patch.setattr(runs, "apart", lambda function, *args: function(*args))
         sliced = mock.Mock(wraps=spp.sliced_optimizer)
         patch.setattr(spp, "sliced_optimizer", sliced)
-        accuracy.main(arguments(folder, path, *kept, "--speedup", 1.5, 2, "--method", *METHODS))
+        runs.main(arguments(folder, path, *kept, "--speedup", 1.5, 2, "--method", *METHODS))
     # Each pruned network has trained on as a small one, at the step where pruning had come to.
     optimizers = [call.args[0].optimizer for call in sliced.call_args_list]
     assert [int(each.iterations) for each in optimizers] == [24] * 4
@@ -77,7 +77,7 @@ def test_each_run_is_a_line_and_dense_is_trained_once(lines):
 def test_the_networks_that_come_out_are_kept(folder, lines):
     dense = keras.models.load_model(folder / "net.keras").count_params()
     for line in map(json.loads, lines.read_text().splitlines()):
-        model = keras.models.load_model(lines.parent / "kept" / accuracy.file_name(line["run"]))
+        model = keras.models.load_model(lines.parent / "kept" / training.file_name(line["run"]))
         assert model.count_params() == line.get("params", dense)
         assert (model.count_params() < dense) == (line["run"]["method"] != "dense")
 
@@ -89,14 +89,14 @@ def test_what_is_there_is_not_run_again(folder, lines, monkeypatch):
         made.append((run["method"], run["seed"]))
         return {"top1": 0.5, "macs_speedup": 1.0, "seconds": 0}
 
-    monkeypatch.setattr(accuracy, "measure", measure)
-    monkeypatch.setattr(accuracy, "apart", lambda function, *args: function(*args))
+    monkeypatch.setattr(runs, "measure", measure)
+    monkeypatch.setattr(runs, "apart", lambda function, *args: function(*args))
     copy = lines.with_name("copy.jsonl")
     copy.write_text(lines.read_text())
     again = arguments(folder, copy, "--speedup", 1.5, 2, "--method", *METHODS)
-    accuracy.main(again)
+    runs.main(again)
     assert made == []
-    accuracy.main([*again, "--seed", "0", "1"])
+    runs.main([*again, "--seed", "0", "1"])
     assert made == [(m, 1) for m in (*METHODS, *METHODS[1:])]
     assert all(json.loads(line) for line in copy.read_text().splitlines())
     assert len(list(copy.parent.glob("*copy*"))) == 1  # nothing temporary is left
@@ -164,14 +164,14 @@ def test_the_command_on_the_page_makes_the_same_runs(folder, lines):
     command = re.search(r"```sh\n(.*?)\n```", page.read_text(), re.DOTALL)[1]
     words = shlex.split(command.replace("\\\n", " "))
     assert words[:3] == ["python", "-m", "benchmarks.accuracy"]
-    runs = accuracy.runs(accuracy.parse(words[3:]))
+    made = runs.list_runs(runs.parse(words[3:]))
     known = [json.loads(line)["run"] for line in lines.read_text().splitlines()]
-    assert sorted(map(json.dumps, runs)) == sorted(map(json.dumps, known))
+    assert sorted(map(json.dumps, made)) == sorted(map(json.dumps, known))
 
 
 @pytest.mark.parametrize("text", ["spp", "spp()", "spp(A=0.1, score='taylor')", "dense"])
 def test_methods_are_calls(text):
-    name, *_ = accuracy.read_method(text)
+    name, *_ = variants.read_method(text)
     assert name == text.partition("(")[0]
 
 
@@ -187,14 +187,14 @@ def test_methods_are_calls(text):
 )
 def test_a_method_that_is_none_is_refused_before_anything_runs(text, message, folder, capsys):
     with pytest.raises(SystemExit):
-        accuracy.parse(arguments(folder, "x.jsonl", "--method", text))
+        runs.parse(arguments(folder, "x.jsonl", "--method", text))
     assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "float32"])
 def test_another_precision_keeps_weights_and_outputs_of_float32(policy, folder):
     model = keras.models.load_model(folder / "net.keras")
-    other = accuracy.in_precision(model, policy)
+    other = training.in_precision(model, policy)
     policies = {layer.dtype_policy.name for layer in other.layers[1:-1]}
     assert policies == {policy} and other.layers[-1].dtype_policy.name == "float32"
     x = np.random.default_rng(0).normal(size=(4, SIZE, SIZE, 3)).astype("float32")

@@ -3,7 +3,7 @@
 import numpy as np
 import tf_keras as keras
 
-from benchmarks.silent import silent
+from benchmarks.accuracy.silent import silent
 from tests.zoo.models import L
 
 

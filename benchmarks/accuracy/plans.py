@@ -1,10 +1,11 @@
 """What plans do to the outputs before any training: with restored statistics, and without.
 
-    python -m benchmarks.plans --dataset cifar10 --data-dir DIR --speedup 4 6 \\
+    python -m benchmarks.accuracy.plans --dataset cifar10 --data-dir DIR --speedup 4 6 \\
         --model docs/results/convnet.keras --allocation uniform fisher fisher_scarcity_0 search
 
 `spp.Search` compares plans by the first of the two numbers. They are measured here on test images,
-which no allocation has seen; the plans' accuracies after training come from benchmarks/accuracy.py.
+which no allocation has seen; the plans' accuracies after training are what
+`python -m benchmarks.accuracy` measures.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is t
 import tensorflow as tf
 import tf_keras as keras
 
-from benchmarks import accuracy, variants
+from benchmarks.accuracy import variants
+from benchmarks.accuracy.training import load
 from keras_spp.allocation.distortion import Disturbance
 from keras_spp.core.groups import Groups
 from keras_spp.frameworks.tf_keras.graph import find_channels
@@ -77,7 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
     for speedup in options.speedup:
         for name in options.allocation:
             keras.utils.set_random_seed(options.seed)
-            train, test, _ = accuracy.load(run, dense.input_shape[1:], options.data_dir)
+            train, test, _ = load(run, dense.input_shape[1:], options.data_dir)
             pruned = spp.prune(
                 dense,
                 target_speedup=speedup,

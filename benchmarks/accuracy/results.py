@@ -1,6 +1,6 @@
-"""Fills the pages of docs/ with what benchmarks/accuracy.py measured: tables, plots, commands.
+"""Fills the pages of docs/ with what `python -m benchmarks.accuracy` measured: tables, plots.
 
-    python -m benchmarks.results docs/results.md docs/ablations.md
+    python -m benchmarks.accuracy.results docs/results.md docs/ablations.md
 
 A page names a file of results in a comment, `<!-- results: results/resnet20.jsonl -->`, and what
 stands between that and the next `<!-- end -->` is made anew from the file. Differences between
@@ -19,7 +19,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from benchmarks.accuracy import read
+from benchmarks.accuracy.runs import read
 from keras_spp.util.files import atomic_path
 
 matplotlib.use("Agg")

@@ -1,6 +1,7 @@
 """The published networks through prune and shrink: how exact, small and fast, and counted right.
 
-    python -m benchmarks.models [--output models.jsonl] [--only NAME ...] [--write docs/models.md]
+    python -m benchmarks.accuracy.models [--output models.jsonl] [--only NAME ...]
+        [--write docs/models.md]
 
 All of tf_keras.applications and KerasCV's backbones, with random weights and masks at a pruning
 ratio of 0.5, one JSON line each. Networks that the output has already, measured with the same
@@ -28,12 +29,12 @@ import tensorflow as tf
 import tf_keras as keras
 
 from benchmarks.apart import apart
-from benchmarks.networks import APPLICATIONS, KERAS_CV, build
-from benchmarks.profiler import counts
-from benchmarks.random_weights import assign, calibrate, random_probabilities
 from keras_spp.frameworks.tf_keras.graph import find_channels, layers
 from keras_spp.frameworks.tf_keras.openable import opened
 from keras_spp.util.files import atomic_path
+from tests.helpers.profiler import counts
+from tests.helpers.random_weights import assign, calibrate, random_probabilities
+from tests.zoo.networks import APPLICATIONS, KERAS_CV, build
 
 EXACT = 1e-10  # float64
 COUNTED = 5e-3

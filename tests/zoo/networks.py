@@ -1,9 +1,11 @@
-"""The published networks: tf_keras.applications and KerasCV's backbones, untrained."""
+"""The published networks: tf_keras.applications, KerasCV's backbones, a ResNet-20; untrained."""
 
 import inspect
+import itertools
 
 import tf_keras as keras
 
+L = keras.layers
 SIZES = (32, 71, 75, 96, 128, 224)
 
 # What KerasCV's presets consist of, which `from_preset` would download. The numbers of parameters
@@ -139,5 +141,25 @@ def _keras_cv(name: str) -> keras.Model:
     kind, options = KERAS_CV[name]
     options = {"include_rescaling": True, "input_shape": (64, 64, 3), **options}
     backbone = getattr(keras_cv.models, kind)(**options)
-    y = keras.layers.GlobalAveragePooling2D(name="pool")(backbone.output)
-    return keras.Model(backbone.input, keras.layers.Dense(10, name="logits")(y), name=name)
+    y = L.GlobalAveragePooling2D(name="pool")(backbone.output)
+    return keras.Model(backbone.input, L.Dense(10, name="logits")(y), name=name)
+
+
+def resnet20() -> keras.Model:
+    """The CIFAR-10 ResNet-20 of He et al., with projection shortcuts."""
+
+    def block(x, filters, strides):
+        y = L.ReLU()(L.BatchNormalization()(conv(x, filters, strides)))
+        y = L.BatchNormalization()(conv(y, filters, 1))
+        if strides > 1:
+            x = L.BatchNormalization()(L.Conv2D(filters, 1, strides=strides, use_bias=False)(x))
+        return L.ReLU()(L.Add()([x, y]))
+
+    def conv(x, filters, strides):
+        return L.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
+
+    x = inputs = keras.Input((32, 32, 3))
+    x = L.ReLU()(L.BatchNormalization()(conv(x, 16, 1)))
+    for filters, number in itertools.product((16, 32, 64), range(3)):
+        x = block(x, filters, 2 if filters > 16 and number == 0 else 1)
+    return keras.Model(inputs, L.Dense(10)(L.GlobalAveragePooling2D()(x)), name="resnet20")

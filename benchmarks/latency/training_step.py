@@ -1,6 +1,7 @@
 """What a training step of a pruned model costs, against a step of the plain one.
 
-    python benchmarks/training_step.py [--model FILE | --network NAME] [--pairs 40] [--batch 128]
+    python -m benchmarks.latency.training_step [--model FILE | --network NAME]
+        [--pairs 40] [--batch 128]
 
 All models train in one process on the same random batch, in turn and in changing order; the ratio
 is the median over the pairs, so that noise of the machine hits all alike. Beside the time on the
@@ -20,28 +21,7 @@ import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.frameworks.tf_keras.loading import load_model
-
-L = keras.layers
-
-
-def resnet20() -> keras.Model:
-    """The CIFAR-10 ResNet-20 of He et al., with projection shortcuts."""
-
-    def block(x, filters, strides):
-        y = L.ReLU()(L.BatchNormalization()(conv(x, filters, strides)))
-        y = L.BatchNormalization()(conv(y, filters, 1))
-        if strides > 1:
-            x = L.BatchNormalization()(L.Conv2D(filters, 1, strides=strides, use_bias=False)(x))
-        return L.ReLU()(L.Add()([x, y]))
-
-    def conv(x, filters, strides):
-        return L.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
-
-    x = inputs = keras.Input((32, 32, 3))
-    x = L.ReLU()(L.BatchNormalization()(conv(x, 16, 1)))
-    for filters, number in itertools.product((16, 32, 64), range(3)):
-        x = block(x, filters, 2 if filters > 16 and number == 0 else 1)
-    return keras.Model(inputs, L.Dense(10)(L.GlobalAveragePooling2D()(x)), name="resnet20")
+from tests.zoo.networks import resnet20
 
 
 def compiled(model: keras.Model) -> keras.Model:

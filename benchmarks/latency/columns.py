@@ -1,6 +1,6 @@
 """What leaving out pruned columns gains, layer by layer: realised speed beside the ideal.
 
-    python -m benchmarks.columns [--quantization none int8] [--device local] [--threads 1]
+    python -m benchmarks.latency.columns [--quantization none int8] [--device local] [--threads 1]
 
 Each layer is a 3x3 convolution with as many channels out as in, of which random columns are pruned.
 It is timed alone in every layout, side by side in one process. The ideal is the MACs' ratio.
@@ -17,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import tf_keras as keras
 
-from benchmarks.timing_options import add_timing_options, timing_device
+from benchmarks.latency.timing_options import add_timing_options, timing_device
 from keras_spp.export import packing
 
 SHAPES = ((56, 64), (28, 128), (14, 256), (7, 512))

@@ -1,0 +1,1 @@
+"""What pruning and quantization change in what networks compute: accuracy, exactness, size."""

@@ -1,0 +1,1 @@
+"""What pruning changes in how long networks take, on a device and in training."""
