@@ -31,8 +31,9 @@ from benchmarks.apart import apart
 from benchmarks.networks import APPLICATIONS, KERAS_CV, build
 from benchmarks.profiler import counts
 from benchmarks.random_weights import assign, calibrate, random_probabilities
-from keras_spp.frameworks.tf_keras.graph import find_channels, layers
+from keras_spp.frameworks.tf_keras.graph import layers
 from keras_spp.frameworks.tf_keras.openable import opened
+from keras_spp.frameworks.tf_keras.tracing import find_channels
 from keras_spp.util.files import atomic_path
 
 EXACT = 1e-10  # float64
