@@ -29,8 +29,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from benchmarks.apart import apart
-from keras_spp.frameworks.tf_keras.graph import find_channels, layers
+from keras_spp.frameworks.tf_keras.graph import layers
 from keras_spp.frameworks.tf_keras.openable import opened
+from keras_spp.frameworks.tf_keras.tracing import find_channels
 from keras_spp.util.files import atomic_path
 from tests.helpers.profiler import counts
 from tests.helpers.random_weights import assign, calibrate, random_probabilities

@@ -26,9 +26,9 @@ from benchmarks.accuracy import variants
 from benchmarks.accuracy.training import load
 from keras_spp.allocation.distortion import Disturbance
 from keras_spp.core.groups import Groups
-from keras_spp.frameworks.tf_keras.graph import find_channels
 from keras_spp.frameworks.tf_keras.loading import load_model
 from keras_spp.frameworks.tf_keras.openable import opened
+from keras_spp.frameworks.tf_keras.tracing import find_channels
 
 SAMPLES = 1024
 

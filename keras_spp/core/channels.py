@@ -20,7 +20,7 @@ import contextlib
 import enum
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -54,19 +54,43 @@ class Tensor:
         labels: Its labels.
         shape: Its static shape, None where a size is not known.
         dtype: The type of its elements.
-        made_of: For what is computed from sizes of other tensors alone: the function, its
-            arguments and which of its results this is.
+        made_of: How it is computed, if from sizes of other tensors alone.
     """
 
     labels: Labels
     shape: tuple[int | None, ...]
     dtype: Any = "float32"
-    made_of: tuple[Callable[..., Any], tuple, dict[str, Any], int] | None = None
+    made_of: Computation | None = None
 
     @property
     def varying(self) -> list[int]:
         """Axes along which the labels differ."""
         return [axis for axis, size in enumerate(self.labels.shape) if size > 1]
+
+    def origins(self) -> list[Tensor]:
+        """Returns the tensors whose sizes this one is made of; itself if it is not made of any."""
+        return [self] if self.made_of is None else self.made_of.origins()
+
+    def counts_channels(self) -> bool:
+        """Says whether it changes when channels leave the tensors whose sizes it is made of."""
+        return self.made_of is not None and self.made_of.counts_channels()
+
+
+class Computation(Protocol):
+    """How a framework computes a tensor from the sizes of others, like `tf.shape(x)[1] // 2`."""
+
+    def origins(self) -> list[Tensor]:
+        """Returns the tensors whose sizes are taken."""
+
+    def counts_channels(self) -> bool:
+        """Says whether the result changes when channels leave those tensors."""
+
+    def value(self, places: dict[int, Any]) -> Any:
+        """Computes the result.
+
+        Args:
+            places: What stands for each of the labelled tensors, by its id.
+        """
 
 
 @dataclass
@@ -112,7 +136,7 @@ class Kernel:
 
 
 class Channels:
-    """The record of one model's channels; `keras_spp.frameworks.tf_keras.graph.trace` fills it."""
+    """The record of one model's channels; `keras_spp.frameworks.tf_keras.tracing` fills it."""
 
     def __init__(self) -> None:
         self.axes: dict[tuple[int, int], Axis] = {}

@@ -20,33 +20,17 @@ if it has some. Your own layer needs a few lines:
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import tf_keras as keras
-from tf_keras.src.layers.core.tf_op_layer import TFOpLambda
-
-from keras_spp.core.channels import Channels, Labels, Reason, Tensor
-from keras_spp.frameworks.tf_keras.labelling import (
-    Call,
-    count,
-    elementwise,
-    merged,
-    moved,
-    tensors_in,
-    tried_layer,
-)
-from keras_spp.frameworks.tf_keras.sizes import counts_channels, labelled
+from keras_spp.core.call import Call, labelled, tensors_in
+from keras_spp.core.channels import Labels, Reason, Tensor
+from keras_spp.core.common_rules import tried_layer
+from keras_spp.core.kinds import is_subclass, own_name
 from keras_spp.util.messages import first_line
 
-__all__ = [
-    "Call", "Reason", "apply", "count", "elementwise", "find", "merged", "moved", "rule",
-    "tensors_in",
-]  # fmt: skip
-
-L = keras.layers
 Rule = Callable[..., Any]
-_REGISTRY: dict[type, Rule] = {}
+_REGISTRY: dict[type | str, Rule] = {}  # those of Keras' own classes by the class's name
 
 
 def rule(*classes: type) -> Callable[[Rule], Rule]:
@@ -62,47 +46,59 @@ def rule(*classes: type) -> Callable[[Rule], Rule]:
         TypeError: If something that is not a layer class is given.
     """
     for kind in classes:
-        if not (inspect.isclass(kind) and issubclass(kind, L.Layer)):
+        if not (inspect.isclass(kind) and is_subclass(kind, "Layer")):
             raise TypeError(f"rule: expected tf_keras layer classes, received {kind!r}.")
 
+    return _registered(classes)
+
+
+def keras_rule(*names: str) -> Callable[[Rule], Rule]:
+    """Registers a rule for classes of Keras' own, by their names, and for their subclasses.
+
+    A class of anyone else's that has one of these names is not meant.
+    """
+    return _registered(names)
+
+
+def _registered(keys: tuple[type | str, ...]) -> Callable[[Rule], Rule]:
     def register(function: Rule) -> Rule:
-        _REGISTRY.update(dict.fromkeys(classes, function))
+        _REGISTRY.update(dict.fromkeys(keys, function))
         return function
 
     return register
 
 
-def apply(
-    channels: Channels,
-    layer: Any,
-    args: tuple,
-    kwargs: dict,
-    shapes: Sequence[tuple],
-    dtypes: Sequence[Any],
-) -> list[Tensor]:
-    """Applies the rule of a layer's class, or freezes everything around what cannot be followed."""
-    call = Call(channels, layer, shapes, dtypes)
+def apply(call: Call, args: tuple, kwargs: dict) -> list[Tensor]:
+    """Applies the rule of a layer's class, or freezes everything around what cannot be followed.
+
+    Args:
+        call: The call of the layer.
+        args: Its arguments, `Tensor`s in place of tensors.
+        kwargs: Those given by name.
+
+    Returns:
+        The labelled outputs.
+    """
     try:
         return _outputs(call, _labels(call, args, kwargs))
     except Exception as error:  # whatever a rule raises, of which some are the user's
-        channels.fail(layer, f"{type(error).__name__}: {first_line(error)}")
+        call.channels.fail(call.layer, f"{type(error).__name__}: {first_line(error)}")
         return _outputs(call, call.opaque(tensors_in(args, kwargs), Reason.FAILED))
 
 
 def _labels(call: Call, args: tuple, kwargs: dict) -> Any:
-    if any(map(counts_channels, labelled((args, kwargs)))) and not isinstance(
-        call.layer, TFOpLambda
-    ):
+    counting = any(x.counts_channels() for x in labelled((args, kwargs)))
+    if counting and not call.framework.takes_sizes(call.layer):
         return call.opaque(tensors_in(args, kwargs), Reason.SHAPE)
-    found = find(type(call.layer))
-    if found is not None:
-        return found(call, *args, **kwargs)
+    function = find(type(call.layer))
+    if function is not None:
+        return function(call, *args, **kwargs)
     call.channels.leave_to_measure(call.layer)
     return _without_rule(call, args, kwargs)
 
 
 def _outputs(call: Call, labels: Any) -> list[Tensor]:
-    """What a rule has returned, as tensors of the outputs' shapes."""
+    """Returns what a rule has returned as tensors of the outputs' shapes."""
     labels = labels if isinstance(labels, list) else [labels]
     tensors = []
     for given, shape, dtype in zip(labels, call.shapes, call.dtypes, strict=True):
@@ -117,7 +113,7 @@ def _outputs(call: Call, labels: Any) -> list[Tensor]:
 
 
 def _without_rule(call: Call, args: tuple, kwargs: dict) -> list[Labels]:
-    """A layer without weights is a function; one that has some may do anything with them."""
+    """Tries a layer without weights, which is a function; freezes around one that has some."""
     if call.layer.weights:
         return call.opaque(tensors_in(args, kwargs), Reason.UNKNOWN)
     return tried_layer(call, args, kwargs)
@@ -133,12 +129,20 @@ _HARMLESS = frozenset({
 
 
 def find(kind: type) -> Rule | None:
-    """The rule for a class: its own or the nearest ancestor's whose forward pass it keeps."""
+    """Returns the rule of a class: its own or the nearest ancestor's whose forward pass it keeps.
+
+    Args:
+        kind: A layer class; one of Keras' own has the rule that was registered by its name.
+
+    Returns:
+        The rule, None if there is none or if the class replaces a part of that ancestor.
+    """
     for number, ancestor in enumerate(kind.__mro__):
-        if ancestor in _REGISTRY:
+        function = _REGISTRY.get(ancestor) or _REGISTRY.get(own_name(ancestor) or "")
+        if function is not None:
             # A subclass that replaces any part (weight standardisation in convolution_op, another
             # weight in build) may do what the ancestor's rule knows nothing of.
             replaced = {name for part in kind.__mro__[:number] for name in vars(part)}
             changed = any(hasattr(ancestor, name) for name in replaced - _HARMLESS)
-            return None if changed else _REGISTRY[ancestor]
+            return None if changed else function
     return None

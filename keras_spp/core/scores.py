@@ -26,6 +26,7 @@ import tensorflow as tf
 
 from keras_spp.core.channels import Axis
 from keras_spp.core.coupling import Coupling
+from keras_spp.core.kinds import is_a
 from keras_spp.rules.channelwise import BATCH_NORMALIZATIONS
 from keras_spp.util.messages import first_line
 
@@ -151,7 +152,7 @@ def _scale_axes(coupling: Coupling) -> list[Axis]:
     return [
         axis
         for axis in coupling.channels.axes.values()
-        if isinstance(axis.layer, BATCH_NORMALIZATIONS) and axis.variable is axis.layer.gamma
+        if is_a(axis.layer, *BATCH_NORMALIZATIONS) and axis.variable is axis.layer.gamma
     ]
 
 

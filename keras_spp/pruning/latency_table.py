@@ -17,7 +17,8 @@ from keras_spp.devices.device import Device
 from keras_spp.export.quantizer import convert
 from keras_spp.frameworks.tf_keras.clone import clone_layer
 from keras_spp.frameworks.tf_keras.dry_run import Shape
-from keras_spp.frameworks.tf_keras.graph import layers, rebuild
+from keras_spp.frameworks.tf_keras.graph import layers
+from keras_spp.frameworks.tf_keras.rebuilding import rebuild
 from keras_spp.frameworks.tf_keras.signature import Sizes
 
 L = keras.layers

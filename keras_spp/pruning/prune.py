@@ -22,11 +22,13 @@ from keras_spp.devices.device import Device
 from keras_spp.export import metadata
 from keras_spp.frameworks.tf_keras.clone import clone_layer
 from keras_spp.frameworks.tf_keras.distribution import require_copies
-from keras_spp.frameworks.tf_keras.graph import copy_weights, find_channels, layers, rebuild
+from keras_spp.frameworks.tf_keras.graph import layers
 from keras_spp.frameworks.tf_keras.openable import opened
+from keras_spp.frameworks.tf_keras.rebuilding import copy_weights, rebuild
 from keras_spp.frameworks.tf_keras.signature import check_taken, input_sizes
 from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
 from keras_spp.frameworks.tf_keras.stages import require_unwrapped
+from keras_spp.frameworks.tf_keras.tracing import find_channels
 from keras_spp.frameworks.tf_keras.variables import host
 from keras_spp.frameworks.tf_keras.wrapper import PruneSPP
 from keras_spp.pruning.target_latency import meet_latency, parse

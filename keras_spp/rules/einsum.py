@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import tf_keras as keras
-
+from keras_spp.core.call import Call
 from keras_spp.core.channels import Labels, Reason, Tensor
-from keras_spp.core.rule import rule
-from keras_spp.frameworks.tf_keras.labelling import Call, counted
-from keras_spp.rules.channelwise import activated
+from keras_spp.core.common_rules import counted
+from keras_spp.core.rule import keras_rule
+from keras_spp.rules.activations import activated
 
 
 @dataclass(frozen=True)
@@ -24,13 +23,13 @@ class _Equation:
     left: bool  # whether it stands on the left
 
     def entry(self, name: str) -> int:
-        """Where an axis stands in `output_shape`, which has no batch and no ellipsis."""
+        """Returns where an axis stands in `output_shape`, which has no batch and no ellipsis."""
         number = self.made.index(name)
         return number - self.open if self.left and self.open else number - 1
 
 
 def _parse(equation: str, rank: int) -> _Equation | None:
-    """None for equations that move the batch, or name an axis twice."""
+    """Returns the names; None for equations that move the batch, or name an axis twice."""
     operands, made = equation.replace(" ", "").split("->")
     read, kernel = operands.split(",")
     open_axes = rank - len(read.replace("...", "")) if "..." in read else 0
@@ -47,9 +46,9 @@ def _parse(equation: str, rank: int) -> _Equation | None:
     return None if moved or repeated else axes
 
 
-@rule(keras.layers.EinsumDense)
+@keras_rule("EinsumDense")
 def einsum_dense(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Channels are summed over, or stay what they are; new ones are counted along one axis."""
+    """Sums over channels, or leaves them what they are; new ones are counted along one axis."""
     layer = call.layer
     axes = _parse(layer.equation, len(x.shape))
     if axes is None:
@@ -78,7 +77,7 @@ def einsum_dense(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
 
 
 def _made(call: Call, axes: _Equation, name: str, labels: Labels) -> Labels | list[Labels]:
-    """The output's labels along the axis of a name, and what counts them."""
+    """Returns the output's labels along the axis of a name, and says what counts them."""
     layer, number = call.layer, axes.made.index(name)
     if layer.bias is not None and name in layer.bias_axes:
         call.follows(layer.bias, number - len(axes.made), labels)

@@ -1,17 +1,17 @@
-"""The rules of tf_keras' layers with kernels: what reads channels and makes new ones."""
+"""Rules of layers with kernels: what reads channels and makes new ones."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import tf_keras as keras
 
+from keras_spp.core.call import Call
 from keras_spp.core.channels import Labels, Reason, Tensor
-from keras_spp.core.rule import Call, count, rule
-from keras_spp.rules.channelwise import activated, channel_axis, spatial
-
-L = keras.layers
+from keras_spp.core.common_rules import count
+from keras_spp.core.rule import keras_rule
+from keras_spp.rules.activations import activated
+from keras_spp.rules.channelwise import channel_axis, spatial
 
 
 def fold(call: Call, labels: Labels, groups: int) -> Labels:
@@ -21,9 +21,9 @@ def fold(call: Call, labels: Labels, groups: int) -> Labels:
     return rows[0]
 
 
-@rule(L.Conv1D, L.Conv2D, L.Conv3D)
+@keras_rule("Conv1D", "Conv2D", "Conv3D")
 def convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Kernel (..., in / groups, out)."""
+    """Has a kernel (..., in / groups, out)."""
     layer, axis = call.layer, channel_axis(call.layer)
     if axis == 1 and len(x.shape) > layer.rank + 2:  # channels between two kinds of batch and space
         return call.opaque([x], Reason.SHAPE)
@@ -44,9 +44,9 @@ def convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     return activated(call, call.place(out, axis))
 
 
-@rule(L.Conv1DTranspose, L.Conv2DTranspose, L.Conv3DTranspose)
+@keras_rule("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose")
 def transposed_convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Kernel (..., out, in); every input position is multiplied by the whole kernel."""
+    """Has a kernel (..., out, in); every input position is multiplied by the whole kernel."""
     layer, axis = call.layer, channel_axis(call.layer)
     call.reads(layer.kernel, -1, call.vector(x, axis))
     out = call.writes(layer.kernel, -2)
@@ -56,9 +56,9 @@ def transposed_convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Lab
     return activated(call, call.place(out, axis))
 
 
-@rule(L.DepthwiseConv1D, L.DepthwiseConv2D)
+@keras_rule("DepthwiseConv1D", "DepthwiseConv2D")
 def depthwise_convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Kernel (..., in, multiplier): every channel makes its own outputs."""
+    """Has a kernel (..., in, multiplier): every channel makes its own outputs."""
     layer, axis = call.layer, channel_axis(call.layer)
     labels = call.vector(x, axis)
     out = np.repeat(labels, layer.depth_multiplier)
@@ -68,9 +68,9 @@ def depthwise_convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labe
     return activated(call, call.place(out, axis))
 
 
-@rule(L.SeparableConv1D, L.SeparableConv2D)
+@keras_rule("SeparableConv1D", "SeparableConv2D")
 def separable_convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Depthwise (..., in, multiplier), then pointwise (..., in * multiplier, out)."""
+    """Has kernels (..., in, multiplier), depthwise, and (..., in * multiplier, out), pointwise."""
     layer, axis = call.layer, channel_axis(call.layer)
     labels = call.vector(x, axis)
     call.follows(layer.depthwise_kernel, -2, labels)
@@ -83,9 +83,9 @@ def separable_convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labe
     return activated(call, call.place(out, axis))
 
 
-@rule(L.Dense)
+@keras_rule("Dense")
 def dense(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Kernel (in, out), applied to the last axis."""
+    """Applies a kernel (in, out) to the last axis."""
     layer = call.layer
     call.reads(layer.kernel, 0, call.vector(x))
     out = call.writes(layer.kernel, 1)
@@ -95,9 +95,9 @@ def dense(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     return activated(call, call.place(out))
 
 
-@rule(L.LocallyConnected1D, L.LocallyConnected2D)
+@keras_rule("LocallyConnected1D", "LocallyConnected2D")
 def locally_connected(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """A kernel of its own at every position: (positions, window * in, out)."""
+    """Has a kernel of its own at every position: (positions, window * in, out)."""
     layer = call.layer
     if layer.implementation != 1 or channel_axis(layer) == 1:
         return call.opaque([x], Reason.UNKNOWN)

@@ -1,4 +1,4 @@
-"""The rules of layers for sequences. A recurrent layer's units are channels like any others."""
+"""Rules of layers for sequences. A recurrent layer's units are channels like any others."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
+from keras_spp.core.call import Call, flatten, tensors_in
 from keras_spp.core.channels import Labels, Reason, Tensor
-from keras_spp.core.rule import Call, count, find, rule, tensors_in
-from keras_spp.frameworks.tf_keras.clone import read_config
-from keras_spp.rules.channelwise import channel_axis, why_not_elementwise
+from keras_spp.core.common_rules import count
+from keras_spp.core.kinds import is_a, own_name
+from keras_spp.core.rule import find, keras_rule
+from keras_spp.rules.activations import why_not_elementwise
+from keras_spp.rules.channelwise import channel_axis
 from keras_spp.rules.kernels import fold
 
-L = keras.layers
+_CELLS = frozenset({"SimpleRNNCell", "GRUCell", "LSTMCell"})
 
 
 def cell(call: Call, inner: Any, labels: Labels, steps: int | None) -> Labels:
-    """Kernel (..., in, gates * units), recurrent kernel (..., units, gates * units).
+    """Has a kernel (..., in, gates * units), recurrent kernel (..., units, gates * units).
 
     A unit is seen by the recurrent kernel and by what comes behind: where all of these lose it,
     its gates and its state concern nobody.
@@ -31,7 +32,7 @@ def cell(call: Call, inner: Any, labels: Labels, steps: int | None) -> Labels:
     call.follows(inner.recurrent_kernel, -1, written)
     call.follows(inner.bias, -1, written)
     for activation in _activations(inner):
-        if (reason := why_not_elementwise(activation)) is not None:
+        if (reason := why_not_elementwise(call, activation)) is not None:
             call.freeze(units, reason)
     dimensions = len(inner.kernel.shape) - 2  # a convolutional cell computes at every position
     for kernel in (inner.kernel, inner.recurrent_kernel):
@@ -44,26 +45,23 @@ def _activations(inner: Any) -> list[Any]:
 
 
 def _cells(layer: Any) -> list[Any]:
-    """The cells of a recurrent layer, the first one's first; none if one of them is unknown."""
-    cells = layer.cell.cells if isinstance(layer.cell, L.StackedRNNCells) else [layer.cell]
-    if type(layer) is not L.RNN:  # the layer's own
+    """Returns the cells of a recurrent layer in order; none if one of them is unknown."""
+    cells = layer.cell.cells if is_a(layer.cell, "StackedRNNCells") else [layer.cell]
+    if own_name(type(layer)) != "RNN":  # the layer's own
         return list(cells)
-    return list(cells) if all(type(inner) in _CELLS for inner in cells) else []
-
-
-_CELLS = (L.SimpleRNNCell, L.GRUCell, L.LSTMCell)
+    return list(cells) if all(own_name(type(inner)) in _CELLS for inner in cells) else []
 
 
 def _followed(layer: Any) -> bool:
-    """Whether a recurrent layer is known, with tensors (batch, time, ..., channels)."""
+    """Says whether a recurrent layer is known, with tensors (batch, time, ..., channels)."""
     known = find(type(layer)) is recurrent and bool(_cells(layer))
     return known and not layer.time_major and channel_axis(layer) == -1
 
 
 def _states(layer: Any, units: list[Labels]) -> list[Labels]:
-    """The units of each state of a recurrent layer, in its order."""
+    """Returns the units of each state of a recurrent layer, in its order."""
     states = [
-        [labels] * len(tf.nest.flatten(inner.state_size))
+        [labels] * len(flatten(inner.state_size))
         for inner, labels in zip(_cells(layer), units, strict=True)
     ]
     if getattr(layer.cell, "reverse_state_order", False):
@@ -72,24 +70,24 @@ def _states(layer: Any, units: list[Labels]) -> list[Labels]:
 
 
 def _through(call: Call, layer: Any, x: Tensor) -> list[Labels]:
-    """The units of each of a recurrent layer's cells."""
+    """Returns the units of each of a recurrent layer's cells."""
     units, labels = [], call.vector(x)
     for inner in _cells(layer):
         units.append(labels := cell(call, inner, labels, x.shape[1]))
     return units
 
 
-@rule(L.RNN, L.SimpleRNN, L.GRU, L.LSTM, L.ConvLSTM1D, L.ConvLSTM2D, L.ConvLSTM3D)
+@keras_rule("RNN", "SimpleRNN", "GRU", "LSTM", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 def recurrent(call: Call, inputs: Any, mask: Any = None, **options: Any) -> list[Labels]:
-    """The sequence or its end, then the states; given states are as wide as the units."""
+    """Makes the sequence or its end, then the states; given states are as wide as the units."""
     layer, (x, *given) = call.layer, tensors_in(inputs, options)
     if not _followed(layer) or layer._num_constants:
         return call.opaque([x, *given, *tensors_in(mask)], Reason.SHAPE)
     units = _through(call, layer, x)
     states = _states(layer, units)
     _give_states(call, states, given, inputs, options, mask)
-    if type(layer) is L.RNN:
-        config = read_config(layer)[0]["cell"]
+    if own_name(type(layer)) == "RNN":
+        config = call.framework.config(layer)["cell"]
         call.resize("cell", units, lambda *keep: _narrowed_cell(config, keep))
     else:
         call.resize("filters" if hasattr(layer, "filters") else "units", units, count)
@@ -103,7 +101,7 @@ def _give_states(
     """Ties states that a layer is called with to its units; constants keep their size."""
     constants = [
         value
-        for value in tf.nest.flatten((inputs, options))
+        for value in flatten((inputs, options))
         if not isinstance(value, Tensor) and np.ndim(value) > 0
     ]
     if constants or len(given) not in (0, len(states)):
@@ -116,9 +114,9 @@ def _give_states(
         call.freeze(steps.labels, Reason.MIXES)
 
 
-@rule(L.Bidirectional)
+@keras_rule("Bidirectional")
 def bidirectional(call: Call, inputs: Any, mask: Any = None, **options: Any) -> list[Labels]:
-    """Two recurrent layers, one behind the other or added up; then their states."""
+    """Joins two recurrent layers, one behind the other or added up; then come their states."""
     layer, (x, *given) = call.layer, tensors_in(inputs, options)
     both = [layer.forward_layer, layer.backward_layer]
     if not all(map(_followed, both)) or layer._num_constants:
@@ -128,7 +126,7 @@ def bidirectional(call: Call, inputs: Any, mask: Any = None, **options: Any) -> 
         labels for part, each in zip(both, units, strict=True) for labels in _states(part, each)
     ]
     _give_states(call, states, given, inputs, options, mask)
-    config = read_config(layer)[0]
+    config = call.framework.config(layer)
     if "backward_layer" not in config:  # one config describes both
         for pair in zip(*units, strict=True):
             call.channels.tie(*pair)
@@ -146,7 +144,7 @@ def bidirectional(call: Call, inputs: Any, mask: Any = None, **options: Any) -> 
 
 
 def _narrowed(layer: dict[str, Any], keep: Sequence[np.ndarray]) -> dict[str, Any]:
-    """A recurrent layer's config with fewer units, given a keep-vector for each cell."""
+    """Returns a recurrent layer's config with fewer units, given a keep-vector for each cell."""
     config = dict(layer["config"])
     if "cell" in config:
         config["cell"] = _narrowed_cell(config["cell"], keep)
@@ -156,7 +154,7 @@ def _narrowed(layer: dict[str, Any], keep: Sequence[np.ndarray]) -> dict[str, An
 
 
 def _narrowed_cell(cell: dict[str, Any], keep: Sequence[np.ndarray]) -> dict[str, Any]:
-    """A cell's config, or that of several on top of each other."""
+    """Returns a cell's config with fewer units, or that of several on top of each other."""
     config = cell["config"]
     if "cells" not in config:
         return {**cell, "config": {**config, "units": count(keep[0])}}
@@ -166,17 +164,17 @@ def _narrowed_cell(cell: dict[str, Any], keep: Sequence[np.ndarray]) -> dict[str
     return {**cell, "config": {**config, "cells": cells}}
 
 
-@rule(L.Embedding)
+@keras_rule("Embedding")
 def embedding(call: Call, x: Tensor, **_: Any) -> Labels:
-    """Table (words, out): a look-up that makes channels and multiplies nothing."""
+    """Looks up a table (words, out), which makes channels and multiplies nothing."""
     call.freeze(x.labels, Reason.MIXES)
     out = call.writes(call.layer.embeddings, 1)
     call.resize("output_dim", [out], count)
     return call.place(out)
 
 
-@rule(L.MultiHeadAttention, L.Attention, L.AdditiveAttention, L.Dot)
+@keras_rule("MultiHeadAttention", "Attention", "AdditiveAttention", "Dot")
 def attention(call: Call, *inputs: Any, **options: Any) -> list[Labels]:
-    """Every position looks at all channels of the others."""
+    """Lets every position look at all channels of the others."""
     call.channels.leave_to_measure(call.layer)
     return call.opaque(tensors_in(inputs, options), Reason.MIXES)

@@ -13,8 +13,9 @@ from keras_spp.core.channels import Argument
 from keras_spp.core.coupling import Coupling
 from keras_spp.export.metadata import remember
 from keras_spp.frameworks.tf_keras.clone import clone_layer
-from keras_spp.frameworks.tf_keras.graph import copy_weights, find_wrappers, layers, rebuild
+from keras_spp.frameworks.tf_keras.graph import find_wrappers, layers
 from keras_spp.frameworks.tf_keras.layers import plain_class
+from keras_spp.frameworks.tf_keras.rebuilding import copy_weights, rebuild
 from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
 from keras_spp.frameworks.tf_keras.variables import host
 from keras_spp.frameworks.tf_keras.wrapper import unwrap

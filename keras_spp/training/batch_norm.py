@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.core.kinds import is_a
 from keras_spp.frameworks.data import batches
 from keras_spp.frameworks.tf_keras.graph import layers
 from keras_spp.frameworks.tf_keras.probe import Look, observed
@@ -66,7 +67,7 @@ def reestimate_batch_norm(model: keras.Model, data: Any, most: int | None = 50) 
 
 
 def _is_plain(layer: keras.layers.Layer) -> bool:
-    return isinstance(layer, BATCH_NORMALIZATIONS) and not layer.renorm
+    return is_a(layer, *BATCH_NORMALIZATIONS) and not layer.renorm
 
 
 class _Statistics:

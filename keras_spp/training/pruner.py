@@ -21,9 +21,10 @@ from keras_spp.core.cost import model_macs
 from keras_spp.core.coupling import Coupling
 from keras_spp.frameworks.tf_keras.distribution import require_alike, require_copies
 from keras_spp.frameworks.tf_keras.function_layers import is_frozen
-from keras_spp.frameworks.tf_keras.graph import find_channels, find_wrappers
+from keras_spp.frameworks.tf_keras.graph import find_wrappers
 from keras_spp.frameworks.tf_keras.signature import sizes_that_fit
 from keras_spp.frameworks.tf_keras.stages import stage
+from keras_spp.frameworks.tf_keras.tracing import find_channels
 from keras_spp.frameworks.tf_keras.variables import host
 from keras_spp.training.fingerprint import check_identity, give_identity
 from keras_spp.training.nan_guard import Faults

@@ -6,7 +6,7 @@ import tf_keras as keras
 
 from keras_spp.allocation import greedy
 from keras_spp.core.groups import Groups
-from keras_spp.frameworks.tf_keras.graph import find_channels
+from keras_spp.frameworks.tf_keras.tracing import find_channels
 from tests.helpers.judged import net
 from tests.zoo.models import L, randomize
 

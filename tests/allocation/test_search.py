@@ -8,7 +8,7 @@ from keras_spp.allocation import distortion, search
 from keras_spp.allocation.distortion import Disturbance
 from keras_spp.core import goals as allocation
 from keras_spp.core.groups import Groups
-from keras_spp.frameworks.tf_keras.graph import find_channels
+from keras_spp.frameworks.tf_keras.tracing import find_channels
 from tests.helpers.judged import data, goals, images, measured, narrow, net
 from tests.helpers.slow import slow_but
 from tests.zoo.models import L, randomize

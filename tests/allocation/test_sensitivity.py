@@ -8,7 +8,7 @@ import tf_keras as keras
 import keras_spp as spp
 from keras_spp.allocation import sensitivity
 from keras_spp.core.groups import Groups
-from keras_spp.frameworks.tf_keras.graph import find_channels
+from keras_spp.frameworks.tf_keras.tracing import find_channels
 from tests.helpers.judged import LOSS, data, goals, net
 from tests.zoo.models import L, randomize
 

@@ -4,7 +4,7 @@ import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.core.cost import model_macs
-from keras_spp.frameworks.tf_keras.graph import find_channels
+from keras_spp.frameworks.tf_keras.tracing import find_channels
 from tests.helpers.profiler import counts
 from tests.zoo.dozen import PUBLISHED, network
 from tests.zoo.models import L, random_model, random_probabilities

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import keras_spp as spp
 from keras_spp.core import goals as allocation
 from keras_spp.core.groups import Groups
-from keras_spp.frameworks.tf_keras.graph import find_channels
+from keras_spp.frameworks.tf_keras.tracing import find_channels
 from tests.helpers.judged import data, goals, net
 from tests.helpers.slow import slow_but
 from tests.zoo.models import L, randomize

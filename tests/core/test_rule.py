@@ -3,8 +3,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
+from keras_spp.core import channels
 from keras_spp.core import rule as rules
-from keras_spp.core.channels import Reason
+from keras_spp.rules import Reason, count, elementwise, merged, moved
 from tests.zoo.models import L, random_probabilities, randomize, relative_error
 
 
@@ -72,7 +73,7 @@ def test_a_reader_of_ones_own_is_masked_and_resized(registry):
     def mixer(call, x):
         call.reads(call.layer.matrix, 1, call.vector(x))
         out = call.writes(call.layer.matrix, 0)
-        call.resize("size", [out], rules.count)
+        call.resize("size", [out], count)
         call.costs(call.layer.matrix, call.shapes[0][1:-1])
         return call.place(out)
 
@@ -219,10 +220,10 @@ def test_rules_that_are_there_can_be_used_as_they_are(registry):
         def call(self, x):
             return tf.reverse(x, [1]) * tf.reduce_sum(self.w) * 0.1
 
-    spp.rule(Share)(rules.merged)
-    spp.rule(Turned)(lambda call, x: rules.moved(call, x, lambda values: values[:, ::-1]))
-    spp.rule(Scale)(rules.elementwise)
+    spp.rule(Share)(merged)
+    spp.rule(Turned)(lambda call, x: moved(call, x, lambda values: values[:, ::-1]))
+    spp.rule(Scale)(elementwise)
     model = net(lambda y: Share()([y, L.Conv2D(8, 1, name="second")(y)]))
     assert [row.groups for row in spp.analyze(model)][:2] == [8, 8]
     assert spp.analyze(net(Turned()))[0].groups == 8
-    assert rules.Reason is Reason
+    assert Reason is channels.Reason

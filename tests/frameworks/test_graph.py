@@ -6,7 +6,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.frameworks.tf_keras.graph import find_channels, layers, rebuild
+from keras_spp.frameworks.tf_keras.graph import layers
+from keras_spp.frameworks.tf_keras.rebuilding import rebuild
+from keras_spp.frameworks.tf_keras.tracing import find_channels
 from tests.zoo.models import L, random_model, random_probabilities, randomize, relative_error
 
 

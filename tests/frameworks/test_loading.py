@@ -16,7 +16,7 @@ from tensorflow.python.trackable.resource import CapturableResource
 
 import keras_spp as spp
 from keras_spp.frameworks.tf_keras.loading import load_model
-from keras_spp.frameworks.tf_keras.op_rules import arithmetic
+from keras_spp.frameworks.tf_keras.op_rules import registry
 from keras_spp.frameworks.tf_keras.trust import _COMPUTES
 from tests.helpers.sentences import assert_one_sentence
 from tests.helpers.training import assert_same_state, compiled, conv_net, fit, prune, sgd, state
@@ -189,7 +189,7 @@ def test_a_saved_model_that_runs_its_graph_on_loading_is_refused(run, named):
 
 
 def test_every_function_that_has_a_rule_is_known_to_compute():
-    assert [name for name in arithmetic._FUNCTIONS if not _COMPUTES.fullmatch(name)] == []
+    assert [name for name in registry.FUNCTIONS if not _COMPUTES.fullmatch(name)] == []
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.core.call import Followed
 from keras_spp.core.channels import Reason, Tensor
-from keras_spp.frameworks.tf_keras.sizes import counts_channels
-from keras_spp.frameworks.tf_keras.trial import Followed, agree, follow
+from keras_spp.frameworks.tf_keras.sizes import Result
+from keras_spp.frameworks.tf_keras.trial import agree, follow
 
 C = 8
 
@@ -172,17 +173,17 @@ def test_functions_that_differ_are_unknown():
 
 def test_a_size_counts_channels_if_it_changes_with_them():
     x = features()
-    shape = Tensor(np.zeros(1, int), (4,), tf.int32, (tf.shape, (x,), {}, 0))
+    shape = Tensor(np.zeros(1, int), (4,), tf.int32, Result(tf.shape, (x,), {}, 0))
 
-    def of(function, *others):
-        return Tensor(np.zeros(1, int), (), tf.int32, (function, (shape, *others), {}, 0))
+    def of(function):
+        return Tensor(np.zeros(1, int), (), tf.int32, Result(function, (shape,), {}, 0))
 
-    assert counts_channels(shape)
-    assert counts_channels(of(tf.reduce_prod))
-    assert not counts_channels(of(lambda sizes: sizes[1]))
-    assert not counts_channels(of(lambda sizes: sizes[0] * sizes[2]))
-    assert counts_channels(of(lambda sizes: 1 / 0))
-    assert not counts_channels(x)
+    assert shape.counts_channels() and shape.origins() == [x]
+    assert of(tf.reduce_prod).counts_channels() and of(tf.reduce_prod).origins() == [x]
+    assert not of(lambda sizes: sizes[1]).counts_channels()
+    assert not of(lambda sizes: sizes[0] * sizes[2]).counts_channels()
+    assert of(lambda sizes: 1 / 0).counts_channels()
+    assert not x.counts_channels() and x.origins() == [x]
 
 
 def test_a_model_takes_the_place_of_functions_that_it_agrees_with():

@@ -5,7 +5,7 @@ import pytest
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.frameworks.tf_keras.graph import find_channels
+from keras_spp.frameworks.tf_keras.tracing import find_channels
 from keras_spp.pruning.latency_table import Prices
 from tests.zoo.models import L
 

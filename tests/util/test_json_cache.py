@@ -17,7 +17,7 @@ import keras_spp as spp
 from keras_spp.core.groups import Groups
 from keras_spp.devices import runner
 from keras_spp.devices.benchmark import BenchmarkReport
-from keras_spp.frameworks.tf_keras.graph import find_channels
+from keras_spp.frameworks.tf_keras.tracing import find_channels
 from keras_spp.util import json_cache
 from keras_spp.util.json_cache import JsonCache
 from tests.helpers.judged import data, net

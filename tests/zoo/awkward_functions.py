@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp.core.rule import merged, rule
+from keras_spp.rules import merged, rule
 from tests.zoo.awkward import OWN, conv, head, on, unit
 from tests.zoo.models import L
 

@@ -15,7 +15,8 @@ import tf_keras as keras
 
 from keras_spp.frameworks.tf_keras.clone import clone_layer
 from keras_spp.frameworks.tf_keras.function_layers import as_layer, input_of, weights_given
-from keras_spp.frameworks.tf_keras.graph import layers, rebuild
+from keras_spp.frameworks.tf_keras.graph import layers
+from keras_spp.frameworks.tf_keras.rebuilding import rebuild
 from keras_spp.frameworks.tf_keras.user_functions import as_model, graph_of
 
 # KerasCV's, by name, because KerasCV need not be installed.

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.frameworks.tf_keras.clone import clone_layer
-from keras_spp.frameworks.tf_keras.graph import rebuild
+from keras_spp.frameworks.tf_keras.rebuilding import rebuild
 
 Look = Callable[[Any, Any], Any]
 

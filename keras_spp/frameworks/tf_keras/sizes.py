@@ -6,65 +6,102 @@ stand for the computation until someone takes them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_spp.core.channels import Tensor
+from keras_spp.core.call import Call, labelled
+from keras_spp.core.channels import Reason, Tensor
 
 # Stands for a size that is open; divisible by the usual blocks of pixels.
 OPEN_SIZE = 24
 BATCH = 2
 
 
-def labelled(structure: Any) -> list[Tensor]:
-    """The labelled tensors in a structure."""
-    return [item for item in tf.nest.flatten(structure) if isinstance(item, Tensor)]
+@dataclass(frozen=True)
+class Result:
+    """One of the results of a function that is called on sizes.
+
+    Attributes:
+        function: What is called.
+        args: Its arguments, `Tensor`s in place of tensors.
+        kwargs: Those given by name.
+        number: Which of the function's results it is.
+    """
+
+    function: Callable[..., Any]
+    args: tuple
+    kwargs: dict[str, Any]
+    number: int
+
+    def origins(self) -> list[Tensor]:
+        """Returns the tensors whose sizes are taken."""
+        return [origin for x in labelled((self.args, self.kwargs)) for origin in x.origins()]
+
+    def counts_channels(self) -> bool:
+        """Says whether the result changes when channels leave those tensors."""
+        bases = list({id(base): base for base in self.origins()}.values())
+        try:
+            whole = [tf.zeros(drawn_sizes(base), base.dtype) for base in bases]
+            value = self.value(_by_id(bases, whole))
+            for number, base in enumerate(bases):
+                for axis in base.varying:
+                    sizes = drawn_sizes(base)
+                    sizes[axis] -= 1
+                    part = [*whole]
+                    part[number] = tf.zeros(sizes, base.dtype)
+                    if not np.array_equal(value, self.value(_by_id(bases, part))):
+                        return True
+        except Exception:  # whatever is made of the sizes may need certain ones
+            return True
+        return False
+
+    def value(self, places: dict[int, Any]) -> Any:
+        """Computes the result.
+
+        Args:
+            places: What stands for each of the labelled tensors, by its id.
+        """
+        args, kwargs = tf.nest.map_structure(
+            lambda part: evaluated(part, places), (self.args, self.kwargs)
+        )
+        return tf.nest.flatten(self.function(*args, **kwargs))[self.number]
+
+
+def _by_id(tensors: list[Tensor], arrays: list[tf.Tensor]) -> dict[int, Any]:
+    return {id(x): array for x, array in zip(tensors, arrays, strict=True)}
+
+
+def evaluated(item: Any, places: dict[int, Any]) -> Any:
+    """Returns an argument with tensors in place of the labelled ones, computed from theirs."""
+    if not isinstance(item, Tensor):
+        return item
+    if id(item) not in places and item.made_of is not None:
+        places[id(item)] = item.made_of.value(places)
+    return places[id(item)]
 
 
 def drawn_sizes(x: Tensor) -> list[int]:
-    """The sizes of a tensor with something for open ones."""
+    """Returns the sizes of a tensor with something for open ones."""
     batch = [x.shape[0] or BATCH] if x.shape else []
     return [*batch, *(OPEN_SIZE if size is None else size for size in x.shape[1:])]
 
 
-def origins(x: Tensor) -> list[Tensor]:
-    """The tensors whose sizes a tensor is made of; itself if it is not made of sizes."""
-    if x.made_of is None:
-        return [x]
-    _, args, kwargs, _ = x.made_of
-    return [origin for item in labelled((args, kwargs)) for origin in origins(item)]
+def deferred(call: Call, function: Callable[..., Any], args: tuple, kwargs: dict) -> list[Tensor]:
+    """Returns outputs made of sizes: what becomes of those is up to who takes them.
 
-
-def counts_channels(x: Tensor) -> bool:
-    """Whether a tensor made of sizes changes when channels leave what it is made of."""
-    if x.made_of is None:
-        return False
-    bases = list({id(base): base for base in origins(x)}.values())
-    try:
-        whole = [tf.zeros(drawn_sizes(base), base.dtype) for base in bases]
-        value = evaluated(x, {id(base): array for base, array in zip(bases, whole, strict=True)})
-        for number, base in enumerate(bases):
-            for axis in base.varying:
-                sizes = drawn_sizes(base)
-                sizes[axis] -= 1
-                part = [*whole]
-                part[number] = tf.zeros(sizes, base.dtype)
-                places = {id(item): array for item, array in zip(bases, part, strict=True)}
-                if not np.array_equal(value, evaluated(x, places)):
-                    return True
-    except Exception:  # whatever is made of the sizes may need certain ones
-        return True
-    return False
-
-
-def evaluated(item: Any, places: dict[int, Any]) -> Any:
-    """An argument with tensors in place of the labelled ones; sizes are computed from those."""
-    if not isinstance(item, Tensor):
-        return item
-    if id(item) not in places and item.made_of is not None:
-        function, args, kwargs, number = item.made_of
-        args, kwargs = tf.nest.map_structure(lambda part: evaluated(part, places), (args, kwargs))
-        places[id(item)] = tf.nest.flatten(function(*args, **kwargs))[number]
-    return places[id(item)]
+    Args:
+        call: The call of the layer.
+        function: What the layer calls.
+        args: Its arguments.
+        kwargs: Those given by name.
+    """
+    outputs = []
+    for number, (shape, dtype) in enumerate(zip(call.shapes, call.dtypes, strict=True)):
+        label = call.channels.new(1).reshape([1] * len(shape))
+        call.freeze(label, Reason.INPUT)
+        outputs.append(Tensor(label, shape, dtype, Result(function, args, kwargs, number)))
+    return outputs

@@ -11,15 +11,15 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
+from keras_spp.core.call import Followed, labelled
 from keras_spp.core.channels import Argument, Reason, Tensor
-from keras_spp.frameworks.tf_keras.sizes import drawn_sizes, evaluated, labelled, origins
+from keras_spp.frameworks.tf_keras.sizes import drawn_sizes, evaluated
 
 _LARGEST = 2**28  # elements
 _MAGNITUDES = (1.0, 1e-3, 1e3, 1e6)
@@ -41,22 +41,6 @@ class _Unlike(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True)
-class Followed:
-    """How a function's results follow its operands.
-
-    Attributes:
-        operands: The tensors whose channels it keeps apart, tied position by position.
-        places: For each result the axis of its channels and, for each position along that axis,
-            the operand's position that is found there; None for a result that has no channels.
-        edits: The arguments that hold one value per channel, and how to cut them.
-    """
-
-    operands: list[Tensor]
-    places: list[tuple[int, np.ndarray] | None]
-    edits: list[tuple[Argument, Callable[[np.ndarray], np.ndarray]]]
-
-
 def follow(
     functions: Sequence[Callable[..., Any]],
     args: tuple,
@@ -76,7 +60,7 @@ def follow(
     """
     if not functions:
         return Reason.FUNCTION
-    tensors = [base for x in labelled((args, kwargs)) for base in origins(x)]
+    tensors = [base for x in labelled((args, kwargs)) for base in x.origins()]
     tensors = list({id(x): x for x in tensors}.values())
     varying = list({id(x): x for x in operands if x.varying}.values())
     reasons = []
@@ -97,7 +81,7 @@ def follow(
 def agree(
     functions: Sequence[Callable[..., Any]], other: Callable[..., Any], operands: Any
 ) -> bool:
-    """Whether another function computes what these do, all of which do the same.
+    """Says whether another function computes what these do, all of which do the same.
 
     Args:
         functions: What is called with `operands`.

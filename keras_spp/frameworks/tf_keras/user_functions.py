@@ -22,10 +22,12 @@ from keras_spp.core.rule import find
 from keras_spp.frameworks.tf_keras import trial
 from keras_spp.frameworks.tf_keras.clone import clone_layer
 from keras_spp.frameworks.tf_keras.function_layers import weights_given
-from keras_spp.frameworks.tf_keras.graph import nodes, rebuild, trace
+from keras_spp.frameworks.tf_keras.graph import nodes
 from keras_spp.frameworks.tf_keras.labelling import as_functions
-from keras_spp.frameworks.tf_keras.op_rules.arithmetic import without_dots
-from keras_spp.rules.channelwise import activation, is_known
+from keras_spp.frameworks.tf_keras.op_rules.brackets import without_dots
+from keras_spp.frameworks.tf_keras.rebuilding import rebuild
+from keras_spp.frameworks.tf_keras.tracing import trace
+from keras_spp.rules.activations import activation, is_known
 
 L = keras.layers
 

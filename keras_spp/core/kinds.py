@@ -1,0 +1,49 @@
+"""Keras' own classes, known by their names: Keras 2 and Keras 3 share these, but not the classes.
+
+A class that someone else has called `Dense` may do anything, so a name counts only where Keras
+itself defines it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+_PACKAGES = frozenset({"tf_keras", "keras"})
+
+
+def own_name(kind: type) -> str | None:
+    """Returns the name of a class that is one of Keras' own, and None for any other class.
+
+    Example:
+        >>> import tf_keras as keras
+        >>> own_name(keras.layers.Dense)
+        'Dense'
+        >>> class Dense(keras.layers.Dense):
+        ...     pass
+        >>> own_name(Dense) is None
+        True
+    """
+    module, name = kind.__module__, kind.__name__
+    if module.split(".")[0] not in _PACKAGES:
+        return None
+    # The layers of TensorFlow 1 have the names of those that took their place.
+    if "legacy" in module or module.endswith("_v1"):
+        return None
+    # Keras makes classes on the way, with a user's name: for a layer of a SavedModel, say.
+    return name if getattr(sys.modules.get(module), name, None) is kind else None
+
+
+def is_a(layer: Any, *names: str) -> bool:
+    """Says whether a layer is of one of these classes of Keras, or of a subclass.
+
+    Args:
+        layer: Any object.
+        *names: Like "Conv2D".
+    """
+    return is_subclass(type(layer), *names)
+
+
+def is_subclass(kind: type, *names: str) -> bool:
+    """Says whether a class is one of these classes of Keras, or a subclass."""
+    return any(own_name(ancestor) in names for ancestor in kind.__mro__)

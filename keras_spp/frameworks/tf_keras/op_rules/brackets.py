@@ -1,0 +1,30 @@
+"""What stands between the brackets of `x[1:, ..., None]`, as a SlicingOpLambda layer has it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def as_slices(spec: Any) -> tuple:
+    """Returns what stands between the brackets as numpy takes it."""
+    items = spec if isinstance(spec, tuple | list) else [spec]
+    return tuple(
+        slice(item["start"], item["stop"], item["step"]) if isinstance(item, dict) else item
+        for item in items
+    )
+
+
+def without_dots(spec: Any, rank: int) -> list[Any]:
+    """Returns the same items with one for every axis of a tensor, and no `...` any more."""
+    items = list(spec) if isinstance(spec, tuple | list) else [spec]
+    if not any(item is ... for item in items):
+        items.append(...)
+    at = next(place for place, item in enumerate(items) if item is ...)
+    missing = rank - sum(item is not None and item is not ... for item in items)
+    items[at : at + 1] = [dict(start=None, stop=None, step=None)] * missing
+    return items
+
+
+def getitem(tensor: Any, slice_spec: Any) -> Any:
+    """Cuts a tensor as the layer of brackets does: slices are dicts in its arguments."""
+    return tensor[as_slices(slice_spec)]

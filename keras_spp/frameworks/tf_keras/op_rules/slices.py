@@ -1,0 +1,118 @@
+"""Rules of TensorFlow functions that take a part of a tensor: brackets, slices, gathering."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from keras_spp.core.call import Call, Refused, tensors_in
+from keras_spp.core.channels import Reason, Tensor
+from keras_spp.core.common_rules import count, counted, full
+from keras_spp.frameworks.tf_keras.op_rules.brackets import as_slices, without_dots
+from keras_spp.frameworks.tf_keras.op_rules.moves import moved_by
+from keras_spp.frameworks.tf_keras.op_rules.registry import Arguments, function, key
+from keras_spp.frameworks.tf_keras.sizes import OPEN_SIZE
+
+
+@function("__operators__.getitem")
+def getitem(call: Call, arguments: Arguments) -> Any:
+    """Slices; a contiguous slice of the channels gets new ends, anything else freezes them."""
+    x, spec = arguments["tensor"], arguments["slice_spec"]
+    items = without_dots(spec, len(x.shape))
+    plain = list(as_slices(items))
+    known = all(isinstance(i, slice | int | None) for i in plain)
+    labels = full(x, OPEN_SIZE)
+    if not known or tensors_in(items) or labels is None:
+        raise Refused(Reason.SHAPE)
+    if plain[0] != slice(None):
+        raise Refused(Reason.SHAPE)
+    places = [place for place, item in enumerate(plain) if item is not None]
+    for axis in x.varying:
+        place = places[axis]
+        item = plain[place]
+        if item == slice(None):
+            continue
+        if item == slice(None, None, -1):
+            continue
+        if not isinstance(item, int) and item.step not in (None, 1):
+            raise Refused(Reason.SHAPE)
+        vector = call.vector(x, axis)
+        if isinstance(item, int):  # it goes on alone, so it has to stay
+            chosen = item % len(vector)
+            call.freeze(vector[chosen : chosen + 1], Reason.SHAPE)
+
+            def moved(keep: np.ndarray, place: int = place) -> Any:
+                return tuple(count(keep) if i == place else old for i, old in enumerate(items))
+
+            call.resize(key(arguments, "slice_spec"), [vector[:chosen]], moved)
+            continue
+        start, stop, _ = item.indices(len(vector))
+
+        def ends(keep: np.ndarray, place: int = place, start: int = start, stop: int = stop) -> Any:
+            first = count(keep[:start])
+            last = first + count(keep[start:stop])
+            new = dict(start=first, stop=last, step=None)
+            return tuple(new if i == place else old for i, old in enumerate(items))
+
+        call.resize(key(arguments, "slice_spec"), [vector], ends)
+    for axis, size in enumerate(x.shape):
+        if size is None and isinstance(plain[places[axis]], slice):
+            plain[places[axis]] = slice(None)  # what is left of it is open too
+    return call.channels.settle(labels[tuple(plain)])
+
+
+@function("gather", "compat.v1.gather", "gather_v2")
+def gather(call: Call, arguments: Arguments) -> Any:
+    """A constant choice of channels, rewritten to where the survivors are."""
+    x, indices = arguments["params"], arguments["indices"]
+    axis = int(arguments.get("axis") or 0) % (len(x.shape) if isinstance(x, Tensor) else 1)
+    plain = not tensors_in(indices) and not arguments.get("batch_dims") and np.ndim(indices) == 1
+    if not plain or axis == 0 or (moved := moved_by(call, x, arguments, "params")) is None:
+        raise Refused(Reason.SHAPE)
+    if axis in x.varying:
+        chosen = np.asarray(indices)
+
+        def places(keep: np.ndarray) -> np.ndarray:
+            return (np.cumsum(keep) - 1)[chosen[keep[chosen]]]
+
+        call.resize(key(arguments, "indices"), [call.vector(x, axis)], places)
+    return moved[0]
+
+
+@function("slice")
+def slice_from(call: Call, arguments: Arguments) -> Any:
+    """A contiguous piece, by its beginning and its size."""
+    x, begin, size = (arguments[name] for name in ("input_", "begin", "size"))
+    known = isinstance(x, Tensor) and not tensors_in(begin, size)
+    if not known or (moved := moved_by(call, x, arguments, "input_")) is None:
+        raise Refused(Reason.SHAPE)
+    for axis in x.varying:
+        vector, first = call.vector(x, axis), int(begin[axis])
+        taken = vector[first:] if size[axis] == -1 else vector[first : first + int(size[axis])]
+        call.resize(key(arguments, "begin", axis), [vector[:first]], count)
+        if size[axis] != -1:
+            call.resize(key(arguments, "size", axis), [taken], count)
+    return moved[0]
+
+
+@function("strided_slice")
+def strided_slice(call: Call, arguments: Arguments) -> Any:
+    """A piece by its beginning and its end, where neither leaves out or adds an axis."""
+    x, begin, end = (arguments[name] for name in ("input_", "begin", "end"))
+    others = [arguments.get(f"{name}_mask") for name in ("ellipsis", "new_axis", "shrink_axis")]
+    known = isinstance(x, Tensor) and not tensors_in(begin, end) and not any(others)
+    if not known or (moved := moved_by(call, x, arguments, "input_")) is None:
+        raise Refused(Reason.SHAPE)
+    strides = arguments.get("strides")
+    for axis in x.varying:
+        vector = call.vector(x, axis)
+        if axis >= len(begin):
+            continue
+        if strides is not None and int(strides[axis]) != 1:
+            raise Refused(Reason.SHAPE)
+        for name, given in (("begin", begin), ("end", end)):
+            if not int(arguments.get(f"{name}_mask") or 0) >> axis & 1:
+                place = slice(int(given[axis]), None).indices(len(vector))[0]
+                call.resize(key(arguments, name), [vector[:place]], counted(list(given), axis))
+    return moved[0]

@@ -1,0 +1,148 @@
+"""Calls new layers in a model's graph, and fills them with the old weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+from tf_keras.src.engine import functional
+
+from keras_spp.frameworks.tf_keras.function_layers import weights_given
+from keras_spp.frameworks.tf_keras.graph import is_repeated, layers, nodes
+from keras_spp.frameworks.tf_keras.stack import is_graph
+from keras_spp.frameworks.tf_keras.wrapper import unwrap
+
+MakeLayer = Callable[[keras.layers.Layer], keras.layers.Layer]
+EditCall = Callable[[Any, tuple, dict], tuple[tuple, dict]]
+
+
+def rebuild(
+    model: keras.Model, make_layer: MakeLayer, edit_call: EditCall | None = None
+) -> keras.Model:
+    """Calls new layers in the same graph.
+
+    Args:
+        model: A functional or Sequential model, never modified.
+        make_layer: Gives the new layer for each old one (asked once per layer, inputs
+            included; nested models are rebuilt with the same function).
+        edit_call: Receives (layer, args, kwargs) of each call and returns the arguments to use.
+
+    Returns:
+        A new model of the same class where that class has a functional constructor.
+    """
+    return _Rebuilding(model, make_layer, edit_call).model(model)
+
+
+class _Rebuilding:
+    """The new layers of a model and of those nested in it, each made once."""
+
+    def __init__(
+        self, model: keras.Model, make_layer: MakeLayer, edit_call: EditCall | None
+    ) -> None:
+        self.make_layer, self.edit_call = make_layer, edit_call
+        self.made: dict[int, Any] = {}
+        self.tied = {id(variable) for layer in layers(model) for variable in weights_given(layer)}
+        self.variables: dict[int, Any] = {}  # the new ones of those, as far as layers are built
+
+    def model(self, part: keras.Model) -> keras.Model:
+        """Returns the model of the new layers that stands for one of the old models."""
+        result = self._sequential(part) if isinstance(part, keras.Sequential) else self._graph(part)
+        result._trainable = part._trainable  # the setter would overrule the layers inside
+        return result
+
+    def _sequential(self, part: keras.Sequential) -> keras.Sequential:
+        copies = [self._layer(tensor.node.layer) for tensor in part.inputs]
+        result = keras.Sequential([*copies, *map(self._layer, part.layers)], name=part.name)
+        for layer in part.layers:
+            self._remember_tied(layer)
+        return result
+
+    def _graph(self, part: keras.Model) -> keras.Model:
+        copies = [self._layer(tensor.node.layer) for tensor in part.inputs]
+        tensors = {id(old): copy.output for old, copy in zip(part.inputs, copies, strict=True)}
+        calls = []
+
+        def lookup(argument: Any) -> Any:
+            return tensors.get(id(argument), self.variables.get(id(argument), argument))
+
+        for node in nodes(part):
+            args, kwargs = tf.nest.map_structure(
+                lookup, (tuple(node.call_args), dict(node.call_kwargs))
+            )
+            if self.edit_call is not None:
+                args, kwargs = self.edit_call(node.layer, args, kwargs)
+            layer = self._layer(node.layer)
+            outputs = layer(*args, **kwargs)
+            calls.append((node, layer.inbound_nodes[-1]))
+            self._remember_tied(node.layer)
+            tensors.update(
+                zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(outputs), strict=True)
+            )
+        kind = type(part) if functional.has_functional_like_constructor(type(part)) else keras.Model
+        result = kind(
+            tf.nest.map_structure(lookup, part._nested_inputs),
+            tf.nest.map_structure(lookup, part._nested_outputs),
+            name=part.name,
+        )
+        reached = set(map(id, nodes(result))) | _ids_of_ancestors(part.outputs)
+        # Of add_loss; not what computed an argument that a function has no more as a layer.
+        if beside := [new for old, new in calls if not {id(old), id(new)} & reached]:
+            result._insert_layers([call.layer for call in beside], beside)
+        return result
+
+    def _layer(self, layer: keras.layers.Layer) -> Any:
+        if id(layer) not in self.made:
+            self.made[id(layer)] = self._make(layer)
+        return self.made[id(layer)]
+
+    def _make(self, layer: Any) -> Any:
+        if is_graph(layer):
+            return self.model(layer)
+        if is_repeated(layer):
+            config = keras.layers.Layer.get_config(layer)
+            return type(layer)(self._layer(layer.layer), **config)
+        return self.make_layer(layer)
+
+    def _remember_tied(self, layer: Any) -> None:
+        new = self.made[id(layer)]
+        if self.tied and not is_graph(layer) and not is_graph(new):
+            pairs = zip(unwrap(layer).weights, unwrap(new).weights, strict=False)
+            self.variables.update((id(a), b) for a, b in pairs if id(a) in self.tied)
+
+
+def _ids_of_ancestors(tensors: list[Any]) -> set[int]:
+    """Returns the ids of all calls that these tensors depend on."""
+    ids: set[int] = set()
+    left = [tensor.node for tensor in tensors]
+    while left:
+        node = left.pop()
+        if id(node) not in ids:
+            ids.add(id(node))
+            left.extend(node.parent_nodes)
+    return ids
+
+
+def copy_weights(
+    model: keras.Model,
+    rebuilt: keras.Model,
+    value: Callable[[keras.layers.Layer, tf.Variable], np.ndarray] = lambda _, v: v.numpy(),
+) -> None:
+    """Fills a rebuilt model; `value(layer, variable)` may fold and slice the old weights."""
+    for old, new in zip(layers(model), layers(rebuilt), strict=True):
+        old, new = unwrap(old), unwrap(new)
+        if not old.weights:
+            continue
+        values = [value(old, variable) for variable in old.weights]
+        try:
+            new.set_weights(values)
+        except ValueError as error:
+            raise ValueError(
+                f"`model` has a layer {old.name!r} ({type(old).__name__}) whose copy has weights "
+                f"of other shapes than it should ({error}): its rule must resize every entry of "
+                f"the config that depends on its channels."
+            ) from error
+        if hasattr(new, "finalize_state"):  # preprocessing layers derive tensors from weights
+            new.finalize_state()

@@ -1,0 +1,89 @@
+"""Rules of layers that act on each element by itself, and of activations inside other layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from keras_spp.core.call import Call
+from keras_spp.core.channels import Labels, Reason, Tensor
+from keras_spp.core.common_rules import tried
+from keras_spp.core.kinds import is_a
+from keras_spp.core.rule import find, keras_rule
+
+ELEMENTWISE = frozenset({
+    "elu", "exponential", "gelu", "hard_sigmoid", "leaky_relu", "linear", "mish", "relu", "relu6",
+    "selu", "sigmoid", "silu", "softplus", "softsign", "swish", "tanh",
+})  # fmt: skip
+_UNITS, _PIXELS = 8, 4  # to try an activation on
+
+
+def why_not_elementwise(call: Call, function: Any) -> Reason | None:
+    """Returns why an activation does not act on each unit alone; None if it does.
+
+    It is known by name, or tried on a few units.
+    """
+    if is_known(function):
+        return None
+    units = np.arange(_UNITS)
+    x = Tensor(units[None], (None, _UNITS))
+    followed = call.framework.follow(_functions(call, function), (x,), {}, [x])
+    if isinstance(followed, Reason):
+        return followed
+    (place,) = followed.places
+    same = place is not None and np.array_equal(place[1], units)
+    return None if same else Reason.FUNCTION
+
+
+def is_known(function: Any) -> bool:
+    """Says whether an activation is known by its name to act on each element alone."""
+    if is_a(function, "Layer"):
+        return find(type(function)) is same
+    return function is None or (
+        getattr(function, "__name__", "") in ELEMENTWISE
+        and getattr(function, "__module__", "").startswith(("tf_keras.", "tensorflow."))
+    )
+
+
+def _functions(call: Call, function: Any) -> list[Callable[..., Any]]:
+    """Returns what an activation computes, be it a function or a layer without weights."""
+    if not is_a(function, "Layer"):
+        return [function]
+    return [] if function.weights else call.framework.as_functions(function)
+
+
+def activated(call: Call, labels: Labels) -> Labels | list[Labels]:
+    """Returns the labels behind a layer's own activation."""
+    function = call.layer.activation
+    if is_known(function):
+        return labels
+    # It computes alike in a small picture and in a large one, but not as fast.
+    shape = [
+        along if along > 1 else size and min(size, _PIXELS)
+        for along, size in zip(labels.shape, call.shapes[0], strict=True)
+    ]
+    x = Tensor(labels, (call.shapes[0][0], *shape[1:]), call.layer.compute_dtype)
+    return tried(call, _functions(call, function), (x,), {})
+
+
+@keras_rule(
+    "ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", "Dropout", "SpatialDropout1D",
+    "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout", "GaussianNoise", "AlphaDropout",
+    "ActivityRegularization", "Identity",
+)  # fmt: skip
+def same(call: Call, x: Tensor, **_: Any) -> Labels:
+    """Keeps the channels what they are: every element is computed by itself."""
+    noise_shape = getattr(call.layer, "noise_shape", None)
+    if noise_shape is not None and any(size not in (1, None) for size in noise_shape[1:]):
+        call.freeze(x.labels, Reason.SHAPE)
+    if np.ndim(getattr(call.layer, "stddev", 0)):
+        call.freeze(x.labels, Reason.HELD)
+    return x.labels
+
+
+@keras_rule("Activation")
+def activation(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
+    """Acts on each element unless it is a softmax or a function that cannot be followed."""
+    return activated(call, x.labels)
