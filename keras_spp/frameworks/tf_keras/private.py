@@ -14,38 +14,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 # The checker of saved models knows which symbols TensorFlow exports under which names.
-from tensorflow.python.framework import op_def_registry  # what an operation promises: state, chance
-from tensorflow.python.saved_model.registration.registration import get_registered_class
-from tensorflow.python.trackable.resource import CapturableResource  # runs code when it is loaded
-from tensorflow.python.util.tf_export import get_canonical_name_for_symbol, get_symbol_from_name
-
 # tfmot exports its wrappers by functions alone, which know a fixed list of layers.
-from tensorflow_model_optimization.python.core.keras import utils as tfmot_utils
-from tensorflow_model_optimization.python.core.quantization.keras import (
-    quantize_annotate,
-    quantize_layer,
-    quantize_wrapper,
-)
-from tensorflow_model_optimization.python.core.sparsity.keras import (
-    prunable_layer,
-    pruning_wrapper,
-)
-from tensorflow_model_optimization.python.core.sparsity.keras.prune_registry import PruneRegistry
-
 # Names that a file may give for what it holds: Keras looks them up in these modules.
-from tf_keras.src import activations, constraints, initializers, losses, metrics, regularizers
-from tf_keras.src.engine import base_layer, functional, input_spec
-from tf_keras.src.engine.keras_tensor import KerasTensor  # what a functional call passes around
-from tf_keras.src.layers import serialization as layer_serialization
-from tf_keras.src.layers.core import tf_op_layer  # layers that Keras makes of TensorFlow functions
-from tf_keras.src.layers.preprocessing import index_lookup
-from tf_keras.src.layers.rnn import cell_wrappers
-from tf_keras.src.metrics import accuracy_metrics, regression_metrics
-from tf_keras.src.optimizers.schedules import learning_rate_schedule
-from tf_keras.src.saving import object_registration
-from tf_keras.src.saving.legacy.saved_model import json_utils
-from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
-from tf_keras.src.saving.serialization_lib import SafeModeScope, _retrieve_class_or_fn
 
 # -- models and calls ----------------------------------------------------------------------------
 
