@@ -81,7 +81,7 @@ def _through(call: Call, layer: Any, x: Tensor) -> list[Labels]:
 def recurrent(call: Call, inputs: Any, mask: Any = None, **options: Any) -> list[Labels]:
     """Makes the sequence or its end, then the states; given states are as wide as the units."""
     layer, (x, *given) = call.layer, tensors_in(inputs, options)
-    if not _followed(layer) or layer._num_constants:
+    if not _followed(layer) or call.framework.config(layer).get("num_constants"):
         return call.opaque([x, *given, *tensors_in(mask)], Reason.SHAPE)
     units = _through(call, layer, x)
     states = _states(layer, units)
@@ -119,7 +119,7 @@ def bidirectional(call: Call, inputs: Any, mask: Any = None, **options: Any) -> 
     """Joins two recurrent layers, one behind the other or added up; then come their states."""
     layer, (x, *given) = call.layer, tensors_in(inputs, options)
     both = [layer.forward_layer, layer.backward_layer]
-    if not all(map(_followed, both)) or layer._num_constants:
+    if not all(map(_followed, both)) or call.framework.config(layer).get("num_constants"):
         return call.opaque([x, *given, *tensors_in(mask)], Reason.UNKNOWN)
     units = [_through(call, part, x) for part in both]
     states = [

@@ -6,6 +6,7 @@ from typing import Any
 
 import tf_keras as keras
 
+from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.initial_values import build_in_any_size
 from keras_spp.util.messages import first_line
 
@@ -110,7 +111,7 @@ def _clone_lambda(layer: keras.layers.Lambda) -> keras.layers.Lambda:
     """Around the same function: marshalling it would lose what it closes over."""
     return type(layer)(
         layer.function,
-        output_shape=layer._output_shape,
+        output_shape=private.declared_output_shape(layer),
         mask=layer.mask,
         arguments=layer.arguments,
         **keras.layers.Layer.get_config(layer),

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tf_keras.src.layers.core.tf_op_layer import TFOpLambda
+
+from keras_spp.frameworks.tf_keras import private
+from keras_spp.frameworks.tf_keras.private import TFOpLambda
 
 Shape = tuple[int | None, ...]
 
@@ -25,7 +27,7 @@ def static_shape(tensor: Any) -> Shape:
 @contextlib.contextmanager
 def _dry_run(inputs: Iterable[tuple[Any, Shape]]) -> Iterator[tuple[tf.Graph, dict[int, Any]]]:
     """A graph of its own, with placeholders by the id of the tensors that they stand for."""
-    graph = tf.__internal__.FuncGraph("dry_run")
+    graph = private.internal.FuncGraph("dry_run")
     with graph.as_default():
         yield (
             graph,
@@ -42,13 +44,10 @@ def _call(node: Any, values: dict[int, Any]) -> list[Any]:
         lambda argument: values.get(id(argument), argument),
         (tuple(node.call_args), dict(node.call_kwargs)),
     )
-    if node.layer._expects_training_arg:
+    if private.expects_training(node.layer):
         kwargs["training"] = False
-    parts = list(node.layer._flatten_layers())
-    losses = [(list(part._losses), list(part._eager_losses)) for part in parts]
-    outputs = tf.nest.flatten(node.layer(*args, **kwargs))
-    for part, (symbolic, eager) in zip(parts, losses, strict=True):
-        part._losses, part._eager_losses = symbolic, eager
+    with private.losses_as_they_were(node.layer):
+        outputs = tf.nest.flatten(node.layer(*args, **kwargs))
     return outputs
 
 

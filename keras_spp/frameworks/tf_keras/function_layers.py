@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
-from tf_keras.src.engine.keras_tensor import KerasTensor
-from tf_keras.src.layers.core.tf_op_layer import TFOpLambda
+
+from keras_spp.frameworks.tf_keras.private import KerasTensor, TFOpLambda
 
 L = keras.layers
 _CONVOLUTIONS = frozenset({

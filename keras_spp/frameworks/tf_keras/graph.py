@@ -7,16 +7,14 @@ from typing import Any
 
 import tf_keras as keras
 
+from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.stack import is_graph
 from keras_spp.frameworks.tf_keras.wrapper import PruneSPP
 
 
 def nodes(model: keras.Model) -> Iterator[Any]:
     """Yields layer calls of one model in the order in which Keras makes them, without inputs."""
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        for node in model._nodes_by_depth[depth]:
-            if not node.is_input:
-                yield node
+    return (call for call in private.calls_in_order(model) if not call.is_input)
 
 
 def layers(model: keras.Model, in_training: bool = False) -> Iterator[keras.layers.Layer]:

@@ -13,6 +13,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.core.channels import Channels, Reason, Tensor
+from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.variables import copies
 from keras_spp.frameworks.tf_keras.wrapper import KeepPruned
 
@@ -40,8 +41,8 @@ def freeze_held(channels: Channels, layer: keras.layers.Layer, outputs: Iterable
 def _penalties(layer: keras.layers.Layer) -> dict[int, list[Callable[..., Any]]]:
     """The regularizers of a layer's variables, as Keras keeps them: bound to the variable."""
     found: dict[int, list[Callable[..., Any]]] = {}
-    for part in layer._flatten_layers():
-        for tagged in part._callable_losses:
+    for part in private.parts(layer):
+        for tagged in private.loss_functions(part):
             for loss in getattr(tagged, "args", ()):
                 for variable in getattr(loss, "args", ()):
                     if isinstance(variable, tf.Variable):
@@ -54,7 +55,7 @@ def _insists(
 ) -> bool:
     """Whether a function refuses a tensor that is longer by one along an axis."""
     longer = [size + (number == axis) if size else size for number, size in enumerate(shape)]
-    with tf.__internal__.FuncGraph("trial").as_default():  # shapes are checked, nothing computed
+    with private.internal.FuncGraph("trial").as_default():  # shapes are checked, nothing computed
         value = tf.compat.v1.placeholder(dtype, longer)
         try:
             result = function(value)

@@ -16,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.frameworks.tf_keras import private
 from keras_spp.util.messages import first_line
 
 
@@ -82,9 +83,9 @@ def _replacing_what_fails(layer: keras.layers.Layer) -> Iterator[None]:
             setattr(part, name, substitute)
             substitutes[_said(value)] = keras.initializers.serialize(substitute)
     for part in parts(layer):
-        config = getattr(part, "_backward_layer_config", None)  # Bidirectional keeps a copy of it
+        config = private.backward_config(part)
         if config is not None:
-            part._backward_layer_config = _substituted(config, substitutes)
+            private.replace_backward_config(part, _substituted(config, substitutes))
 
 
 def _initializers(layer: keras.layers.Layer) -> list[tuple[keras.layers.Layer, str, Any]]:

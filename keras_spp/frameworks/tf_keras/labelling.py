@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import tf_keras as keras
-from tf_keras.src.layers.core.tf_op_layer import TFOpLambda
 
+from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.clone import clone_layer, read_config
+from keras_spp.frameworks.tf_keras.private import TFOpLambda
 from keras_spp.frameworks.tf_keras.trial import follow
 from keras_spp.frameworks.tf_keras.variables import weight_path
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
@@ -26,10 +27,10 @@ def as_functions(layer: keras.layers.Layer) -> list[Callable[..., Any]]:
     Raises:
         ValueError: If the layer cannot be copied.
     """
-    if getattr(layer, "_fn_expects_mask_arg", layer._expects_mask_arg):
+    if private.expects_mask(layer):
         return []
     copy = clone_layer(layer)
-    if not copy._expects_training_arg:
+    if not private.expects_training(copy):
         return [copy]
     return [functools.partial(copy, training=training) for training in (False, True)]
 
@@ -48,7 +49,7 @@ def asks_for_mask(layer: keras.layers.Layer) -> bool:
     """Says whether a mask that a layer makes reaches one that uses it, or may do so."""
     for node in layer.outbound_nodes:
         behind = unwrap(node.layer)
-        if behind._expects_mask_arg or isinstance(behind, keras.Model):
+        if private.expects_mask(behind) or isinstance(behind, keras.Model):
             return True
         if behind.supports_masking and asks_for_mask(node.layer):
             return True

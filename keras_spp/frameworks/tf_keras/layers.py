@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tf_keras as keras
-from tensorflow_model_optimization.python.core.sparsity.keras import prunable_layer
+
+from keras_spp.frameworks.tf_keras.private import PrunableLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_spp")
-class PrunableConv2D(keras.layers.Conv2D, prunable_layer.PrunableLayer):
+class PrunableConv2D(keras.layers.Conv2D, PrunableLayer):
     """A Conv2D that declares its kernel prunable.
 
     It computes what Conv2D computes. tfmot's wrappers accept it, `spp.prune` wraps it with

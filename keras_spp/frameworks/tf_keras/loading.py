@@ -19,9 +19,8 @@ from typing import Any
 
 import h5py
 import tf_keras as keras
-from tf_keras.src.saving.legacy.saved_model import json_utils
-from tf_keras.src.saving.serialization_lib import SafeModeScope
 
+from keras_spp.frameworks.tf_keras.private import SafeModeScope, json_utils
 from keras_spp.frameworks.tf_keras.saved_graph import saved_model_configs
 from keras_spp.frameworks.tf_keras.trust import Untrusted, check_config, found_under, quoted
 from keras_spp.frameworks.tf_keras.unpacked import (

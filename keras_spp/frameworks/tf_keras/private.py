@@ -13,9 +13,66 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-# The checker of saved models knows which symbols TensorFlow exports under which names.
-# tfmot exports its wrappers by functions alone, which know a fixed list of layers.
-# Names that a file may give for what it holds: Keras looks them up in these modules.
+# Parsing a SavedModel without loading it; graphs to send symbols through that leave no trace.
+from tensorflow import __internal__ as internal
+
+# What an operation promises (state, chance), which TensorFlow tells in no public place.
+from tensorflow.python.framework import op_def_registry
+
+# What runs code when a SavedModel is loaded.
+from tensorflow.python.saved_model.registration.registration import get_registered_class
+from tensorflow.python.trackable.resource import CapturableResource
+
+# Which function of TensorFlow a name in a file stands for.
+from tensorflow.python.util.tf_export import get_canonical_name_for_symbol, get_symbol_from_name
+
+# tfmot exports functions that wrap a fixed list of layers, but not the wrappers.
+from tensorflow_model_optimization.python.core.keras import utils as tfmot_utils
+from tensorflow_model_optimization.python.core.quantization.keras import (
+    quantize_annotate,
+    quantize_layer,
+    quantize_wrapper,
+)
+from tensorflow_model_optimization.python.core.sparsity.keras import pruning_wrapper
+from tensorflow_model_optimization.python.core.sparsity.keras.prunable_layer import PrunableLayer
+from tensorflow_model_optimization.python.core.sparsity.keras.prune_registry import PruneRegistry
+from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import (
+    PruneLowMagnitude,
+)
+
+# Modules in which Keras looks up names that a saved model gives for what it holds.
+from tf_keras.src import activations, constraints, initializers, losses, metrics, regularizers
+from tf_keras.src.engine import base_layer, input_spec
+
+# Whether a class of models can be made again as class(inputs, outputs).
+from tf_keras.src.engine.functional import has_functional_like_constructor
+
+# What is passed around while a functional model is put together.
+from tf_keras.src.engine.keras_tensor import KerasTensor
+from tf_keras.src.layers import serialization as layer_serialization
+
+# The layers that Keras makes of TensorFlow functions called on such tensors.
+from tf_keras.src.layers.core import tf_op_layer
+from tf_keras.src.layers.core.tf_op_layer import SlicingOpLambda, TFOpLambda
+from tf_keras.src.layers.preprocessing import index_lookup
+from tf_keras.src.layers.rnn import cell_wrappers
+from tf_keras.src.metrics import accuracy_metrics, regression_metrics
+from tf_keras.src.optimizers.schedules import learning_rate_schedule
+from tf_keras.src.saving import object_registration
+from tf_keras.src.saving.legacy.saved_model import json_utils
+
+# Saving traces a layer in training too, also where nothing trains it.
+from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
+
+# Refusing lambdas in all formats, and finding a class as Keras itself will.
+from tf_keras.src.saving.serialization_lib import SafeModeScope
+from tf_keras.src.saving.serialization_lib import _retrieve_class_or_fn as retrieve_class_or_fn
+
+
+def objects_in_scope() -> dict[str, Any]:
+    """Returns what a `custom_object_scope` has registered in this thread."""
+    return object_registration._THREAD_LOCAL_CUSTOM_OBJECTS.__dict__
+
 
 # -- models and calls ----------------------------------------------------------------------------
 
@@ -73,9 +130,9 @@ def parts(layer: Any) -> list[Any]:
 def losses_as_they_were(layer: Any) -> Iterator[None]:
     """Puts back the losses that a layer has kept of its calls, which calling it again would add."""
     inside = parts(layer)
-    losses = [(list(part._losses), list(part._eager_losses)) for part in inside]
+    before = [(list(part._losses), list(part._eager_losses)) for part in inside]
     yield
-    for part, (symbolic, eager) in zip(inside, losses, strict=True):
+    for part, (symbolic, eager) in zip(inside, before, strict=True):
         part._losses, part._eager_losses = symbolic, eager
 
 
@@ -111,7 +168,19 @@ def replace_constraint(variable: Any, constraint: Any) -> None:
 
 def without_autocast(variable: Any) -> Any:
     """Returns the variable that mixed precision wraps, in its own type."""
-    return variable._variable if hasattr(variable, "true_dtype") else variable
+    if not hasattr(variable, "true_dtype"):
+        return variable
+    return getattr(variable, "_variable", variable)
+
+
+def backward_config(layer: Any) -> dict[str, Any] | None:
+    """Returns the config of its backward layer that a Bidirectional keeps a copy of."""
+    return getattr(layer, "_backward_layer_config", None)
+
+
+def replace_backward_config(layer: Any, config: dict[str, Any]) -> None:
+    """Replaces that copy, which `get_config` repeats."""
+    layer._backward_layer_config = config
 
 
 # -- optimizers ----------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
-from tf_keras.src.engine import functional
 
+from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.function_layers import weights_given
 from keras_spp.frameworks.tf_keras.graph import is_repeated, layers, nodes
 from keras_spp.frameworks.tf_keras.stack import is_graph
@@ -50,7 +50,7 @@ class _Rebuilding:
     def model(self, part: keras.Model) -> keras.Model:
         """Returns the model of the new layers that stands for one of the old models."""
         result = self._sequential(part) if isinstance(part, keras.Sequential) else self._graph(part)
-        result._trainable = part._trainable  # the setter would overrule the layers inside
+        private.share_trainable(result, part)
         return result
 
     def _sequential(self, part: keras.Sequential) -> keras.Sequential:
@@ -81,16 +81,17 @@ class _Rebuilding:
             tensors.update(
                 zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(outputs), strict=True)
             )
-        kind = type(part) if functional.has_functional_like_constructor(type(part)) else keras.Model
+        kind = type(part) if private.has_functional_like_constructor(type(part)) else keras.Model
+        inputs, outputs = private.structures(part)
         result = kind(
-            tf.nest.map_structure(lookup, part._nested_inputs),
-            tf.nest.map_structure(lookup, part._nested_outputs),
+            tf.nest.map_structure(lookup, inputs),
+            tf.nest.map_structure(lookup, outputs),
             name=part.name,
         )
         reached = set(map(id, nodes(result))) | _ids_of_ancestors(part.outputs)
         # Of add_loss; not what computed an argument that a function has no more as a layer.
         if beside := [new for old, new in calls if not {id(old), id(new)} & reached]:
-            result._insert_layers([call.layer for call in beside], beside)
+            private.add_calls(result, beside)
         return result
 
     def _layer(self, layer: keras.layers.Layer) -> Any:

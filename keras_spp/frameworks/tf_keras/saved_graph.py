@@ -8,13 +8,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-from tensorflow.python.framework import op_def_registry
-from tensorflow.python.saved_model.registration.registration import get_registered_class
-from tensorflow.python.trackable.resource import CapturableResource
 from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
-from tf_keras.src.saving.legacy.saved_model import json_utils
 
+from keras_spp.frameworks.tf_keras import private
+from keras_spp.frameworks.tf_keras.private import (
+    CapturableResource,
+    get_registered_class,
+    json_utils,
+    op_def_registry,
+)
 from keras_spp.frameworks.tf_keras.trust import Untrusted, quoted
 
 # Of the operations with a state these keep it to the model: variables, tables, random numbers.
@@ -47,7 +49,7 @@ def saved_model_configs(folder: Path) -> Iterator[Any]:
     Raises:
         Untrusted: If an operation reaches beyond the model, or runs while it is loaded.
     """
-    for graph in tf.__internal__.saved_model.parse_saved_model(os.fspath(folder)).meta_graphs:
+    for graph in private.internal.saved_model.parse_saved_model(os.fspath(folder)).meta_graphs:
         if not graph.HasField("object_graph_def"):
             raise Untrusted("it runs a graph of TensorFlow 1 when it is loaded")
         _check_graph(graph)

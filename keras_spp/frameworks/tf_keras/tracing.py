@@ -20,7 +20,7 @@ from keras_spp.core.channels import Channels, Reason, Tensor
 from keras_spp.core.common_rules import count
 from keras_spp.core.coupling import Coupling, couple
 from keras_spp.core.rule import apply
-from keras_spp.frameworks.tf_keras import dry_run, labelling
+from keras_spp.frameworks.tf_keras import dry_run, labelling, private
 from keras_spp.frameworks.tf_keras.function_layers import is_frozen
 from keras_spp.frameworks.tf_keras.graph import is_repeated, nodes
 from keras_spp.frameworks.tf_keras.held_sizes import freeze_held
@@ -100,7 +100,7 @@ def _trace_layer(
     layer, given = unwrap(layer), tensors_in(args, kwargs)
     if is_graph(layer):
         if args:  # a dict may have more entries than the model has inputs
-            given = tensors_in(layer._flatten_to_reference_inputs(args[0]))
+            given = tensors_in(private.in_reference_order(layer, args[0]))
         for tensor, x in zip(layer.inputs, given, strict=True):
             _label_input(channels, tensor.node.layer, x)
         return trace(layer, channels, given)

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework import op_def_registry
 
 from keras_spp.core.call import Followed, labelled
 from keras_spp.core.channels import Argument, Reason, Tensor
+from keras_spp.frameworks.tf_keras.private import op_def_registry
 from keras_spp.frameworks.tf_keras.sizes import drawn_sizes, evaluated
 
 _LARGEST = 2**28  # elements

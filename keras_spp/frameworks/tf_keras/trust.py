@@ -18,23 +18,32 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
-from tensorflow.python.util.tf_export import get_canonical_name_for_symbol, get_symbol_from_name
-from tensorflow_model_optimization.python.core.quantization.keras import (
+
+from keras_spp.frameworks.tf_keras import private
+from keras_spp.frameworks.tf_keras.private import (
+    accuracy_metrics,
+    activations,
+    base_layer,
+    cell_wrappers,
+    constraints,
+    get_canonical_name_for_symbol,
+    get_symbol_from_name,
+    index_lookup,
+    initializers,
+    input_spec,
+    learning_rate_schedule,
+    losses,
+    metrics,
+    pruning_wrapper,
     quantize_annotate,
     quantize_layer,
     quantize_wrapper,
+    regression_metrics,
+    regularizers,
+    retrieve_class_or_fn,
+    tf_op_layer,
 )
-from tensorflow_model_optimization.python.core.sparsity.keras import pruning_wrapper
-from tf_keras.src import activations, constraints, initializers, losses, metrics, regularizers
-from tf_keras.src.engine import base_layer, input_spec
-from tf_keras.src.layers import serialization as layers
-from tf_keras.src.layers.core import tf_op_layer
-from tf_keras.src.layers.preprocessing import index_lookup
-from tf_keras.src.layers.rnn import cell_wrappers
-from tf_keras.src.metrics import accuracy_metrics, regression_metrics
-from tf_keras.src.optimizers.schedules import learning_rate_schedule
-from tf_keras.src.saving import object_registration
-from tf_keras.src.saving.serialization_lib import _retrieve_class_or_fn
+from keras_spp.frameworks.tf_keras.private import layer_serialization as layers
 
 # Functions of TensorFlow that only compute: by namespace, and of those without one by name.
 _COMPUTES = re.compile(
@@ -198,7 +207,7 @@ def _in_module(module: Any, names: Sequence[str], wanted: str) -> Iterator[Any]:
         if (imported is not None and "." not in name) or _in_api(module, name):
             for kind in ("class", "function"):
                 try:
-                    yield _retrieve_class_or_fn(name, name, module, kind, full_config="")
+                    yield retrieve_class_or_fn(name, name, module, kind, full_config="")
                 except TypeError:  # nothing has that name there
                     continue
 
@@ -224,8 +233,7 @@ def _is_registered(found: Any) -> bool:
 
 
 def _registry() -> dict[str, Any]:
-    scope = object_registration._THREAD_LOCAL_CUSTOM_OBJECTS.__dict__
-    return {**keras.saving.get_custom_objects(), **scope}
+    return {**keras.saving.get_custom_objects(), **private.objects_in_scope()}
 
 
 def _is_given(found: Any, modules: Sequence[str]) -> bool:

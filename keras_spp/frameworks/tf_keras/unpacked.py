@@ -13,6 +13,8 @@ from typing import Any
 import h5py
 import tensorflow as tf
 
+from keras_spp.frameworks.tf_keras import private
+
 ALWAYS = 64 * 2**20  # bytes that any file may unpack to
 TIMES = 100  # its size is what a larger one may; at 75 % zeros compression gives about 5
 _OBJECTS = 24  # a list in JSON is 3 bytes long, in Python 72
@@ -128,7 +130,7 @@ def _sizes_of_constants(folder: Path) -> Iterator[int]:
     """In the graphs a constant of equal values is one value and a shape."""
     metadata = folder / "keras_metadata.pb"
     yield _OBJECTS * metadata.stat().st_size if metadata.exists() else 0
-    for graph in tf.__internal__.saved_model.parse_saved_model(str(folder)).meta_graphs:
+    for graph in private.internal.saved_model.parse_saved_model(str(folder)).meta_graphs:
         library = graph.graph_def.library.function
         for body in (graph.graph_def.node, *(function.node_def for function in library)):
             for tensor in (node.attr["value"].tensor for node in body if node.op == "Const"):

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
-from tf_keras.src.layers.core.tf_op_layer import SlicingOpLambda, TFOpLambda
 
 from keras_spp.core.channels import Channels, Reason, Tensor
 from keras_spp.core.coupling import couple
@@ -25,6 +24,7 @@ from keras_spp.frameworks.tf_keras.function_layers import weights_given
 from keras_spp.frameworks.tf_keras.graph import nodes
 from keras_spp.frameworks.tf_keras.labelling import as_functions
 from keras_spp.frameworks.tf_keras.op_rules.brackets import without_dots
+from keras_spp.frameworks.tf_keras.private import SlicingOpLambda, TFOpLambda
 from keras_spp.frameworks.tf_keras.rebuilding import rebuild
 from keras_spp.frameworks.tf_keras.tracing import trace
 from keras_spp.rules.activations import activation, is_known

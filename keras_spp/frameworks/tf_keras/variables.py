@@ -8,10 +8,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.frameworks.tf_keras import private
+
 
 def raw(variable: tf.Variable) -> tf.Variable:
     """The variable in its own dtype, under mixed precision too."""
-    return getattr(variable, "_variable", variable) if hasattr(variable, "true_dtype") else variable
+    return private.without_autocast(variable)
 
 
 def copies(variable: Any) -> list[tf.Variable]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tf_keras.src.layers.core.tf_op_layer import SlicingOpLambda, TFOpLambda
 
 # Importing these registers their rules.
 import keras_spp.frameworks.tf_keras.op_rules.moves
@@ -22,6 +21,7 @@ from keras_spp.core.rule import rule
 from keras_spp.frameworks.tf_keras.op_rules.arithmetic import POSITIONWISE, positionwise
 from keras_spp.frameworks.tf_keras.op_rules.brackets import getitem
 from keras_spp.frameworks.tf_keras.op_rules.registry import FUNCTIONS
+from keras_spp.frameworks.tf_keras.private import SlicingOpLambda, TFOpLambda
 from keras_spp.frameworks.tf_keras.sizes import deferred
 
 UNARY = frozenset({

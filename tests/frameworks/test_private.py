@@ -1,0 +1,191 @@
+"""Pins what `private.py` relies on, and that nothing private is used anywhere else."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+import keras_spp
+from keras_spp.frameworks.tf_keras import private
+from tests.zoo.models import L
+
+PACKAGE = Path(keras_spp.__file__).parent
+FILES = sorted(set(PACKAGE.rglob("*.py")) - {Path(private.__file__)})
+# Python's own, and one name of LiteRT in a file that runs on boards and imports nothing of ours.
+OURS = ("self", "cls", "super()", "os", "interpreter")
+PRIVATE_MODULES = ("tf_keras.src", "tensorflow.python", "tensorflow_model_optimization.python")
+
+
+def net():
+    x = inputs = keras.Input((4,), name="x")
+    first = L.Dense(8, kernel_regularizer="l2", name="first")
+    x = L.Dropout(0.5, name="drop")(first(x))
+    return keras.Model({"x": inputs}, [L.Dense(2, name="last")(x)])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_other_file_uses_a_private_name_of_a_library(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert not (node.module or "").startswith(PRIVATE_MODULES), (path, node.lineno)
+            assert "__internal__" not in [alias.name for alias in node.names]
+        elif isinstance(node, ast.Attribute):
+            assert node.attr != "__internal__", (path, node.lineno)
+            ours = ast.unparse(node.value) in OURS
+            named = node.attr.startswith("_") and not node.attr.startswith("__")
+            assert ours or not named or node.attr == "_replace", (path, node.lineno, node.attr)
+
+
+def test_calls_come_in_the_order_in_which_the_model_makes_them():
+    calls = list(private.calls_in_order(net()))
+    assert [call.layer.name for call in calls] == ["x", "first", "drop", "last"]
+    assert [call.is_input for call in calls] == [True, False, False, False]
+
+
+def test_structures_are_those_that_the_model_was_made_with():
+    inputs, outputs = private.structures(net())
+    assert list(inputs) == ["x"] and isinstance(outputs, list)
+    x = tf.ones((1, 4))
+    assert private.in_reference_order(net(), {"x": x, "unused": x})[0] is x
+
+
+def test_what_a_scope_registers_is_found_in_this_thread():
+    with keras.saving.custom_object_scope({"Mine": L.Dense}):
+        assert private.objects_in_scope()["Mine"] is L.Dense
+    assert "Mine" not in private.objects_in_scope()
+
+
+def test_only_models_with_a_graph_say_so():
+    assert private.is_graph_network(net())
+    assert not private.is_graph_network(keras.Sequential([L.Dense(2)]))
+    assert not private.is_graph_network(L.Dense(2))
+
+
+def test_a_call_added_beside_the_outputs_is_part_of_the_model():
+    x = keras.Input((4,))
+    model = keras.Model(x, L.Dense(2)(x))
+    watched = L.Dense(3, name="watched")
+    watched(x)
+    private.add_calls(model, [watched.inbound_nodes[-1]])
+    assert watched in model.layers
+
+
+def test_the_flag_of_a_model_is_shared_without_touching_its_layers():
+    model, other = net(), net()
+    other.trainable = False
+    private.share_trainable(model, other)
+    assert not model.trainable and model.get_layer("last").trainable
+
+
+def test_what_a_call_expects():
+    assert private.expects_training(L.Dropout(0.5)) and not private.expects_training(L.Dense(2))
+    assert private.expects_mask(L.LSTM(2)) and not private.expects_mask(L.Dense(2))
+    assert private.expects_mask(L.Lambda(lambda x, mask=None: x))
+    assert not private.expects_mask(L.Lambda(lambda x: x))
+
+
+def test_parts_are_all_layers_inside():
+    rnn = L.RNN([L.GRUCell(2), L.GRUCell(3)])
+    assert [type(part).__name__ for part in private.parts(rnn)] == [
+        "RNN",
+        "StackedRNNCells",
+        "GRUCell",
+        "GRUCell",
+    ]
+
+
+def test_losses_are_as_they_were_after_another_call():
+    layer = L.Dense(2, activity_regularizer="l2")
+    layer(tf.ones((1, 4)))
+    before = len(layer.losses)
+    with private.losses_as_they_were(layer):
+        layer(tf.ones((1, 4)))
+        assert len(layer.losses) != before or before == 1
+    assert len(layer.losses) == before
+    assert len(private.loss_functions(net().get_layer("first"))) == 1
+
+
+def test_own_metrics_are_those_that_the_layer_shows():
+    model = net()
+    metric = keras.metrics.Mean(name="mine")
+    private.own_metrics(model.layers[1]).append(metric)
+    assert metric in model.metrics
+
+
+def test_declared_shapes():
+    layer = L.Dense(2, input_shape=(4,))
+    assert private.declared_input_shape(layer) == (None, 4)
+    assert private.declared_input_shape(L.Dense(2)) is None
+    private.declare_input_shape(layer, (None, 3))
+    assert layer.get_config()["batch_input_shape"] == (None, 3)
+    assert private.declared_output_shape(L.Lambda(tf.abs, output_shape=(3,))) == (3,)
+
+
+def test_variables():
+    kernel = L.Dense(2, dtype="mixed_float16")
+    kernel.build((None, 3))
+    assert private.without_autocast(kernel.kernel).dtype == tf.float32
+    variable = tf.Variable(1.0)
+    assert private.without_autocast(variable) is variable
+    private.replace_constraint(kernel.bias, abs)
+    assert kernel.bias.constraint is abs
+
+
+def test_a_bidirectional_keeps_the_config_of_its_backward_layer():
+    layer = L.Bidirectional(L.GRU(2), backward_layer=L.GRU(3, go_backwards=True))
+    config = private.backward_config(layer)
+    assert config["config"]["units"] == 3
+    private.replace_backward_config(layer, {**config, "changed": True})
+    assert layer.get_config()["backward_layer"]["changed"]
+    assert private.backward_config(L.Dense(2)) is None
+
+
+def test_optimizers_keep_their_state_by_place():
+    model = net()
+    optimizer = keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(0.1, 10))
+    assert not private.is_built(optimizer)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    optimizer.build(model.trainable_variables)
+    assert private.is_built(optimizer) and private.places(optimizer) == 4
+    assert [private.place_of(optimizer, v) for v in model.trainable_variables] == [0, 1, 2, 3]
+    assert private.place_of(optimizer, tf.Variable(np.ones(3))) is None
+    rate = private.learning_rate(optimizer)
+    assert isinstance(rate, keras.optimizers.schedules.CosineDecay)
+    with private.with_learning_rate(optimizer, tf.constant(0.5)):
+        assert float(private.learning_rate(optimizer)) == 0.5
+    assert private.learning_rate(optimizer) is rate
+
+
+def test_what_weight_decay_spares():
+    model = net()
+    optimizer = keras.optimizers.AdamW(0.1)
+    kernel, bias = model.get_layer("first").weights
+    optimizer.exclude_from_weight_decay(var_list=[bias], var_names=["gamma"])
+    assert private.spared_from_decay(optimizer, [kernel, bias]) == ([False, True], ["gamma"])
+
+
+def test_tfmots_wrappers_are_the_classes_that_tfmot_tests_for():
+    import tensorflow_model_optimization as tfmot
+
+    wrapped = tfmot.sparsity.keras.prune_low_magnitude(net().get_layer("first"))
+    assert type(wrapped) is private.PruneLowMagnitude
+    assert private.PruneRegistry.supports(L.Dense(2))
+    assert issubclass(private.PrunableLayer, tfmot.sparsity.keras.PrunableLayer)
+
+
+def test_layers_made_of_functions_have_these_classes():
+    x = keras.Input((4,))
+    assert isinstance(x, private.KerasTensor)
+    assert type(tf.nn.relu(x).node.layer) is private.TFOpLambda
+    assert type((x[:, 1:]).node.layer) is private.SlicingOpLambda
+    assert type(tf.shape(x)[0].node.layer) in (private.SlicingOpLambda, private.TFOpLambda)
+
+
+def test_operations_say_what_they_do():
+    assert private.op_def_registry.get("RandomUniform").is_stateful
+    assert not private.op_def_registry.get("Relu").is_stateful
+    assert private.get_symbol_from_name("nn.relu") is tf.nn.relu
+    assert private.get_canonical_name_for_symbol(tf.nn.relu) == "nn.relu"
