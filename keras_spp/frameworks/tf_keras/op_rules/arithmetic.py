@@ -24,7 +24,7 @@ POSITIONWISE = frozenset({
 
 
 def positionwise(call: Call, operands: dict[str | int, Any]) -> Any:
-    """Arithmetic between tensors, or with constants that may hold one value per channel."""
+    """Computes between tensors, or with constants that may hold one value per channel."""
     tensors = [value for value in operands.values() if isinstance(value, Tensor)]
     labels = merged(call, tensors)
     if isinstance(labels, list):
@@ -53,7 +53,7 @@ def positionwise(call: Call, operands: dict[str | int, Any]) -> Any:
     "math.reduce_any", "math.reduce_all",
 )  # fmt: skip
 def reduce(call: Call, arguments: Arguments) -> Any:
-    """Over space the channels stay what they are; over channels they are mixed."""
+    """Leaves the channels what they are over space, and mixes them over channels."""
     x, axis = arguments["input_tensor"], arguments.get("axis")
     if axis is None or mixes(x, axis):
         raise Refused(Reason.MIXES)
@@ -63,7 +63,7 @@ def reduce(call: Call, arguments: Arguments) -> Any:
 
 @function("nn.softmax", "nn.log_softmax", "math.l2_normalize")
 def normalised(call: Call, arguments: Arguments) -> Any:
-    """The same for what keeps the shape."""
+    """Does the same, and keeps the shape."""
     (x,) = tensors_in(arguments)
     axis = arguments.get("axis")
     if axis is None:  # the last one for a softmax, and all of them for a norm
@@ -75,7 +75,7 @@ def normalised(call: Call, arguments: Arguments) -> Any:
 
 @function("math.add_n")
 def add_n(call: Call, arguments: Arguments) -> Any:
-    """A sum of any number."""
+    """Adds any number."""
     return merged(call, tensors_in(arguments["inputs"]))
 
 
@@ -85,7 +85,7 @@ def add_n(call: Call, arguments: Arguments) -> Any:
     "compat.v1.nn.avg_pool", "image.resize", "compat.v1.image.resize",
 )  # fmt: skip
 def in_space(call: Call, arguments: Arguments) -> Any:
-    """Every channel by itself, unless the window reaches over channels too."""
+    """Computes every channel by itself, unless the window reaches over channels too."""
     x, *_ = tensors_in(arguments)  # a size in pixels may be a tensor too
     windows = [np.ravel(arguments.get(name, 1)) for name in ("ksize", "strides")]
     deep = any(len(window) == len(x.shape) and window[-1] > 1 for window in windows)
@@ -96,7 +96,7 @@ def in_space(call: Call, arguments: Arguments) -> Any:
 
 @function("nn.dropout", "compat.v1.nn.dropout", "nn.experimental.stateless_dropout")
 def dropout(call: Call, arguments: Arguments) -> Any:
-    """Every element by itself, or several alike."""
+    """Drops every element by itself, or several alike."""
     x, noise_shape = arguments["x"], arguments.get("noise_shape")
     if noise_shape is not None and any(size not in (1, None) for size in list(noise_shape)[1:]):
         raise Refused(Reason.SHAPE)

@@ -46,7 +46,7 @@ def moved_by(call: Call, x: Tensor, arguments: Arguments, name: str) -> list[np.
 
 @function("concat")
 def concat(call: Call, arguments: Arguments) -> Any:
-    """Concatenation along a constant axis, of constants too."""
+    """Concatenates along a constant axis, constants too."""
     values, axis = arguments["values"], arguments["axis"]
     if isinstance(axis, Tensor):
         raise Refused(Reason.SHAPE)
@@ -55,7 +55,7 @@ def concat(call: Call, arguments: Arguments) -> Any:
 
 
 def _as_tensor(call: Call, value: Any) -> Tensor:
-    """A constant's channels are those of an input: they stay."""
+    """Labels a constant: its channels are like those of an input and stay."""
     if isinstance(value, Tensor):
         return value
     shape = np.shape(value)
@@ -66,7 +66,7 @@ def _as_tensor(call: Call, value: Any) -> Tensor:
 
 @function("reshape")
 def reshape(call: Call, arguments: Arguments) -> Any:
-    """The target shape is rewritten where it holds a number of channels."""
+    """Rewrites the target shape where it holds a number of channels."""
     x, shape = arguments["tensor"], arguments["shape"]
     target = call.shapes[0]
     if isinstance(x, Tensor) and not isinstance(shape, Tensor) and regroups(x, target):
@@ -99,7 +99,7 @@ def reshape(call: Call, arguments: Arguments) -> Any:
 
 @function("transpose", "compat.v1.transpose")
 def transpose(call: Call, arguments: Arguments) -> Any:
-    """The batch has to stay in front."""
+    """Permutes axes; the batch has to stay in front."""
     (x,) = tensors_in(arguments)
     name = "a" if "a" in arguments else "x"
     perm = arguments.get("perm")
@@ -110,7 +110,7 @@ def transpose(call: Call, arguments: Arguments) -> Any:
 
 @function("pad", "compat.v1.pad")
 def pad(call: Call, arguments: Arguments) -> Any:
-    """Constant channels are new channels, made by the padding; in space nothing changes."""
+    """Makes new channels of constants; in space nothing changes."""
     x, paddings = arguments["tensor"], arguments["paddings"]
     mode = str(arguments.get("mode", "CONSTANT")).upper()
     if tensors_in(paddings):
@@ -138,7 +138,7 @@ def pad(call: Call, arguments: Arguments) -> Any:
 
 @function("split")
 def split(call: Call, arguments: Arguments) -> Any:
-    """Equal parts or a list of sizes; the sizes are rewritten."""
+    """Cuts into equal parts or by a list of sizes, which is rewritten."""
     x, sizes, axis = arguments["value"], arguments["num_or_size_splits"], arguments.get("axis", 0)
     if tensors_in(sizes, axis) or (moved := moved_by(call, x, arguments, "value")) is None:
         raise Refused(Reason.SHAPE)
@@ -156,7 +156,7 @@ def split(call: Call, arguments: Arguments) -> Any:
 
 @function("ensure_shape", "broadcast_to")
 def of_shape(call: Call, arguments: Arguments) -> Any:
-    """The shape says how many channels there are."""
+    """Says in an argument how many channels there are."""
     (_, x), (name, shape) = list(arguments.items())[:2]
     if not isinstance(x, Tensor) or tensors_in(shape):
         raise Refused(Reason.SHAPE)
@@ -170,7 +170,7 @@ def of_shape(call: Call, arguments: Arguments) -> Any:
 
 @function("stack")
 def stack(call: Call, arguments: Arguments) -> Any:
-    """A new axis, along which the channels of all tensors become one."""
+    """Makes a new axis, along which the channels of all tensors become one."""
     given = arguments["values"] if isinstance(arguments["values"], list | tuple) else []
     known = [full(x) for x in given if isinstance(x, Tensor)]
     values = [labels for labels in known if labels is not None]
@@ -182,7 +182,7 @@ def stack(call: Call, arguments: Arguments) -> Any:
 
 @function("unstack", "roll")
 def apart(call: Call, arguments: Arguments) -> Any:
-    """Along an axis other than that of the channels."""
+    """Moves along an axis other than that of the channels."""
     name, x = next(iter(arguments.items()))
     if mixes(x, arguments.get("axis", 0)) or (moved := moved_by(call, x, arguments, name)) is None:
         raise Refused(Reason.SHAPE)
@@ -194,7 +194,7 @@ def apart(call: Call, arguments: Arguments) -> Any:
     "compat.v1.depth_to_space", "compat.v1.space_to_depth", "repeat", "reverse", "tile",
 )  # fmt: skip
 def movement(call: Call, arguments: Arguments) -> Any:
-    """Values change places, and no argument holds a number of channels."""
+    """Moves values, and no argument holds a number of channels."""
     name, x = next(iter(arguments.items()))
     if not isinstance(x, Tensor):  # a constant, moved by computed sizes
         return call.fixed(Reason.INPUT)
@@ -207,7 +207,7 @@ def movement(call: Call, arguments: Arguments) -> Any:
 
 
 def _once(arguments: Arguments, name: str) -> Arguments:
-    """The arguments with 1 for each computed size in one of them."""
+    """Returns the arguments with 1 for each computed size in one of them."""
     given = arguments[name]
     if not isinstance(given, list | tuple):
         return arguments

@@ -1,4 +1,4 @@
-"""Which rule a TensorFlow function has that is called on Keras tensors."""
+"""Names the rule of each TensorFlow function that is called on Keras tensors."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from keras_spp.frameworks.tf_keras.sizes import OPEN_SIZE
 
 @function("__operators__.getitem")
 def getitem(call: Call, arguments: Arguments) -> Any:
-    """Slices; a contiguous slice of the channels gets new ends, anything else freezes them."""
+    """Gives a contiguous slice of the channels new ends; anything else freezes them."""
     x, spec = arguments["tensor"], arguments["slice_spec"]
     items = without_dots(spec, len(x.shape))
     plain = list(as_slices(items))
@@ -64,7 +64,7 @@ def getitem(call: Call, arguments: Arguments) -> Any:
 
 @function("gather", "compat.v1.gather", "gather_v2")
 def gather(call: Call, arguments: Arguments) -> Any:
-    """A constant choice of channels, rewritten to where the survivors are."""
+    """Rewrites a constant choice of channels to where the survivors are."""
     x, indices = arguments["params"], arguments["indices"]
     axis = int(arguments.get("axis") or 0) % (len(x.shape) if isinstance(x, Tensor) else 1)
     plain = not tensors_in(indices) and not arguments.get("batch_dims") and np.ndim(indices) == 1
@@ -82,7 +82,7 @@ def gather(call: Call, arguments: Arguments) -> Any:
 
 @function("slice")
 def slice_from(call: Call, arguments: Arguments) -> Any:
-    """A contiguous piece, by its beginning and its size."""
+    """Takes a contiguous piece by its beginning and its size."""
     x, begin, size = (arguments[name] for name in ("input_", "begin", "size"))
     known = isinstance(x, Tensor) and not tensors_in(begin, size)
     if not known or (moved := moved_by(call, x, arguments, "input_")) is None:
@@ -98,7 +98,7 @@ def slice_from(call: Call, arguments: Arguments) -> Any:
 
 @function("strided_slice")
 def strided_slice(call: Call, arguments: Arguments) -> Any:
-    """A piece by its beginning and its end, where neither leaves out or adds an axis."""
+    """Takes a piece by its beginning and its end, where neither leaves out or adds an axis."""
     x, begin, end = (arguments[name] for name in ("input_", "begin", "end"))
     others = [arguments.get(f"{name}_mask") for name in ("ellipsis", "new_axis", "shrink_axis")]
     known = isinstance(x, Tensor) and not tensors_in(begin, end) and not any(others)
