@@ -9,7 +9,6 @@ import keras_spp as spp
 from keras_spp.core.channels import Reason
 from keras_spp.frameworks.tf_keras.graph import layers
 from tests.helpers.slow import slow_but
-from tests.zoo import awkward_functions  # noqa: F401  (its models join the others)
 from tests.zoo.awkward import MODELS
 from tests.zoo.models import L, random_probabilities, randomize, relative_error
 

@@ -7,10 +7,6 @@ import keras_spp as spp
 from keras_spp.core.channels import Reason
 from tests.helpers.slow import slow_but
 from tests.helpers.training import sgd
-from tests.zoo import (
-    awkward_configs,  # noqa: F401  (its models join the others)
-    awkward_functions,  # noqa: F401  (its models join the others)
-)
 from tests.zoo.awkward import MODELS, OWN, UNLOADABLE, randomized, sample
 from tests.zoo.models import random_probabilities
 

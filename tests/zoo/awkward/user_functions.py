@@ -1,11 +1,11 @@
-"""Awkward models with functions of their authors' own; they join the others in `MODELS`."""
+"""Functions of their authors' own."""
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.rules import merged, rule
-from tests.zoo.awkward import OWN, conv, head, on, unit
+from tests.zoo.awkward.registry import conv, head, on, own, unit
 from tests.zoo.models import L
 
 
@@ -73,7 +73,7 @@ def deeplab_with_resizes_in_lambdas(x):
 
 
 @on()
-def coordinates_as_channels(x):
+def coordinates_repeated_over_the_batch(x):
     """CoordConv: a constant grid, repeated over the batch."""
     grid = np.stack(np.meshgrid(np.linspace(-1, 1, 16), np.linspace(-1, 1, 16)), -1)
 
@@ -99,6 +99,7 @@ class LearnedFusion(L.Layer):
 rule(LearnedFusion)(merged)
 
 
+@own(LearnedFusion)
 @on(32, 32, 3)
 def bifpn_with_learned_fusion(x):
     levels = [x := unit(x, filters, strides=2) for filters in (16, 24, 32)]
@@ -138,6 +139,3 @@ def channels_where_space_was(x):
     x = L.Permute((3, 1, 2))(L.Cropping2D(((2, 2), (3, 5)))(x))
     stacked = tf.stack([x, tf.nn.relu(x)])
     return head(unit(tf.reduce_max(stacked, axis=0), 24))
-
-
-OWN["bifpn_with_learned_fusion"] = {"LearnedFusion": LearnedFusion}

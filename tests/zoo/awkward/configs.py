@@ -1,10 +1,10 @@
-"""Awkward models whose layers' configs depend on sizes; they join the others in `MODELS`."""
+"""Layers whose configs depend on sizes."""
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from tests.zoo.awkward import OWN, conv, head, on, unit
+from tests.zoo.awkward.registry import conv, head, on, own, unit
 from tests.zoo.models import L
 
 
@@ -40,6 +40,7 @@ class PerChannel(keras.regularizers.Regularizer):
         return {"factors": self.factors}
 
 
+@own(Table)
 @on()
 def initializers_of_one_size(x):
     x = conv(x, 16, kernel_initializer=constant(3, 3, 3, 16), bias_initializer=constant(16))
@@ -49,9 +50,6 @@ def initializers_of_one_size(x):
     return head(L.Dense(16, "relu", bias_initializer=Table([0.1] * 16))(x))
 
 
-OWN["initializers_of_one_size"] = {"Table": Table}
-
-
 @on(12, dtype="int32")
 def given_word_vectors(x):
     y = L.Embedding(10, 24, embeddings_initializer=constant(10, 24), mask_zero=True)(x)
@@ -59,14 +57,12 @@ def given_word_vectors(x):
     return L.Dense(3)(L.RNN([L.GRUCell(16, bias_initializer=constant(2, 48)), L.LSTMCell(8)])(y))
 
 
+@own(PerChannel)
 @on()
 def penalty_of_each_channel(x):
     """Its layer keeps them all."""
     x = conv(unit(x, 32), 16, kernel_regularizer=PerChannel(range(16)), activation="relu")
     return head(unit(unit(x, 32), 24))
-
-
-OWN["penalty_of_each_channel"] = {"PerChannel": PerChannel}
 
 
 @on(12, 5)
