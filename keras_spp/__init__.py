@@ -15,8 +15,9 @@ from keras_spp.allocation.fisher import Fisher  # noqa: E402
 from keras_spp.allocation.pca import PCA  # noqa: E402
 from keras_spp.allocation.search import Search  # noqa: E402
 from keras_spp.allocation.sensitivity import Sensitivity  # noqa: E402
+from keras_spp.allocation.uniform import Uniform  # noqa: E402
 from keras_spp.analysis import Analysis, analyze  # noqa: E402
-from keras_spp.core.goals import Allocation, Uniform  # noqa: E402
+from keras_spp.core.goals import Allocation  # noqa: E402
 from keras_spp.core.rule import rule  # noqa: E402
 from keras_spp.core.schedule import GradualSchedule, OneShotSchedule, SPPSchedule  # noqa: E402
 from keras_spp.devices.benchmark import benchmark  # noqa: E402
