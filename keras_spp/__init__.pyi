@@ -8,7 +8,8 @@ from .allocation.fisher import Fisher as Fisher
 from .allocation.pca import PCA as PCA
 from .allocation.search import Search as Search
 from .allocation.sensitivity import Sensitivity as Sensitivity
-from .core.goals import Allocation as Allocation, Uniform as Uniform
+from .allocation.uniform import Uniform as Uniform
+from .core.goals import Allocation as Allocation
 from .core.rule import rule as rule
 from .frameworks.tf_keras.openable import openable as openable
 from .pruning.compare_rounding import compare_rounding as compare_rounding

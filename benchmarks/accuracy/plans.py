@@ -19,12 +19,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from benchmarks.accuracy import variants
 from benchmarks.accuracy.training import load
-from keras_spp.allocation.distortion import Disturbance
+from keras_spp.allocation.distortion import Distortion
 from keras_spp.core.groups import Groups
 from keras_spp.frameworks.tf_keras.loading import load_model
 from keras_spp.frameworks.tf_keras.openable import opened
@@ -33,7 +34,7 @@ from keras_spp.frameworks.tf_keras.tracing import find_channels
 SAMPLES = 1024
 
 
-class Unrestored(Disturbance):
+class Unrestored(Distortion):
     """As the outputs come, which is what one measures without further thought."""
 
     def _restored(self, x: tf.Tensor, axis: int) -> tf.Tensor:
@@ -45,10 +46,9 @@ def measured(model: keras.Model, pruned: keras.Model, granularity: str, data: An
     pruner, model = spp.Pruner(pruned), opened(model)
     goals = dict(zip(pruner.names, pruner.sets.goal.tolist(), strict=True))
     groups = Groups(find_channels(model, to_prune=True), granularity)
-    for entry in groups.sets:
-        entry.goal = goals[entry.name]
-    found = [kind(model, groups, data, SAMPLES)() for kind in (Disturbance, Unrestored)]
-    left = " ".join(str(entry.size - entry.goal) for entry in groups.sets)
+    wanted = np.array([goals[entry.name] for entry in groups.sets])
+    found = [kind(model, groups, data, SAMPLES)(wanted) for kind in (Distortion, Unrestored)]
+    left = " ".join(str(entry.size - goals[entry.name]) for entry in groups.sets)
     return [*(f"{change:.3f}" for change in found), left]
 
 

@@ -11,7 +11,7 @@ import tf_keras as keras
 
 from keras_spp.allocation.greedy import copied, importance
 from keras_spp.allocation.sensitivity import change
-from keras_spp.core.groups import Groups
+from keras_spp.core.groups import Goals, Groups
 from keras_spp.frameworks.data import chunks, fitting
 from keras_spp.frameworks.tf_keras.probe import Look
 from keras_spp.frameworks.tf_keras.variables import host, raw
@@ -23,16 +23,14 @@ FEW = 32  # positions and samples of which statistics would say too little
 ROUNDING = 1e-6  # relative difference of outputs that are the same
 
 
-class Disturbance:
+class Distortion:
     """What goals do to the outputs, beyond what statistics of the layers can make up for."""
 
     def __init__(
         self, model: keras.Model, groups: Groups, representative_data: Any, samples: int
     ) -> None:
         self.groups = groups
-        self.order = {
-            name: values.argsort(kind="stable") for name, values in importance(groups).items()
-        }
+        self.importance = importance(groups)
         readers = {id(reader.layer) for reader in groups.readers}
         self.copy, masked = copied(
             model, groups, lambda layer: self._look(layer) if id(layer) in readers else None
@@ -52,16 +50,13 @@ class Disturbance:
             self.outputs = self._outputs()
         self._check()
 
-    def __call__(self) -> float:
-        """Of the goals that the sets have now."""
+    def __call__(self, goals: Goals) -> float:
+        """Returns the change of the outputs when the least important groups are pruned."""
         for weight, value in self.dense:
             weight.assign(value)
-        kept = {}
-        for entry in self.groups.sets:
-            kept[entry.name] = np.ones(entry.size, "float32")
-            kept[entry.name][self.order[entry.name][: entry.goal]] = 0
+        kept = self.groups.kept(goals, self.importance)
         for reader, weights in zip(self.groups.readers, self.masked, strict=True):
-            groups = tf.constant(np.concatenate([kept[entry.name] for entry in reader.sets]))
+            groups = tf.constant(reader.joined(kept), tf.float32)
             for masked in weights:
                 masked.multiply(groups)
         self.given = iter(self.moments)

@@ -93,17 +93,16 @@ def importance(groups: Groups) -> dict[str, np.ndarray]:
 
 
 def _saved(groups: Groups, entry: GroupSet, points: int) -> np.ndarray:
-    """MACs that go when only this set is pruned, to each ratio, shape (points,).
+    """Returns the cost that goes when only this set is pruned, to each ratio, shape (points,).
 
     Groups, in a model of which no MACs are counted.
     """
-    dense, goal, saved = groups.dense(), entry.goal, []
+    dense, saved = groups.dense(), []
     if not dense:
         return entry.size * np.arange(1, points + 1) / points
+    alone = np.array([other is entry for other in groups.sets])
     for share in np.arange(1, points + 1) / points:
-        entry.goal = round(share * entry.size)
-        saved.append(dense - groups.cost())
-    entry.goal = goal
+        saved.append(dense - groups.cost(alone * round(share * entry.size)))
     return np.array(saved, float)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp.allocation.distortion import Disturbance
+from keras_spp.allocation.distortion import Distortion
 from keras_spp.allocation.fisher import Fisher
 from keras_spp.core.goals import Allocation
-from keras_spp.core.groups import Groups, GroupSet
+from keras_spp.core.groups import Goals, Groups, GroupSet
 from keras_spp.util.checks import check_integer
 
 # What a plan changes is divided by the geometric mean of the shares that it leaves, to this power:
@@ -74,13 +74,13 @@ class Search:
         check_integer("verbose", verbose, 0)
         self.samples, self.trials, self.seed = int(samples), int(trials), int(seed)
         self.verbose = int(verbose)
-        self._measure: Disturbance | None = None
+        self._measure: Distortion | None = None
         self._starts: list[Allocation] = []
         self._found = _Shares(np.ones(1))
 
     def prepare(self, model: keras.Model, groups: Groups, representative_data: Any) -> None:
         """Remembers what the dense network makes of the samples."""
-        self._measure = measure = Disturbance(model, groups, representative_data, self.samples)
+        self._measure = measure = Distortion(model, groups, representative_data, self.samples)
         self._found = _Shares(np.ones(len(groups.sets)))
         self._starts = [self._found]
         estimate = Fisher(samples=min(8, len(tf.nest.flatten(measure.inputs[0])[0])))
@@ -90,38 +90,38 @@ class Search:
             return
         self._starts.append(estimate)
 
-    def search(self, meet: Callable[[Allocation], None]) -> None:
+    def search(self, meet: Callable[[Allocation], Goals]) -> None:
         """Finds the plan, once: for another target `ratios` scales it.
 
         Args:
-            meet: Sets the goals with which an allocation meets the target.
+            meet: Returns the goals with which an allocation meets the target.
         """
         if (measure := self._measure) is None:
             return
         sets = measure.groups.sets
         sizes = np.array([entry.size for entry in sets])
-        known: dict[tuple[int, ...], float] = {}
+        costs: dict[tuple[int, ...], float] = {}
         bar = keras.utils.Progbar(self.trials, verbose=min(self.verbose, 1), unit_name="plan")
 
         def tried(plan: Allocation) -> tuple[float, np.ndarray]:
-            """What a plan costs, and which shares it leaves."""
-            meet(plan)
-            goals = tuple(entry.goal for entry in sets)
-            left = 1 - np.array(goals) / sizes
-            if goals not in known:
-                known[goals] = measure() / np.exp(CARE * np.log(left).mean())
-                bar.update(len(known))
-            return known[goals], left
+            """Returns what a plan costs, and which shares it leaves."""
+            goals = meet(plan)
+            left = 1 - goals / sizes
+            key = tuple(goals.tolist())
+            if key not in costs:
+                costs[key] = measure(goals) / np.exp(CARE * np.log(left).mean())
+                bar.update(len(costs))
+            return costs[key], left
 
         random = np.random.default_rng(self.seed)
 
         def climb(least: float, shares: np.ndarray) -> tuple[float, np.ndarray]:
             """Changes one set after the other while that helps."""
             step = FIRST
-            while step > LAST and len(known) < self.trials:
+            while step > LAST and len(costs) < self.trials:
                 before = least
                 for number, up in _turns(random, len(sets)):
-                    if len(known) >= self.trials:
+                    if len(costs) >= self.trials:
                         break
                     moved = shares.copy()
                     moved[number] *= np.exp(step if up else -step)
@@ -135,13 +135,13 @@ class Search:
         starts = map(tried, self._starts)
         least, shares = climb(*min(starts, key=operator.itemgetter(0)))
         for _ in range(RESTARTS):  # small networks have trials left to climb from elsewhere
-            if len(known) >= self.trials:
+            if len(costs) >= self.trials:
                 break
             factors = np.exp(FIRST * random.normal(size=len(sets)))
             found = climb(*tried(_Shares(shares * factors)))
             least, shares = min(found, (least, shares), key=operator.itemgetter(0))
-        if len(known) < self.trials:
-            bar.update(len(known), finalize=True)
+        if len(costs) < self.trials:
+            bar.update(len(costs), finalize=True)
         self._found, self._measure, self._starts = _Shares(shares), None, []
 
     def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:

@@ -1,30 +1,67 @@
-"""Multiply-accumulates and parameters of a model, dense or with channels and columns removed."""
+"""What a model costs, dense or with channels and columns removed: MACs, or another cost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 
 from keras_spp.core.channels import Kernel
 from keras_spp.core.coupling import Coupling
 
-# The cost of a kernel of which a shape is left: milliseconds, say.
-Price = Callable[[Kernel, list[int]], float]
+COUNTED = ("all", "convolutions")
+# Which groups of each masked kernel are left, by the id of the kernel, as for `Coupling.dead`.
+Alive = Mapping[int, np.ndarray]
+
+
+class Cost(Protocol):
+    """What a target limits: it tells what is left of a model's cost when parts of it are gone."""
+
+    def left(self, dead: np.ndarray | None = None, alive: Alive | None = None) -> float:
+        """Returns the cost without the dead classes, shape (classes,), and pruned columns."""
+
+
+class MACs:
+    """Counts multiply-accumulates per sample; those of biases and normalisation are not counted.
+
+    Args:
+        coupling: The model's channels.
+        counted: Whose MACs count: "all", or those of "convolutions" only (kernels of at least
+            three axes).
+    """
+
+    def __init__(self, coupling: Coupling, counted: str = "all") -> None:
+        self.coupling, self.counted = coupling, counted
+
+    def left(self, dead: np.ndarray | None = None, alive: Alive | None = None) -> int:
+        """Returns the MACs of all kernels and products, or of the convolutions.
+
+        Args:
+            dead: Classes of channels to leave out, shape (classes,); None for none.
+            alive: As for `Coupling.dead`; pruned columns of a masked kernel cost nothing.
+        """
+        record, everything = self.coupling.channels, self.counted == "all"
+        kernels = sum(
+            kernel_macs(self.coupling, kernel, dead, alive)
+            for kernel in record.kernels.values()
+            if everything or len(kernel.variable.shape) > 2
+        )
+        return kernels + (sum(record.measured.values()) if everything else 0)
 
 
 def kernel_macs(
     coupling: Coupling,
     kernel: Kernel,
     dead: np.ndarray | None = None,
-    alive: dict[int, np.ndarray] | None = None,
+    alive: Alive | None = None,
 ) -> int:
-    """MACs per sample of one kernel.
+    """Returns the MACs per sample of one kernel.
 
     Args:
         coupling: The model's channels.
         kernel: The kernel and the positions at which it is applied.
-        dead: Channel classes to leave out, shape (classes,); None for none.
+        dead: Classes of channels to leave out, shape (classes,); None for none.
         alive: As for `Coupling.dead`; pruned columns of a masked kernel cost nothing.
 
     Returns:
@@ -37,22 +74,14 @@ def kernel_macs(
     if mask is not None:
         columns = int(mask.sum())
         shape = [size if mask.shape[axis] == 1 else 1 for axis, size in enumerate(shape)]
-    shape = _left(coupling, kernel, shape, dead)
+    shape = shape_left(coupling, kernel, shape, dead)
     return kernel.positions * columns * int(np.prod(shape, dtype=np.int64))
 
 
-def model_price(coupling: Coupling, price: Price, dead: np.ndarray | None = None) -> float:
-    """What all kernels cost without the dead channels, by a price of each."""
-    return sum(
-        price(kernel, _left(coupling, kernel, list(kernel.variable.shape), dead))
-        for kernel in coupling.channels.kernels.values()
-    )
-
-
-def _left(
+def shape_left(
     coupling: Coupling, kernel: Kernel, shape: list[int], dead: np.ndarray | None
 ) -> list[int]:
-    """A shape of a kernel without the dead channels; an axis of one is none of channels."""
+    """Returns a shape of a kernel without the dead channels; an axis of size 1 has none."""
     shape = list(shape)
     if dead is not None:
         for axis, size in enumerate(shape):
@@ -60,21 +89,3 @@ def _left(
             if labelled is not None and size > 1:
                 shape[axis] = int(coupling.keep(labelled.labels, dead).sum())
     return shape
-
-
-def model_macs(
-    coupling: Coupling,
-    dead: np.ndarray | None = None,
-    alive: dict[int, np.ndarray] | None = None,
-) -> int:
-    """MACs per sample of all kernels and products, or of what `coupling.counted` says.
-
-    Biases and normalisation are not counted.
-    """
-    record, everything = coupling.channels, coupling.counted == "all"
-    kernels = sum(
-        kernel_macs(coupling, kernel, dead, alive)
-        for kernel in record.kernels.values()
-        if everything or len(kernel.variable.shape) > 2
-    )
-    return kernels + (sum(record.measured.values()) if everything else 0)

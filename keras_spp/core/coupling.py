@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -38,7 +38,6 @@ class Coupling:
         of_label: Class of each label, shape (labels,).
         prunable: Whether every use of the class can lose it, shape (classes,), bool.
         reasons: For the others, class -> (reason, detail).
-        counted: Whose MACs count: "all", or those of "convolutions" only.
     """
 
     def __init__(
@@ -51,7 +50,6 @@ class Coupling:
         self.channels = channels
         self.of_label = of_label
         self.count = count
-        self.counted = "all"
         self.reasons: dict[int, tuple[Reason, str]] = {}
         for labels, reason, detail in frozen:
             for index in np.unique(of_label[labels]):
@@ -85,8 +83,8 @@ class Coupling:
         """Class of each position of a variable's axis."""
         return self.of_label[axis.labels]
 
-    def dead(self, alive: dict[int, np.ndarray]) -> np.ndarray:
-        """Coupling that no layer sees any more.
+    def dead(self, alive: Mapping[int, np.ndarray]) -> np.ndarray:
+        """Returns the classes that no layer sees any more.
 
         Args:
             alive: For the kernels that are masked, `id(variable)` -> boolean array that

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +14,16 @@ import numpy as np
 
 from keras_spp.core import arrays
 from keras_spp.core.channels import Axis
-from keras_spp.core.cost import Price, model_macs, model_price
+from keras_spp.core.cost import Cost, MACs
 from keras_spp.core.coupling import Coupling
 from keras_spp.core.masks import Layout, WeightMask
 
 GRANULARITIES = ("channel", "column")
+# How many groups of each set are to be pruned: integers of shape (sets,), in the order of the sets.
+Goals = np.ndarray
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class GroupSet:
     """Groups that are ranked together.
 
@@ -30,29 +33,28 @@ class GroupSet:
         layers: Names of all layers that make these channels, or of the one with the kernel.
         size: Number of groups.
         classes: For channel groups the class of each, shape (size,); empty for columns.
+        seed: Decides the masks.
         width: Channels that the layer makes for each group; more than one where they are tied,
             as in a grouped convolution.
-        goal: Groups to prune.
     """
 
     name: str
     layers: list[str]
     size: int
     classes: np.ndarray
-    goal: int = 0
     seed: int = 0
     width: int = 1
 
     def step(self, round_to: int) -> int:
-        """Groups whose channels are a multiple of `round_to`."""
+        """Returns how many groups have channels that are a multiple of `round_to`."""
         return round_to // math.gcd(round_to, self.width)
 
-    def config(self) -> dict[str, Any]:
-        """What a wrapper's config stores."""
-        return {"name": self.name, "size": self.size, "goal": self.goal, "seed": self.seed}
+    def config(self, goal: int) -> dict[str, Any]:
+        """Returns what a wrapper's config stores; `goal` is the number of groups to prune."""
+        return {"name": self.name, "size": self.size, "goal": int(goal), "seed": self.seed}
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Reader:
     """A layer whose weights will be masked.
 
@@ -67,9 +69,13 @@ class Reader:
     weights: list[WeightMask]
 
     def split(self, values: np.ndarray) -> Iterator[tuple[GroupSet, np.ndarray]]:
-        """Each set with its part of the values of all groups that the layer reads."""
+        """Yields each set with its part of the values of all groups that the layer reads."""
         cuts = np.cumsum([entry.size for entry in self.sets])[:-1]
         return zip(self.sets, np.split(values, cuts), strict=True)
+
+    def joined(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Joins the values of each set's groups, by its name, to those of all that it reads."""
+        return np.concatenate([values[entry.name] for entry in self.sets])
 
 
 class Groups:
@@ -79,29 +85,120 @@ class Groups:
         coupling: The model's channels.
         granularity: "channel" or "column".
         seed: Decides, with the set's name, the masks of each set.
+        cost: What `cost` and `dense` tell; None for the MACs of the whole model.
+        scores: Says of these groups by which scores they will go, (size,) by the set's name; None
+            where that is not known.
     """
 
-    def __init__(self, coupling: Coupling, granularity: str, seed: int = 0) -> None:
+    def __init__(
+        self,
+        coupling: Coupling,
+        granularity: str,
+        seed: int = 0,
+        cost: Cost | None = None,
+        scores: Callable[[Groups], Mapping[str, np.ndarray]] | None = None,
+    ) -> None:
         self.coupling = coupling
         self.granularity = granularity
-        # Scores by which groups will go, (size,) by set's name; {} where that is not known.
-        self.scores: dict[str, np.ndarray] = {}
-        self.price: Price | None = None  # of channels, where something else counts than MACs
         self.readers: list[Reader] = []
         self.sets: list[GroupSet] = []
+        self._seed = seed
+        self._named: Counter[str] = Counter()
+        self._cost = cost or MACs(coupling)
         if granularity == "channel":
-            self.sets = _channel_sets(coupling)
-            self._channel_readers()
+            self._add_channel_sets()
+            self._add_channel_readers()
         else:
-            self._column_readers()
-        used: Counter[str] = Counter()
-        for entry in self.sets:
-            used[entry.name] += 1
-            if (number := used[entry.name]) > 1:
-                entry.name = f"{entry.name}#{number}"
-            entry.seed = zlib.crc32(f"{seed}/{entry.name}".encode()) & 0x7FFFFFFF
+            self._add_columns()
+        self._scores = None if scores is None else scores(self)
 
-    def _channel_readers(self) -> None:
+    def priced(self, cost: Cost) -> Groups:
+        """Returns the same groups at another cost."""
+        groups = copy.copy(self)
+        groups._cost = cost
+        return groups
+
+    def dense(self) -> float:
+        """Returns the cost of the model as it is, to compare `cost` with."""
+        return self._cost.left()
+
+    def cost(self, goals: Goals) -> float:
+        """Returns the cost of what these goals would leave.
+
+        Producers that columns free are foreseen only where `scores` tell which columns will go.
+        """
+        if self.granularity == "channel":
+            return self._cost.left(self.dead(goals))
+        kept, alive = self.kept(goals, self._scores), {}
+        for reader in self.readers:
+            values = reader.joined(kept)
+            for mask in reader.weights:
+                alive[id(mask.variable)] = mask.layout.spread(arrays, values)
+        dead = None if self._scores is None else self.coupling.dead(alive)
+        return self._cost.left(dead, alive)
+
+    def dead(self, goals: Goals) -> np.ndarray:
+        """Returns which classes of channels these goals could take, shape (classes,), booleans.
+
+        Those of a set cost the same, so it does not matter which they are.
+        """
+        dead = np.zeros(self.coupling.count, bool)
+        for entry, goal in zip(self.sets, goals, strict=True):
+            dead[entry.classes[:goal]] = True
+        return dead
+
+    def kept(
+        self, goals: Goals, scores: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Returns which groups these goals leave if the least of the scores go, by the set's name.
+
+        Args:
+            goals: The goals.
+            scores: By the set's name, shape (size,); None for the first groups to go.
+        """
+        kept = {}
+        for entry, goal in zip(self.sets, goals, strict=True):
+            kept[entry.name] = np.ones(entry.size, bool)
+            order = np.arange(entry.size)
+            if scores is not None:
+                order = scores[entry.name].argsort(kind="stable")
+            kept[entry.name][order[:goal]] = False
+        return kept
+
+    def _add_set(self, name: str, layers: list[str], size: int, **of_set: Any) -> GroupSet:
+        """Adds a set under a name of its own."""
+        self._named[name] += 1
+        if (number := self._named[name]) > 1:
+            name = f"{name}#{number}"
+        seed = zlib.crc32(f"{self._seed}/{name}".encode()) & 0x7FFFFFFF
+        self.sets.append(GroupSet(name, layers, size, seed=seed, **of_set))
+        return self.sets[-1]
+
+    def _add_channel_sets(self) -> None:
+        """Makes sets of the prunable classes that occur in exactly the same axes, equally often.
+
+        They cost the same and touch the same layers, so ranking them against each other and
+        rounding their number is meaningful; a residual stream that widens along the way (option-A
+        shortcuts) falls into one set per width.
+        """
+        signature: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        makers: dict[int, list[tuple[str, int]]] = defaultdict(list)
+        for number, axis in enumerate(self.coupling.channels.axes.values()):
+            classes, times = np.unique(self.coupling.of(axis), return_counts=True)
+            for index, count in zip(classes.tolist(), times.tolist(), strict=True):
+                if self.coupling.prunable[index]:
+                    signature[index].append((number, count))
+                    if axis.role == "writes":
+                        makers[index].append((axis.layer.name, count))
+        members: dict[tuple, list[int]] = defaultdict(list)
+        for index in sorted(signature):
+            members[tuple(signature[index])].append(index)
+        for indices in members.values():
+            made = makers[indices[0]] or [("padding", 1)]
+            layers, width = [name for name, _ in made], made[0][1]
+            self._add_set(layers[0], layers, len(indices), classes=np.array(indices), width=width)
+
+    def _add_channel_readers(self) -> None:
         place_of = {int(c): (entry, i) for entry in self.sets for i, c in enumerate(entry.classes)}
         for axes in _by_layer(self.coupling.reads):
             masks = []
@@ -112,7 +209,7 @@ class Groups:
                 masks.append((axis, shape, places))
             self._add_reader(masks)
 
-    def _column_readers(self) -> None:
+    def _add_columns(self) -> None:
         refused = self.coupling.channels.refused
         for axes in _by_layer(self.coupling.reads):
             masks = []
@@ -126,8 +223,8 @@ class Groups:
                 if axis.path is None:  # nothing can mask it
                     continue
                 name = axis.layer.name
-                self.sets.append(GroupSet(name, [name], size, np.empty(0, int)))
-                masks.append((axis, shape, [(self.sets[-1], i) for i in range(size)]))
+                entry = self._add_set(name, [name], size, classes=np.empty(0, int))
+                masks.append((axis, shape, [(entry, i) for i in range(size)]))
             self._add_reader(masks)
 
     def _add_reader(self, masks: list[tuple[Axis, list[int], list[Any]]]) -> None:
@@ -147,76 +244,19 @@ class Groups:
             weights.append(WeightMask(axis.variable, axis.path, layout))
         self.readers.append(Reader(masks[0][0].layer, sets, weights))
 
-    def dense(self) -> float:
-        """The cost of the model as it is, to compare `cost` with."""
-        if self.price is not None:
-            return model_price(self.coupling, self.price)
-        return model_macs(self.coupling)
-
-    def cost(self) -> float:
-        """MACs that the sets' goals would leave, or with a `price` what those cost.
-
-        Producers that columns free are foreseen only where `scores` tell which columns will go.
-        """
-        if self.granularity == "channel":
-            gone = np.zeros(self.coupling.count, bool)
-            for entry in self.sets:
-                gone[entry.classes[: entry.goal]] = True
-            if self.price is not None:
-                return model_price(self.coupling, self.price, gone)
-            return model_macs(self.coupling, gone)
-        alive = {}
-        for reader in self.readers:
-            kept = np.concatenate([self._kept(entry) for entry in reader.sets])
-            for mask in reader.weights:
-                alive[id(mask.variable)] = mask.layout.spread(arrays, kept)
-        dead = self.coupling.dead(alive) if self.scores else None
-        return model_macs(self.coupling, dead, alive)
-
-    def _kept(self, entry: GroupSet) -> np.ndarray:
-        scores = self.scores.get(entry.name, np.arange(entry.size))
-        return scores.argsort(kind="stable").argsort() >= entry.goal
-
 
 def _by_layer(axes: list[Axis]) -> list[list[Axis]]:
-    """Axes of one layer together, in the order of the first."""
-    found: dict[int, list[Axis]] = defaultdict(list)
+    """Puts axes of one layer together, in the order of the first."""
+    by_layer: dict[int, list[Axis]] = defaultdict(list)
     for axis in axes:
-        found[id(axis.layer)].append(axis)
-    return list(found.values())
+        by_layer[id(axis.layer)].append(axis)
+    return list(by_layer.values())
 
 
 def _written_axis(coupling: Coupling, axis: Axis) -> int | None:
-    """The axis of a kernel that makes channels; None if it makes none."""
+    """Returns the axis of a kernel that makes channels; None if it makes none."""
     for number in range(len(axis.variable.shape)):
         other = coupling.channels.axes.get((id(axis.variable), number))
         if other is not None and other.role == "writes":
             return number
     return None
-
-
-def _channel_sets(coupling: Coupling) -> list[GroupSet]:
-    """Prunable classes that occur in exactly the same axes, equally often, form a set.
-
-    They cost the same and touch the same layers, so ranking them against each other and
-    rounding their number is meaningful; a residual stream that widens along the way (option-A
-    shortcuts) falls into one set per width.
-    """
-    signature: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    makers: dict[int, list[tuple[str, int]]] = defaultdict(list)
-    for number, axis in enumerate(coupling.channels.axes.values()):
-        found, times = np.unique(coupling.of(axis), return_counts=True)
-        for index, count in zip(found.tolist(), times.tolist(), strict=True):
-            if coupling.prunable[index]:
-                signature[index].append((number, count))
-                if axis.role == "writes":
-                    makers[index].append((axis.layer.name, count))
-    members: dict[tuple, list[int]] = defaultdict(list)
-    for index in sorted(signature):
-        members[tuple(signature[index])].append(index)
-    sets = []
-    for indices in members.values():
-        made = makers[indices[0]] or [("padding", 1)]
-        layers, width = [name for name, _ in made], made[0][1]
-        sets.append(GroupSet(layers[0], layers, len(indices), np.array(indices), width=width))
-    return sets

@@ -10,12 +10,14 @@ import tf_keras as keras
 from rich.markup import escape
 from rich.table import Table
 
-from keras_spp.analysis import analyze
-from keras_spp.core.goals import Uniform
+from keras_spp.allocation.uniform import Uniform
 from keras_spp.devices import device as latency
 from keras_spp.devices.device import Device
 from keras_spp.export.tflite import export_tflite
-from keras_spp.pruning.prune import at_goals, prune
+from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
+from keras_spp.pruning.network import label
+from keras_spp.pruning.targets import Speedup
+from keras_spp.shrinking.shrink import shrunk_to
 from keras_spp.util.checks import check_integer
 from keras_spp.util.files import temporary_folder
 from keras_spp.util.report import Rows
@@ -131,9 +133,23 @@ def compare_rounding(
         raise ValueError("`round_to` must name at least one multiple but is empty.")
     for multiple in multiples:
         check_integer("round_to", multiple, 1)
-    small, unreachable = {}, {}
+    require_tf_keras_model(model)
+    target = Speedup(target_speedup)
+    target.check("channel")
+    network = label(model, input_shape=input_shape)
+    groups, plans, unreachable = network.groups, {}, {}
+    for multiple in multiples:
+        try:
+            network.check_prunable(multiple)
+            plans[multiple] = target.meet(network, Uniform(whole_blocks=False), None, multiple)
+        except ValueError as error:
+            unreachable[multiple] = str(error)
+    if not plans:
+        raise ValueError(next(iter(unreachable.values())))
+
     with temporary_folder() as folder:
         files = {"dense": folder / "dense.tflite"}
+        files |= {str(multiple): folder / f"{multiple}.tflite" for multiple in plans}
 
         def export(which: keras.Model, name: str) -> None:
             export_tflite(
@@ -144,28 +160,13 @@ def compare_rounding(
                 representative_data=representative_data,
             )
 
-        for multiple in multiples:
-            try:
-                pruned = prune(
-                    model,
-                    target_speedup=target_speedup,
-                    allocation=Uniform(whole_blocks=False),
-                    round_to=multiple,
-                    input_shape=input_shape,
-                )
-            except ValueError as error:
-                unreachable[multiple] = str(error)
-                continue
-            left = at_goals(pruned)
-            small[multiple] = analyze(left, input_shape=input_shape).macs
-            files[str(multiple)] = folder / f"{multiple}.tflite"
-            export(left, str(multiple))
-        if not small:
-            raise ValueError(next(iter(unreachable.values())))
+        for multiple, goals in plans.items():
+            small = shrunk_to(network.model, groups.coupling, groups.dead(goals))
+            export(small, str(multiple))
         export(model, "dense")
         report = where.time(files)
-    rows, dense = [], analyze(model, input_shape=input_shape).macs
-    for (multiple, macs), timed in zip(small.items(), report[1:], strict=True):
-        gain = dense / macs
+    rows = []
+    for (multiple, goals), timed in zip(plans.items(), report[1:], strict=True):
+        gain = groups.dense() / groups.cost(goals)
         rows.append(RoundingRow(multiple, gain, timed.ratio, timed.ratio / gain))
     return RoundingReport(where.name, quantization, tuple(rows), unreachable, report.system)

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.core.channels import Kernel
+from keras_spp.core.cost import Alive, shape_left
 from keras_spp.core.coupling import Coupling
 from keras_spp.devices.device import Device
 from keras_spp.export.quantizer import convert
@@ -48,8 +49,8 @@ def input_shapes(model: keras.Model, sizes: Sequence[Sizes]) -> Shapes:
     return {id(old): new.get_input_shape_at(0) for old, new in pairs if new.inbound_nodes}
 
 
-class Prices:
-    """Latency of each kernel by how many channels it reads and makes.
+class LatencyTable:
+    """The latency of each kernel by how many channels it reads and makes: a cost of groups.
 
     Every layer is timed alone at five sizes. Between them latency is taken to be a product of
     powers of both numbers: it rises with each, but less than MACs do where memory or overhead
@@ -67,6 +68,7 @@ class Prices:
     """
 
     def __init__(self, coupling: Coupling, device: Device, shapes: Shapes | None = None) -> None:
+        self.coupling = coupling
         self._powers: dict[int, np.ndarray] = {}
         macs = 0.0
         for kernel in coupling.channels.kernels.values():
@@ -84,11 +86,25 @@ class Prices:
             )
             macs += _macs(kernel, kernel.variable.shape)
         timed = [k for k in coupling.channels.kernels.values() if id(k.variable) in self._powers]
-        total = sum(self(kernel, list(kernel.variable.shape)) for kernel in timed)
+        total = sum(self.milliseconds(kernel, list(kernel.variable.shape)) for kernel in timed)
         self._per_mac = total / macs if macs else 1.0
 
-    def __call__(self, kernel: Kernel, shape: list[int]) -> float:
-        """Milliseconds of a kernel of which a shape is left."""
+    def left(self, dead: np.ndarray | None = None, alive: Alive | None = None) -> float:
+        """Returns the milliseconds of all kernels without the dead channels.
+
+        Args:
+            dead: Classes of channels to leave out, shape (classes,); None for none.
+            alive: None: what columns gain is in no table.
+        """
+        return sum(
+            self.milliseconds(
+                kernel, shape_left(self.coupling, kernel, list(kernel.variable.shape), dead)
+            )
+            for kernel in self.coupling.channels.kernels.values()
+        )
+
+    def milliseconds(self, kernel: Kernel, shape: list[int]) -> float:
+        """Returns the milliseconds of a kernel of which a shape is left."""
         powers = self._powers.get(id(kernel.variable))
         if powers is None:
             return self._per_mac * _macs(kernel, shape)

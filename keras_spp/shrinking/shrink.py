@@ -61,7 +61,7 @@ def shrink(model: keras.Model) -> keras.Model:
             stacklevel=2,
         )
     dead = pruner.coupling.dead(pruner.alive())
-    small = _without(model, pruner.coupling, dead)
+    small = shrunk_to(model, pruner.coupling, dead)
     remember(small, model)
     return small
 
@@ -75,8 +75,15 @@ def sliced(coupling: Coupling, dead: np.ndarray, variable: Any, array: np.ndarra
     return array
 
 
-def _without(model: keras.Model, coupling: Coupling, dead: np.ndarray) -> keras.Model:
-    """The model without the dead classes of channels."""
+def shrunk_to(model: keras.Model, coupling: Coupling, dead: np.ndarray) -> keras.Model:
+    """Returns the model without the dead classes of channels; other weights stay as they are.
+
+    Args:
+        model: A pruned model, whose keep probabilities are multiplied into its weights, or a plain
+            one. It is not modified.
+        coupling: Its channels.
+        dead: Which classes go, shape (classes,).
+    """
     edits: dict[int, dict[str | Argument, Any]] = {}
     for edit in coupling.channels.edits.values():
         keeps = [coupling.keep(labels, dead) for labels in edit.labels]

@@ -17,7 +17,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.core import pace, probability, scores
-from keras_spp.core.cost import model_macs
+from keras_spp.core.cost import MACs
 from keras_spp.core.coupling import Coupling
 from keras_spp.frameworks.tf_keras.distribution import require_alike, require_copies
 from keras_spp.frameworks.tf_keras.function_layers import is_frozen
@@ -296,13 +296,15 @@ class Pruner:
     def coupling(self) -> Coupling:
         """The model's channels."""
         sizes = sizes_that_fit(self.model, self.conductor.input_sizes)
-        coupling = find_channels(self.model, sizes=sizes)
-        coupling.counted = self.conductor.counted
-        return coupling
+        return find_channels(self.model, sizes=sizes)
+
+    @cached_property
+    def _macs(self) -> MACs:
+        return MACs(self.coupling, self.conductor.counted)
 
     @cached_property
     def _dense_macs(self) -> int:
-        return model_macs(self.coupling)
+        return self._macs.left()
 
     def alive(self) -> dict[int, np.ndarray]:
         """Which groups of each masked kernel are not pruned, as `Coupling.dead` takes it."""
@@ -330,7 +332,7 @@ class Pruner:
         finished = self.missing() == 0
         sealed = np.where(done >= self.sets.goal, size, done)[wanted].sum()
         alive = self.alive()
-        macs = model_macs(self.coupling, self.coupling.dead(alive), alive)
+        macs = self._macs.left(self.coupling.dead(alive), alive)
         return Progress(
             step=0 if self._find_optimizer() is None else int(self.clock()),
             updates=int(host(self.conductor.updates_made)),

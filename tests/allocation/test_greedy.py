@@ -5,6 +5,7 @@ import pytest
 import tf_keras as keras
 
 from keras_spp.allocation import greedy
+from keras_spp.core.cost import MACs
 from keras_spp.core.groups import Groups
 from keras_spp.frameworks.tf_keras.tracing import find_channels
 from tests.helpers.judged import net
@@ -52,8 +53,7 @@ def test_the_end_of_a_set_is_dear_even_if_the_loss_rises_no_more():
 def test_where_no_macs_are_counted_groups_are():
     model = randomize(keras.Sequential([keras.Input((4,)), L.Dense(8), L.Dense(24), L.Dense(2)]))
     classes = find_channels(model)
-    classes.counted = "convolutions"
-    groups = Groups(classes, "channel")
+    groups = Groups(classes, "channel", cost=MACs(classes, "convolutions"))
     allocation = greedy.Stepwise()
     allocation.sort(groups, {entry.name: np.ones(2) for entry in groups.sets})  # one step
     assert [entry.size for entry in groups.sets] == [8, 24]

@@ -5,7 +5,7 @@ import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.allocation import distortion, search
-from keras_spp.allocation.distortion import Disturbance
+from keras_spp.allocation.distortion import Distortion
 from keras_spp.core import goals as allocation
 from keras_spp.core.groups import Groups
 from keras_spp.frameworks.tf_keras.tracing import find_channels
@@ -14,10 +14,10 @@ from tests.helpers.slow import slow_but
 from tests.zoo.models import L, randomize
 
 
-def cost(groups, measure):
+def cost(groups, measure, goals):
     """What the search compares: of plans that change as much, the evener one is cheaper."""
-    left = [1 - entry.goal / entry.size for entry in groups.sets]
-    return measure() / np.exp(search.CARE * np.log(left).mean())
+    left = [1 - goal / entry.size for entry, goal in zip(groups.sets, goals, strict=True)]
+    return measure(goals) / np.exp(search.CARE * np.log(left).mean())
 
 
 @pytest.mark.parametrize("seed", slow_but(range(12), range(4)))
@@ -27,24 +27,23 @@ def test_no_random_plan_is_much_better(seed):
     others = []
     for _ in range(100):
         shares = search._Shares(random.uniform(0.1, 1, len(groups.sets)))
-        allocation.meet_speedup(groups, 2.0, shares, 1)
-        others.append(cost(groups, measure))
+        others.append(cost(groups, measure, allocation.meet_speedup(groups, 2.0, shares, 1)))
     found = spp.Search(seed=seed)
     found.prepare(model, groups, given)
-    allocation.meet_speedup(groups, 2.0, found, 1)
-    assert groups.dense() / groups.cost() >= 2
-    assert cost(groups, measure) <= 1.2 * min(others), f"seed {seed}"
+    goals = allocation.meet_speedup(groups, 2.0, found, 1)
+    assert groups.dense() / groups.cost(goals) >= 2
+    assert cost(groups, measure, goals) <= 1.2 * min(others), f"seed {seed}"
 
 
 def counted(monkeypatch):
     """The changes that are measured from here on."""
-    calls, measure = [], Disturbance.__call__
+    calls, measure = [], Distortion.__call__
 
-    def count(self):
-        calls.append(measure(self))
+    def count(self, goals):
+        calls.append(measure(self, goals))
         return calls[-1]
 
-    monkeypatch.setattr(Disturbance, "__call__", count)
+    monkeypatch.setattr(Distortion, "__call__", count)
     return calls
 
 
@@ -56,13 +55,12 @@ def test_it_is_found_once_and_the_best_plan_is_taken(monkeypatch):
     found = spp.Search(trials=20)
     found.prepare(model, groups, data())
     again = found._measure
-    allocation.meet_speedup(groups, 1.5, found, 1)
+    best = allocation.meet_speedup(groups, 1.5, found, 1)
     assert len(calls) == 20
-    assert again() == min(calls[:20]) < calls[0]
-    best = [entry.goal for entry in groups.sets]
-    allocation.meet_speedup(groups, 1.7, found, 1)  # as for a share of the latency
-    assert len(calls) == 21 and groups.dense() / groups.cost() >= 1.7
-    assert all(entry.goal >= goal for entry, goal in zip(groups.sets, best, strict=True))
+    assert again(best) == min(calls[:20]) < calls[0]
+    goals = allocation.meet_speedup(groups, 1.7, found, 1)  # as for a share of the latency
+    assert len(calls) == 21 and groups.dense() / groups.cost(goals) >= 1.7
+    assert (goals >= best).all()
 
 
 def test_it_ends_where_there_is_nothing_to_choose(monkeypatch):

@@ -3,7 +3,7 @@ import pytest
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.core.cost import model_macs
+from keras_spp.core.cost import MACs
 from keras_spp.frameworks.tf_keras.tracing import find_channels
 from tests.helpers.profiler import counts
 from tests.zoo.dozen import PUBLISHED, network
@@ -50,7 +50,7 @@ def test_macs_predicted_from_the_masks_are_those_of_the_shrunk_model(seed):
     pruned = spp.prune(random_model(seed), pruning_ratio=0.5, round_to=1)
     pruner = random_probabilities(pruned, seed)
     alive = pruner.alive()
-    predicted = model_macs(pruner.coupling, pruner.coupling.dead(alive), alive)
+    predicted = MACs(pruner.coupling).left(pruner.coupling.dead(alive), alive)
     assert predicted == spp.analyze(spp.shrink(pruned)).macs, f"seed {seed}"
 
 
@@ -61,4 +61,4 @@ def test_pruned_columns_cost_nothing():
     mask = np.ones((3, 3, 4, 1), bool)
     mask[0] = False
     alive = {id(model.layers[1].kernel): mask}
-    assert model_macs(classes, alive=alive) == model_macs(classes) * 2 // 3
+    assert MACs(classes).left(alive=alive) == MACs(classes).left() * 2 // 3

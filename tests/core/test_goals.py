@@ -43,17 +43,60 @@ def test_a_speedup_is_met_and_nothing_is_pruned_that_it_does_not_need(
     granularity, target, round_to
 ):
     groups = some_groups(granularity)
-    dense = groups.cost()
-    allocation.meet_speedup(groups, target, spp.Uniform(), round_to)
-    assert dense / groups.cost() >= target
-    assert all((entry.size - entry.goal) % round_to == 0 for entry in groups.sets if entry.goal)
-    close = granularity == "channel" and dense / groups.cost() <= target * allocation.CLOSE
-    for entry in groups.sets:
-        if entry.goal and not close:
-            kept, survivors = entry.goal, entry.size - entry.goal
-            entry.goal = max(0, entry.size - (survivors // round_to + 1) * round_to)
-            assert dense / groups.cost() < target, entry
-            entry.goal = kept
+    dense = groups.dense()
+    goals = allocation.meet_speedup(groups, target, spp.Uniform(), round_to)
+    assert dense / groups.cost(goals) >= target
+    sizes = np.array([entry.size for entry in groups.sets])
+    assert not ((sizes - goals)[goals > 0] % round_to).any()
+    close = granularity == "channel" and dense / groups.cost(goals) <= target * allocation.CLOSE
+    for number in np.flatnonzero(goals):
+        if not close:
+            fewer, survivors = goals.copy(), sizes[number] - goals[number]
+            fewer[number] = max(0, sizes[number] - (survivors // round_to + 1) * round_to)
+            assert dense / groups.cost(fewer) < target, groups.sets[number]
+
+
+def test_goals_are_returned_and_nothing_else_changes():
+    groups = some_groups()
+    before = groups.dense(), vars(groups).copy(), [vars(entry).copy() for entry in groups.sets]
+    goals = allocation.meet_speedup(groups, 2.0, spp.Uniform(), 4)
+    again = allocation.meet_speedup(groups, 2.0, spp.Uniform(), 4)
+    assert goals is not again and goals.tolist() == again.tolist() and goals.dtype == int
+    assert before == (groups.dense(), vars(groups), [vars(entry) for entry in groups.sets])
+
+
+def test_the_strongest_goals_are_named_where_a_target_is_out_of_reach():
+    groups = some_groups()
+    with pytest.raises(allocation.OutOfReach, match="`target_speedup` is 1000 but the largest"):
+        allocation.meet_speedup(groups, 1000, spp.Uniform(), 8)
+    strongest = allocation.strongest(groups, spp.Uniform(), 8)
+    assert [entry.size - goal for entry, goal in zip(groups.sets, strongest, strict=True)] == [
+        8
+    ] * 3
+    reached = np.floor(100 * groups.dense() / groups.cost(strongest)) / 100
+    goals = allocation.meet_speedup(groups, reached, spp.Uniform(), 8)
+    assert goals.tolist() == strongest.tolist()
+
+
+def test_an_allocation_needs_two_methods_and_may_search_with_a_third():
+    class Odd:
+        def prepare(self, model, groups, representative_data):
+            pass
+
+        def ratios(self, sets, strength):
+            return [strength, 0.0, 0.0]
+
+    class Trying(Odd):
+        def search(self, meet):
+            self.tried = meet(Odd())
+
+    groups, trying = some_groups(), Trying()
+    goals = allocation.meet_speedup(groups, 1.2, trying, 1)
+    assert goals[0] > 0 and not goals[1:].any()
+    assert trying.tried.tolist() == goals.tolist()
+    assert allocation.meet_speedup(groups, 1.2, Odd(), 1).tolist() == goals.tolist()
+    goals = allocation.meet_ratio(groups, 0.2, trying, 1)
+    assert trying.tried.tolist() == goals.tolist()
 
 
 def test_survivors_fill_whole_blocks_when_that_meets_the_target_closely():
@@ -61,10 +104,12 @@ def test_survivors_fill_whole_blocks_when_that_meets_the_target_closely():
     for name in "abc":
         x = L.Conv2D(64, 3, name=name)(x if name > "a" else (inputs := x))
     groups = Groups(find_channels(keras.Model(inputs, L.Dense(4)(x))), "channel")
-    dense = groups.cost()
-    allocation.meet_speedup(groups, 2.1, spp.Uniform(), 1)
-    assert 2.1 <= dense / groups.cost() <= 2.1 * allocation.CLOSE
-    assert all((entry.size - entry.goal) % 16 == 0 for entry in groups.sets)
+    dense = groups.dense()
+    goals = allocation.meet_speedup(groups, 2.1, spp.Uniform(), 1)
+    assert 2.1 <= dense / groups.cost(goals) <= 2.1 * allocation.CLOSE
+    assert not ((64 - goals) % 16).any()
+    exact = allocation.meet_speedup(groups, 2.1, spp.Uniform(), 1, whole_blocks=False)
+    assert ((64 - exact) % 16).any()
 
 
 def test_the_uniform_allocation_needs_no_data():

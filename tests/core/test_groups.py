@@ -76,13 +76,38 @@ def test_macs_fall_with_the_goals(granularity):
     x = keras.Input((8, 8, 3))
     y = L.Conv2D(8, 1, name="b")(L.Conv2D(8, 1, name="a")(x))
     groups = found(x, L.Dense(4)(y), granularity)
-    dense = groups.cost()
-    assert dense == 64 * (3 * 8 + 8 * 8 + 8 * 4)
+    dense = groups.cost([0, 0])
+    assert dense == groups.dense() == 64 * (3 * 8 + 8 * 8 + 8 * 4)
     goals = {"a": 4, "b": 2} if granularity == "channel" else {"a": 1, "b": 4}
-    for entry in groups.sets:
-        entry.goal = goals[entry.name]
     left = {"channel": 3 * 4 + 4 * 6 + 6 * 4, "column": 2 * 8 + 4 * 8 + 8 * 4}
-    assert groups.cost() == 64 * left[granularity]
+    cost = groups.cost([goals[entry.name] for entry in groups.sets])
+    assert cost == 64 * left[granularity]
+
+
+def test_what_columns_free_is_foreseen_where_scores_say_which_go():
+    x = keras.Input((8, 8, 3))
+    y = L.Conv2D(2, 1, name="b")(L.Conv2D(4, 2, name="a")(x))
+    coupling = find_channels(keras.Model(x, y))
+    scores = {"a": np.arange(12), "b": np.array([3, 1, 2, 0])}
+    groups = Groups(coupling, "column", scores=lambda groups: scores)
+    blind = Groups(coupling, "column")
+    assert groups.kept([0, 2], scores)["b"].tolist() == [True, False, True, False]
+    assert blind.kept([0, 2])["b"].tolist() == [False, False, True, True]
+    assert blind.cost([0, 2]) == 49 * (4 * 3 * 4 + 2 * 2)
+    assert groups.cost([0, 2]) == 49 * (4 * 3 * 2 + 2 * 2)  # two filters of "a" are read no more
+
+
+def test_the_same_groups_may_cost_something_else():
+    class Channels:
+        def left(self, dead=None, alive=None):
+            return 20 if dead is None else 20 - int(dead.sum())
+
+    x = keras.Input((8, 8, 3))
+    y = L.Conv2D(8, 1, name="b")(L.Conv2D(8, 1, name="a")(x))
+    groups = found(x, L.Dense(4)(y))
+    priced = groups.priced(Channels())
+    assert (priced.dense(), priced.cost([3, 4])) == (20, 13)
+    assert priced.sets is groups.sets and groups.dense() > 20
 
 
 def test_seeds_differ_between_sets_and_between_runs():

@@ -5,7 +5,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.allocation.distortion import Disturbance
+from keras_spp.allocation.distortion import Distortion
 from keras_spp.core.groups import Groups
 from keras_spp.frameworks.tf_keras.tracing import find_channels
 from tests.zoo.models import L, randomize
@@ -42,9 +42,9 @@ def goals(pruned):
 
 
 def measured(model, x, granularity="channel"):
-    """The groups, and what their goals change."""
+    """The groups, and what tells how much goals change."""
     groups = Groups(find_channels(model), granularity)
-    return groups, Disturbance(model, groups, x, 256)
+    return groups, Distortion(model, groups, x, 256)
 
 
 def narrow(seed, activation="relu"):

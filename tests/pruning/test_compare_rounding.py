@@ -59,13 +59,13 @@ def test_a_multiple_in_which_the_target_is_out_of_reach_is_reported_with_the_rea
 def test_any_number_survives_with_1_even_where_whole_blocks_would_meet_the_target(monkeypatch):
     seen = {}
 
-    def at_goals(pruned):
-        small = original(pruned)
+    def shrunk_to(*args):
+        small = original(*args)
         seen[len(seen)] = [v.shape[-1] for v in small.trainable_variables if v.shape.rank == 4]
         return small
 
-    original = rounding.at_goals
-    monkeypatch.setattr(rounding, "at_goals", at_goals)
+    original = rounding.shrunk_to
+    monkeypatch.setattr(rounding, "shrunk_to", shrunk_to)
     x = keras.Input((12, 12, 3))
     y = L.Conv2D(64, 3)(L.Conv2D(64, 3)(x))
     model = keras.Model(x, L.Dense(10)(L.GlobalAveragePooling2D()(y)))

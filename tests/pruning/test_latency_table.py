@@ -6,7 +6,7 @@ import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.frameworks.tf_keras.tracing import find_channels
-from keras_spp.pruning.latency_table import Prices
+from keras_spp.pruning.latency_table import LatencyTable
 from tests.zoo.models import L
 
 
@@ -28,7 +28,7 @@ class Lawful(spp.Device):
 def priced(x, y, device):
     classes = find_channels(keras.Model(x, y))
     kernels = {kernel.layer.name: kernel for kernel in classes.channels.kernels.values()}
-    return Prices(classes, device), kernels
+    return LatencyTable(classes, device), kernels
 
 
 def net():
@@ -41,7 +41,7 @@ def net():
 
 
 def test_latencies_between_the_measured_sizes_follow_their_law():
-    prices, kernels = priced(*net(), Lawful())
+    table, kernels = priced(*net(), Lawful())
     for name, shape, reads, makes in (
         ("conv", [3, 3, 16, 32], 16, 32),
         ("conv", [3, 3, 7, 19], 7, 19),
@@ -49,18 +49,20 @@ def test_latencies_between_the_measured_sizes_follow_their_law():
         ("transposed", [3, 3, 5, 20], 20, 5),
         ("dense", [13, 10], 13, 10),
     ):
-        assert prices(kernels[name], shape) == pytest.approx(2 * reads**0.7 * makes**0.4, rel=1e-6)
+        assert table.milliseconds(kernels[name], shape) == pytest.approx(
+            2 * reads**0.7 * makes**0.4, rel=1e-6
+        )
 
 
 def test_what_cannot_be_timed_alone_costs_what_its_macs_cost_elsewhere():
-    prices, kernels = priced(*net(), Lawful())
+    table, kernels = priced(*net(), Lawful())
     timed = [name for name in kernels if name != "grouped"]
     macs = {name: k.positions * np.prod(k.variable.shape) for name, k in kernels.items()}
-    each = [prices(kernels[name], list(kernels[name].variable.shape)) for name in timed]
+    each = [table.milliseconds(kernels[name], list(kernels[name].variable.shape)) for name in timed]
     per_mac = sum(each) / sum(macs[name] for name in timed)
-    got = prices(kernels["grouped"], list(kernels["grouped"].variable.shape))
+    got = table.milliseconds(kernels["grouped"], list(kernels["grouped"].variable.shape))
     assert got == pytest.approx(per_mac * macs["grouped"])
-    assert prices(kernels["grouped"], [1, 1, 3, 24]) == pytest.approx(got / 2)
+    assert table.milliseconds(kernels["grouped"], [1, 1, 3, 24]) == pytest.approx(got / 2)
 
 
 def test_layers_that_are_alike_are_timed_once():
@@ -79,15 +81,17 @@ def test_layers_that_are_alike_are_timed_once():
 def test_a_model_of_which_nothing_can_be_timed_is_priced_by_macs():
     device = Lawful()
     x = keras.Input((6, 3))
-    prices, kernels = priced(x, L.SimpleRNN(5)(x), device)
+    table, kernels = priced(x, L.SimpleRNN(5)(x), device)
     assert device.measured == []
     for kernel in kernels.values():
         shape = list(kernel.variable.shape)
-        assert prices(kernel, shape) == kernel.positions * np.prod(shape)
+        assert table.milliseconds(kernel, shape) == kernel.positions * np.prod(shape)
 
 
 def test_on_this_machine_more_channels_cost_more():
     x = keras.Input((16, 16, 32))
-    prices, kernels = priced(x, L.Conv2D(64, 3, name="conv")(x), spp.Device(runs=5))
-    small, large = (prices(kernels["conv"], [3, 3, *size]) for size in ((8, 16), (32, 64)))
+    table, kernels = priced(x, L.Conv2D(64, 3, name="conv")(x), spp.Device(runs=5))
+    small, large = (
+        table.milliseconds(kernels["conv"], [3, 3, *size]) for size in ((8, 16), (32, 64))
+    )
     assert 0 < small <= large

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import tf_keras as keras
+from saved_before import make
 
 import keras_spp as spp
-from saved_before import make
 
 LOADERS = {"spp": spp.load_model, "keras": keras.models.load_model}
 
