@@ -14,9 +14,10 @@ import filelock
 import numpy as np
 import pytest
 import tf_keras as keras
-from models import relative_error
-from saved_before import go_on
-from saved_before.make import (
+
+import keras_spp as spp
+from tests.saved_before import go_on
+from tests.saved_before.make import (
     BARE_FORMS,
     BATCH,
     CASES,
@@ -29,10 +30,9 @@ from saved_before.make import (
     STEPS,
     data,
 )
+from tests.zoo.models import relative_error
 
-import keras_spp as spp
-
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 ORDERS = {"keras_spp, tf_keras": "package first", "tf_keras, keras_spp": "tf_keras first"}
 CLOSE = 1e-5  # of an array's largest value, where convolutions are rounded in another way
 
@@ -96,12 +96,12 @@ def run(made):
     """Runs both processes at once."""
     # The switch is what the first import in each process has to do without.
     environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
-    environment["PYTHONPATH"] = os.pathsep.join(map(str, (TESTS.parent, TESTS)))
+    environment["PYTHONPATH"] = str(TESTS.parent)
     running = []
     for order, share in shares().items():
         results = made / ORDERS[order]
         results.mkdir()
-        program = f"import {order}; from saved_before import go_on; go_on.main()"
+        program = f"import {order}; from tests.saved_before import go_on; go_on.main()"
         command = [sys.executable, "-c", program, str(made / "saved"), str(results), *share]
         with open(made / f"{ORDERS[order]}.log", "w") as log:
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
