@@ -11,12 +11,12 @@ import tf_keras as keras
 from rich.markup import escape
 from rich.table import Table
 
-from keras_spp.core.channels import Reason
+from keras_spp.core.channels import Reason, Sizes
 from keras_spp.core.cost import kernel_macs
 from keras_spp.core.coupling import Coupling
 from keras_spp.frameworks.tf_keras.graph import layers
+from keras_spp.frameworks.tf_keras.inputs import check_taken, input_sizes
 from keras_spp.frameworks.tf_keras.openable import opened
-from keras_spp.frameworks.tf_keras.signature import Sizes, check_taken, input_sizes
 from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
 from keras_spp.frameworks.tf_keras.tracing import find_channels
 from keras_spp.frameworks.tf_keras.wrapper import unwrap

@@ -184,8 +184,8 @@ def shrink(pruned: Path, small: Path) -> None:
         raise ValueError(f"SMALL must end in {' or '.join(_SAVED)} but is {str(small)!r}.")
     _check_apart({"SMALL": small}, {"PRUNED": pruned})
     from keras_spp.analysis import analyze_at
+    from keras_spp.frameworks.tf_keras.inputs import sizes_that_fit
     from keras_spp.frameworks.tf_keras.loading import save_model
-    from keras_spp.frameworks.tf_keras.signature import sizes_that_fit
 
     model = _load(pruned)
     with atomic_path(small) as temporary:

@@ -25,6 +25,7 @@ from typing import Any, Protocol
 import numpy as np
 
 Labels = np.ndarray
+Sizes = tuple[int | None, ...]  # None where a size is open
 
 
 class Reason(enum.StrEnum):

@@ -13,9 +13,10 @@ import tf_keras as keras
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_spp.analysis import analyze_at
+from keras_spp.core.channels import Sizes
 from keras_spp.frameworks.tf_keras.graph import find_wrappers, layers
+from keras_spp.frameworks.tf_keras.inputs import sizes_that_fit
 from keras_spp.frameworks.tf_keras.openable import opened
-from keras_spp.frameworks.tf_keras.signature import Sizes, sizes_that_fit
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
 from keras_spp.util.files import read_file
 from keras_spp.version import __version__

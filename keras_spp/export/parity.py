@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from keras_spp.export.samples import arrays, chunks
-from keras_spp.frameworks.tf_keras.signature import output_keys
+from keras_spp.frameworks.tf_keras.inputs import output_keys
 from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
 from keras_spp.util.checks import check_integer
 from keras_spp.util.files import read_file

@@ -9,7 +9,7 @@ import numpy as np
 import tf_keras as keras
 
 from keras_spp.frameworks.data import batches
-from keras_spp.frameworks.tf_keras.signature import input_keys
+from keras_spp.frameworks.tf_keras.inputs import input_keys
 
 
 def arrays(

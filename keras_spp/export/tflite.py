@@ -22,22 +22,20 @@ from keras_spp.export.options import check_options
 from keras_spp.export.packing import PackedLayer
 from keras_spp.export.parity import parity
 from keras_spp.export.quantizer import Task, convert
+from keras_spp.export.signature import TensorInfo, arrange, keeps_state
 from keras_spp.frameworks.tf_keras.graph import find_wrappers
-from keras_spp.frameworks.tf_keras.signature import (
-    TensorInfo,
-    arrange,
+from keras_spp.frameworks.tf_keras.inputs import (
     check_taken,
     example,
     input_keys,
     input_sizes,
-    keeps_state,
     output_keys,
-    valid_names,
 )
 from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
 from keras_spp.util.checks import check_integer
 from keras_spp.util.files import atomic_path, check_apart
 from keras_spp.util.messages import first_line
+from keras_spp.util.names import valid_names
 
 # Integer files are compared with the model on so many batches, and are called far from it when
 # they are off by this fraction of the largest output, on average.

@@ -15,9 +15,10 @@ import wrapt
 # The names under which classes are registered, and where they are.
 _CLASSES = {
     "keras_spp>PruneSPP": "keras_spp.frameworks.tf_keras.wrapper",
-    # What is inside one of tf_keras' own wrappers (TimeDistributed) goes by the bare class name.
+    # What is inside another wrapper (TimeDistributed, PruneSPP) goes by the bare class name.
     "PruneSPP": "keras_spp.frameworks.tf_keras.wrapper",
     "keras_spp>PrunableConv2D": "keras_spp.frameworks.tf_keras.layers",
+    "PrunableConv2D": "keras_spp.frameworks.tf_keras.layers",
     "keras_spp>SPPSchedule": "keras_spp.core.schedule",
     "keras_spp>GradualSchedule": "keras_spp.core.schedule",
     "keras_spp>OneShotSchedule": "keras_spp.core.schedule",

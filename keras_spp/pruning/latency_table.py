@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp.core.channels import Kernel
+from keras_spp.core.channels import Kernel, Sizes
 from keras_spp.core.cost import Alive, shape_left
 from keras_spp.core.coupling import Coupling
 from keras_spp.devices.device import Device
@@ -20,7 +20,6 @@ from keras_spp.frameworks.tf_keras.clone import clone_layer
 from keras_spp.frameworks.tf_keras.dry_run import Shape
 from keras_spp.frameworks.tf_keras.graph import layers
 from keras_spp.frameworks.tf_keras.rebuilding import rebuild
-from keras_spp.frameworks.tf_keras.signature import Sizes
 
 L = keras.layers
 # What a layer's config calls the channels that it makes; a depthwise layer makes those it reads.

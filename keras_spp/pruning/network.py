@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import tf_keras as keras
 
+from keras_spp.core.channels import Sizes
 from keras_spp.core.cost import MACs
 from keras_spp.core.groups import Groups
 from keras_spp.frameworks.tf_keras.graph import layers
+from keras_spp.frameworks.tf_keras.inputs import check_taken, input_sizes
 from keras_spp.frameworks.tf_keras.openable import opened
-from keras_spp.frameworks.tf_keras.signature import Sizes, check_taken, input_sizes
 from keras_spp.frameworks.tf_keras.stages import require_unwrapped
 from keras_spp.frameworks.tf_keras.tracing import find_channels
 from keras_spp.frameworks.tf_keras.variables import host

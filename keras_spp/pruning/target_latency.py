@@ -11,7 +11,7 @@ from keras_spp.core.goals import Allocation, OutOfReach, meet_speedup, strongest
 from keras_spp.core.groups import Goals, Groups
 from keras_spp.devices.device import Device
 from keras_spp.export.tflite import export_tflite
-from keras_spp.frameworks.tf_keras.signature import input_keys
+from keras_spp.frameworks.tf_keras.inputs import input_keys
 from keras_spp.pruning.latency_table import LatencyTable, input_shapes
 from keras_spp.pruning.network import Network
 from keras_spp.shrinking.shrink import shrunk_to

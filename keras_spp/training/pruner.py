@@ -22,7 +22,7 @@ from keras_spp.core.coupling import Coupling
 from keras_spp.frameworks.tf_keras.distribution import require_alike, require_copies
 from keras_spp.frameworks.tf_keras.function_layers import is_frozen
 from keras_spp.frameworks.tf_keras.graph import find_wrappers
-from keras_spp.frameworks.tf_keras.signature import sizes_that_fit
+from keras_spp.frameworks.tf_keras.inputs import sizes_that_fit
 from keras_spp.frameworks.tf_keras.stages import stage
 from keras_spp.frameworks.tf_keras.tracing import find_channels
 from keras_spp.frameworks.tf_keras.variables import host

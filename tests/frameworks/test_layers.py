@@ -80,3 +80,16 @@ def test_a_subclass_of_it_stays_what_it_is_in_a_shrunk_model():
     assert plain_class(spp.PrunableConv2D(1, 1)) is L.Conv2D
     assert plain_class(Mine(1, 1)) is Mine
     assert plain_class(L.Dense(1)) is L.Dense
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_pruned_model_with_such_a_layer_loads_and_shrinks(tmp_path, suffix):
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), spp.PrunableConv2D(16, 3), spp.PrunableConv2D(4, 1), L.Flatten()]
+    )
+    pruned = spp.prune(randomize(model), 0.5)
+    pruned.save(path := tmp_path / f"pruned{suffix}")
+    for loaded in (keras.models.load_model(path), spp.load_model(path)):
+        assert type(loaded.layers[1].layer) is spp.PrunableConv2D
+        for before, after in zip(pruned.get_weights(), loaded.get_weights(), strict=True):
+            np.testing.assert_array_equal(before, after)

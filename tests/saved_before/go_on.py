@@ -1,4 +1,4 @@
-"""Goes on with what `make.py` has saved, in a process of its own: see `tests/journeys/test_saved_before.py`.
+"""Goes on with what `make.py` has saved, in a process of its own: see `test_saved_before.py`.
 
 Of its own since the number of threads decides how sums are rounded, and the order of imports is
 given. Each job is CASE/FORM/WAY; of each the second folder gets an archive of arrays.

@@ -2,9 +2,9 @@
 
 Only for the code of the commit whose files these are to stand for. The files that lie beside this
 script were saved before the package was taken apart into folders, and
-`tests/journeys/test_saved_before.py` shows that what they hold still loads and goes on bit for bit. Made
-anew with later code they would show nothing, so do not: to add files of a later state, give a
-folder of their own.
+`tests/journeys/test_saved_before.py` shows that what they hold still loads and goes on bit for
+bit. Made anew with later code they would show nothing, so do not: to add files of a later state,
+give a folder of their own.
 
 Of each case in `CASES` there is an archive of
 
