@@ -11,13 +11,13 @@ import tf_keras as keras
 from rich.markup import escape
 from rich.table import Table
 
+from keras_spp import frameworks
 from keras_spp.core.channels import Reason, Sizes
 from keras_spp.core.cost import kernel_macs
 from keras_spp.core.coupling import Coupling
 from keras_spp.frameworks.tf_keras.graph import layers
 from keras_spp.frameworks.tf_keras.inputs import check_taken, input_sizes
 from keras_spp.frameworks.tf_keras.openable import opened
-from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
 from keras_spp.frameworks.tf_keras.tracing import find_channels
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
 from keras_spp.util.report import Rows
@@ -132,7 +132,7 @@ def analyze(
         >>> [(row.layer, row.macs, row.reason) for row in analyze(model)]
         [('a', 128, None), ('b', 64, 'model output')]
     """
-    require_tf_keras_model(model)
+    frameworks.of(model)
     sizes = input_sizes(model, input_shape)
     found = analyze_at(sizes, model, policy)
     if input_shape is not None and not found.fixed_size:

@@ -7,18 +7,17 @@ and a 1x1 convolution does the rest: exactly what the dense convolution computes
 
 from __future__ import annotations
 
-import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 
-from keras_spp.frameworks.tf_keras.graph import layers
-from keras_spp.frameworks.tf_keras.variables import host
+from keras_spp import frameworks
+from keras_spp.core.kinds import own_name
+from keras_spp.frameworks.interface import Layer, Model
 
 # What decides over speed is how channels are gathered. "gather" does it in the order that TFLite
 # keeps images in, one number at a time. "rows" turns the image around first, so that each channel
@@ -29,35 +28,27 @@ LEFT = 0.75  # with more columns left there is too little to gain to time it
 Operation = Callable[[tf.Tensor, Any], tf.Tensor]
 
 
-def left(layer: keras.layers.Conv2D) -> np.ndarray:
+def left(layer: Layer) -> np.ndarray:
     """Which columns are not pruned, shape (height, width, in)."""
-    return np.any(host(layer.kernel), -1)
+    return np.any(_kernel(layer), -1)
 
 
-def find_pruned(model: keras.Model) -> list[keras.layers.Conv2D]:
+def _kernel(layer: Layer) -> np.ndarray:
+    return layer.get_weights()[0]
+
+
+def find_pruned(model: Model) -> list[Layer]:
     """The convolutions that can be computed without a good part of their columns."""
     return [
         layer
-        for layer in layers(model)
-        if type(layer) is keras.layers.Conv2D
+        for layer in frameworks.of(model).layers(model)
+        if own_name(type(layer)) == "Conv2D"
         and (layer.groups, layer.data_format) == (1, "channels_last")
         and 0 < left(layer).mean() <= LEFT
     ]
 
 
-@contextlib.contextmanager
-def computed_by(operations: Mapping[keras.layers.Conv2D, Operation]) -> Iterator[None]:
-    """Lets layers convolve by other functions of (inputs, kernel) while they are called."""
-    try:
-        for layer, operation in operations.items():
-            vars(layer)["convolution_op"] = operation  # Keras' documented hook, on one object
-        yield
-    finally:
-        for layer in operations:
-            vars(layer).pop("convolution_op", None)
-
-
-def packed(layer: keras.layers.Conv2D, layout: str) -> Operation:
+def packed(layer: Layer, layout: str) -> Operation:
     """What computes a layer's convolution without its pruned columns.
 
     Args:
@@ -91,9 +82,9 @@ def packed(layer: keras.layers.Conv2D, layout: str) -> Operation:
     return convolve
 
 
-def _windows(layer: keras.layers.Conv2D) -> list[tuple[tuple[int, ...], np.ndarray, np.ndarray]]:
+def _windows(layer: Layer) -> list[tuple[tuple[int, ...], np.ndarray, np.ndarray]]:
     """What a layer reads of the split image: offsets, channels, and the kernel's rows for them."""
-    kernel, there = host(layer.kernel), left(layer)
+    kernel, there = _kernel(layer), left(layer)
     found: dict[tuple[int, ...], list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
     for tap in np.ndindex(there.shape[:2]):
         offsets = np.multiply(tap, layer.dilation_rate)
@@ -109,7 +100,7 @@ def _windows(layer: keras.layers.Conv2D) -> list[tuple[tuple[int, ...], np.ndarr
     return windows
 
 
-def _padding(layer: keras.layers.Conv2D, axis: int, size: int) -> tuple[tuple[int, int], int]:
+def _padding(layer: Layer, axis: int, size: int) -> tuple[tuple[int, int], int]:
     """Zeros before and after an axis, as TensorFlow pads it, and the size of the output."""
     stride = layer.strides[axis]
     extent = (layer.kernel_size[axis] - 1) * layer.dilation_rate[axis] + 1

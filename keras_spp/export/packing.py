@@ -12,19 +12,20 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 
+from keras_spp import frameworks
 from keras_spp.devices.device import Device
 from keras_spp.export import columns
 from keras_spp.export.options import IO_TYPES
 from keras_spp.export.quantization import in_integers
 from keras_spp.export.quantizer import Task, convert
+from keras_spp.frameworks.interface import Layer, Model
 
 DENSE = "dense"
 LAYOUTS = (DENSE, *columns.LAYOUTS)
 GAIN = 1.05  # a layout is taken if it is faster by this factor: less is within the noise
 
-Calls = Mapping[keras.layers.Conv2D, Sequence[tuple[int, ...]]]
+Calls = Mapping[Layer, Sequence[tuple[int, ...]]]
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,14 @@ class PackedLayer:
 
 
 @contextlib.contextmanager
-def calls(model: keras.Model, pack: bool = True) -> Iterator[Calls]:
+def calls(model: Model, pack: bool = True) -> Iterator[Calls]:
     """Yields what will say with which shapes a model calls its convolutions with pruned columns.
 
     Without `pack` that is none.
     """
     found: dict[Any, list[tuple[int, ...]]] = defaultdict(list)
 
-    def watched(layer: keras.layers.Conv2D) -> columns.Operation:
+    def watched(layer: Layer) -> columns.Operation:
         def convolve(inputs: tf.Tensor, kernel: Any) -> tf.Tensor:
             found[layer].append(tuple(inputs.shape))
             return type(layer).convolution_op(layer, inputs, kernel)
@@ -65,13 +66,13 @@ def calls(model: keras.Model, pack: bool = True) -> Iterator[Calls]:
         return convolve
 
     pruned = columns.find_pruned(model) if pack else ()
-    with columns.computed_by({layer: watched(layer) for layer in pruned}):
+    with frameworks.of(model).convolved_by({layer: watched(layer) for layer in pruned}):
         yield found
 
 
 def decide(
     found: Calls, quantization: str, device: Device
-) -> tuple[tuple[PackedLayer, ...], dict[keras.layers.Conv2D, columns.Operation]]:
+) -> tuple[tuple[PackedLayer, ...], dict[Layer, columns.Operation]]:
     """Times each convolution with pruned columns alone, in every layout.
 
     Args:
@@ -131,7 +132,7 @@ def files_of(functions: Sequence[Any], quantization: str) -> list[bytearray]:
 class _Call:
     """One call of a layer, to be timed in every layout."""
 
-    layer: keras.layers.Conv2D
+    layer: Layer
     shape: tuple[int, ...]
     quantization: str
 
@@ -149,6 +150,7 @@ class _Call:
     def function(self, layout: str) -> Any:
         """The convolution alone: bias and activation take the same time in all layouts."""
         layer, spec = self.layer, tf.TensorSpec(self.shape, tf.float32, name="inputs")
-        with columns.computed_by({} if layout == DENSE else {layer: columns.packed(layer, layout)}):
+        operations = {} if layout == DENSE else {layer: columns.packed(layer, layout)}
+        with frameworks.default().convolved_by(operations):
             function = tf.function(lambda inputs: layer.convolution_op(inputs, layer.kernel))
             return function.get_concrete_function(spec)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter
 from rich.markup import escape
 from rich.table import Table
 
+from keras_spp import frameworks
 from keras_spp.export.samples import arrays, chunks
-from keras_spp.frameworks.tf_keras.inputs import output_keys
-from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
+from keras_spp.frameworks.interface import Model
 from keras_spp.util.checks import check_integer
 from keras_spp.util.files import read_file
 from keras_spp.util.messages import first_line
@@ -85,7 +83,7 @@ class ParityReport(Rows[ParityRow]):
 
 
 def parity(
-    model: keras.Model, path: str | os.PathLike[str], data: Any, *, samples: int | None = None
+    model: Model, path: str | os.PathLike[str], data: Any, *, samples: int | None = None
 ) -> ParityReport:
     """Compares a TFLite file with the Keras model it was made from.
 
@@ -113,7 +111,7 @@ def parity(
 
     Example:
         >>> import os, tempfile
-        >>> import keras_spp as spp
+        >>> import tf_keras as keras, keras_spp as spp
         >>> model = keras.Sequential([keras.layers.Dense(2, input_shape=(3,))])
         >>> path = os.path.join(tempfile.mkdtemp(), "dense.tflite")
         >>> _ = spp.export_tflite(model, path)
@@ -121,21 +119,15 @@ def parity(
         >>> report.samples, report[0].max_difference < 1e-5
         (10, True)
     """
-    require_tf_keras_model(model)
+    framework = frameworks.of(model)
     if samples is not None:
         check_integer("samples", samples, 1, "None or ")
     file = _File(path, model)
-    outputs = [_Output(name) for name in output_keys(model)]
+    names = framework.output_keys(model)
+    outputs = [_Output(name) for name in names]
     fixed = model.inputs[0].shape[0]
     seen = 0
-
-    @tf.function
-    def infer(*inputs: tf.Tensor) -> list[tf.Tensor]:
-        packed = tf.nest.pack_sequence_as(model.input, inputs)
-        return tf.nest.flatten(model(packed, training=False))
-
-    def keras_model(inputs: list[np.ndarray]) -> list[np.ndarray]:
-        return [tensor.numpy() for tensor in infer(*map(tf.constant, inputs))]
+    keras_model = framework.inference(model)
 
     for inputs, targets in arrays(model, data, file.shapes, "data"):
         if samples is not None:
@@ -145,7 +137,7 @@ def parity(
             continue
         expected = _in_chunks(keras_model, inputs, fixed)
         actual = _in_chunks(file.run, inputs, file.batch_size)
-        labels = _by_output(targets, model)
+        labels = _by_output(targets, names)
         for output, want, got, label in zip(outputs, expected, actual, labels, strict=True):
             output.add(want, got, None if label is None else np.asarray(label)[:count])
         seen += count
@@ -164,7 +156,7 @@ class _File:
         shapes: The sizes of each input without the batch.
     """
 
-    def __init__(self, path: str | os.PathLike[str], model: keras.Model) -> None:
+    def __init__(self, path: str | os.PathLike[str], model: Model) -> None:
         self.path = str(path)
         content = read_file(path)
         with self._explained("be loaded"):
@@ -179,8 +171,7 @@ class _File:
             found = [tuple(detail["shape"].tolist()) for detail in details]
             wanted = [tuple(tensor.shape) for tensor in tensors]
             if len(found) != len(wanted) or not all(
-                tf.TensorShape((None, *want[1:])).is_compatible_with(shape)
-                for shape, want in zip(found, wanted, strict=True)
+                _fits(shape, want) for shape, want in zip(found, wanted, strict=True)
             ):
                 raise ValueError(
                     f"`path` must be a file made from the model but {self.path!r} has {side} of "
@@ -233,9 +224,15 @@ def _in_chunks(
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
-def _by_output(targets: Any, model: keras.Model) -> list[Any]:
-    """The targets of each output, None where there are none."""
-    names = output_keys(model)
+def _fits(shape: Sequence[int], declared: Sequence[int | None]) -> bool:
+    """Tells whether a shape is one that a model declares; the batch does not matter."""
+    return len(shape) == len(declared) and all(
+        size is None or size == along for along, size in zip(shape[1:], declared[1:], strict=True)
+    )
+
+
+def _by_output(targets: Any, names: Sequence[str]) -> list[Any]:
+    """Returns the targets of each output, None where there are none."""
     if targets is None:
         return [None] * len(names)
     if isinstance(targets, Mapping):

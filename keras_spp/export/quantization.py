@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_spp.export.options import IO_TYPES
 from keras_spp.export.quantizer import QuantizerError, Task, quantize
 from keras_spp.export.samples import arrays, chunks
+from keras_spp.frameworks.interface import Model
 from keras_spp.util.messages import first_line
 
 # A few hundred samples settle the ranges of activations:
@@ -29,7 +29,7 @@ _AT_THE_ENDS = ("QUANTIZE", "DEQUANTIZE")
 
 
 def calibration_batches(
-    model: keras.Model, specs: Sequence[tf.TensorSpec], data: Any
+    model: Model, specs: Sequence[tf.TensorSpec], data: Any
 ) -> list[dict[str, np.ndarray]]:
     """The first `CALIBRATION` samples of the data, in batches as the file takes them, by name."""
     shapes = [tuple(spec.shape[1:]) for spec in specs]

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tf_keras as keras
 
+from keras_spp import frameworks
 from keras_spp.frameworks.data import batches
-from keras_spp.frameworks.tf_keras.inputs import input_keys
+from keras_spp.frameworks.interface import Model
 
 
 def arrays(
-    model: keras.Model,
+    model: Model,
     data: Any,
     shapes: Sequence[Sequence[int]],
     argument: str = "representative_data",
@@ -36,13 +36,14 @@ def arrays(
         ValueError: If it is empty or not finite, or if names, shapes or dtypes do not fit.
 
     Example:
+        >>> import tf_keras as keras
         >>> a, b = keras.Input((2,), name="a"), keras.Input((3,), name="b")
         >>> model = keras.Model([b, a], keras.layers.Concatenate()([a, b]))
         >>> data = [{"a": np.zeros((5, 2)), "b": np.zeros((5, 3))}]
         >>> [array.shape for array in next(arrays(model, data, [(3,), (2,)]))[0]]
         [(5, 3), (5, 2)]
     """
-    names = input_keys(model)
+    names = frameworks.of(model).input_keys(model)
     for batch in batches(data, argument=argument, targets=None):
         inputs, targets = (batch[0], batch[1:2]) if isinstance(batch, tuple) else (batch, ())
         if isinstance(inputs, Mapping):

@@ -12,29 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-import tf_keras as keras
 
+from keras_spp import frameworks
 from keras_spp.devices import device as latency
 from keras_spp.devices.device import Device
-from keras_spp.export import columns, metadata, packing
+from keras_spp.export import metadata, packing
 from keras_spp.export import quantization as quantized
 from keras_spp.export.options import check_options
 from keras_spp.export.packing import PackedLayer
 from keras_spp.export.parity import parity
 from keras_spp.export.quantizer import Task, convert
 from keras_spp.export.signature import TensorInfo, arrange, keeps_state
-from keras_spp.frameworks.tf_keras.graph import find_wrappers
-from keras_spp.frameworks.tf_keras.inputs import (
-    check_taken,
-    example,
-    input_keys,
-    input_sizes,
-    output_keys,
-)
-from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
+from keras_spp.frameworks.interface import Model
 from keras_spp.util.checks import check_integer
 from keras_spp.util.files import atomic_path, check_apart
-from keras_spp.util.messages import first_line
+from keras_spp.util.messages import example_sizes, first_line
 from keras_spp.util.names import valid_names
 
 # Integer files are compared with the model on so many batches, and are called far from it when
@@ -89,7 +81,7 @@ class ExportReport:
 
 
 def export_tflite(
-    model: keras.Model,
+    model: Model,
     path: str | os.PathLike[str],
     quantization: str = "none",
     *,
@@ -98,7 +90,7 @@ def export_tflite(
     representative_data: Any = None,
     input_type: str = "float32",
     output_type: str = "float32",
-    original: keras.Model | None = None,
+    original: Model | None = None,
     pack: bool = True,
     device: str | Device = "local",
 ) -> ExportReport:
@@ -166,16 +158,16 @@ def export_tflite(
         >>> export_tflite(model, path).outputs[0].shape
         (1, 2)
     """
-    require_tf_keras_model(model)
+    framework = frameworks.of(model)
     if original is not None:
-        require_tf_keras_model(original, "original")
+        frameworks.of(original, "original")
     types = {"input_type": input_type, "output_type": output_type}
     check_options(quantization, **types, representative_data=representative_data)
     check_integer("batch_size", batch_size, 1)
     where = latency.find(device)
     check_apart("`path`", path, where.files())
-    input_names = valid_names(input_keys(model))
-    output_names = valid_names(output_keys(model))
+    input_names = valid_names(framework.input_keys(model))
+    output_names = valid_names(framework.output_keys(model))
     specs = _input_specs(model, input_names, batch_size, input_shape)
     with atomic_path(path) as temporary:
         with packing.calls(model, pack) as calls:
@@ -186,7 +178,7 @@ def export_tflite(
             samples = quantized.calibration_batches(model, specs, representative_data)
         layers, operations = packing.decide(calls, quantization, where)
         if operations:
-            with columns.computed_by(operations):
+            with framework.convolved_by(operations):
                 function = _trace(model, specs, output_names)
         buffer = _convert(function, quantization, samples, types)
         inputs, outputs = arrange(buffer, input_names, output_names)
@@ -196,7 +188,7 @@ def export_tflite(
         temporary.write_bytes(buffer)
         if samples:
             _warn_if_far(model, temporary, samples)
-    if find_wrappers(model):
+    if framework.wrappers(model):
         warnings.warn(
             "export_tflite: the model is pruned but not shrunk, so the file is as large as before "
             "pruning: export what spp.shrink(model) returns.",
@@ -213,7 +205,7 @@ def export_tflite(
     )
 
 
-def _warn_if_far(model: keras.Model, path: Path, samples: list[dict[str, Any]]) -> None:
+def _warn_if_far(model: Model, path: Path, samples: list[dict[str, Any]]) -> None:
     """Warns if a file gives other outputs than the model: some of TFLite's kernels are wrong."""
     data = [list(batch.values()) for batch in samples[:COMPARED]]
     for row in parity(model, path, data):
@@ -227,26 +219,27 @@ def _warn_if_far(model: keras.Model, path: Path, samples: list[dict[str, Any]]) 
 
 
 def _input_specs(
-    model: keras.Model,
+    model: Model,
     names: Sequence[str],
     batch_size: int,
     input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None,
 ) -> list[tf.TensorSpec]:
     specs = []
     for name, tensor, sizes in zip(
-        names, model.inputs, input_sizes(model, input_shape), strict=True
+        names, model.inputs, frameworks.of(model).input_sizes(model, input_shape), strict=True
     ):
         if None in sizes:
             declared = tuple(tensor.shape[1:])
             raise ValueError(
                 f"`input_shape` is needed because the input {name!r} leaves sizes open, "
-                f"{declared}: give all of them without the batch, such as {example(declared)}."
+                f"{declared}: give all of them without the batch, such as "
+                f"{example_sizes(declared)}."
             )
         specs.append(tf.TensorSpec((batch_size, *sizes), tensor.dtype, name=name))
     return specs
 
 
-def _trace(model: keras.Model, specs: Sequence[tf.TensorSpec], output_names: Sequence[str]) -> Any:
+def _trace(model: Model, specs: Sequence[tf.TensorSpec], output_names: Sequence[str]) -> Any:
     """The model's inference as a concrete function of the given inputs."""
 
     @tf.function
@@ -266,7 +259,7 @@ def _trace(model: keras.Model, specs: Sequence[tf.TensorSpec], output_names: Seq
         function = forward.get_concrete_function(*specs)
     except Exception as error:  # whatever layers raise on sizes they were not made for
         if problem is None and any(None in tensor.shape[1:] for tensor in model.inputs):
-            check_taken(model, [tuple(spec.shape[1:]) for spec in specs])
+            frameworks.of(model).check_taken(model, [tuple(spec.shape[1:]) for spec in specs])
         raise problem or error from error
     for name, tensor in zip(output_names, model.outputs, strict=True):
         given = function.structured_outputs[name].shape

@@ -10,11 +10,11 @@ import tf_keras as keras
 from rich.markup import escape
 from rich.table import Table
 
+from keras_spp import frameworks
 from keras_spp.allocation.uniform import Uniform
 from keras_spp.devices import device as latency
 from keras_spp.devices.device import Device
 from keras_spp.export.tflite import export_tflite
-from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
 from keras_spp.pruning.network import label
 from keras_spp.pruning.targets import Speedup
 from keras_spp.shrinking.shrink import shrunk_to
@@ -133,7 +133,7 @@ def compare_rounding(
         raise ValueError("`round_to` must name at least one multiple but is empty.")
     for multiple in multiples:
         check_integer("round_to", multiple, 1)
-    require_tf_keras_model(model)
+    frameworks.of(model)
     target = Speedup(target_speedup)
     target.check("channel")
     network = label(model, input_shape=input_shape)

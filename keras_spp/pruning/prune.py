@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp import frameworks
 from keras_spp.allocation.greedy import importance
 from keras_spp.allocation.search import Search
 from keras_spp.allocation.uniform import Uniform
@@ -21,7 +22,6 @@ from keras_spp.devices import device as latency
 from keras_spp.devices.device import Device
 from keras_spp.export import metadata
 from keras_spp.frameworks.tf_keras.distribution import require_copies
-from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
 from keras_spp.frameworks.tf_keras.wrapping import find_conductor, wrapped
 from keras_spp.pruning import targets
 from keras_spp.pruning.network import label
@@ -110,7 +110,7 @@ def prune(
         >>> [type(layer).__name__ for layer in pruned.layers]
         ['Conv2D', 'ReLU', 'PruneSPP', 'Flatten', 'PruneSPP']
     """
-    require_tf_keras_model(model)
+    frameworks.of(model)
     require_copies(tf.distribute.get_strategy())
     where = latency.find(device)
     target = targets.one_of(pruning_ratio, target_speedup, target_latency, where)

@@ -7,8 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp import frameworks
 from keras_spp.frameworks.tf_keras.graph import layers
-from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
 from keras_spp.frameworks.tf_keras.variables import host, raw
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
 from keras_spp.shrinking.shrink import sliced
@@ -47,8 +47,8 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
         >>> int(small.optimizer.iterations)
         64
     """
-    require_tf_keras_model(pruned, "pruned")
-    require_tf_keras_model(small, "small")
+    frameworks.of(pruned, "pruned")
+    frameworks.of(small, "small")
     if getattr(pruned, "optimizer", None) is None:
         raise ValueError("`pruned` must be compiled but has no optimizer whose state to slice.")
     old = pruned.optimizer

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp import frameworks
 from keras_spp.core.channels import Argument
 from keras_spp.core.coupling import Coupling
 from keras_spp.export.metadata import remember
@@ -16,7 +17,6 @@ from keras_spp.frameworks.tf_keras.clone import clone_layer
 from keras_spp.frameworks.tf_keras.graph import find_wrappers, layers
 from keras_spp.frameworks.tf_keras.layers import plain_class
 from keras_spp.frameworks.tf_keras.rebuilding import copy_weights, rebuild
-from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
 from keras_spp.frameworks.tf_keras.variables import host
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
 from keras_spp.training.pruner import Pruner
@@ -52,7 +52,7 @@ def shrink(model: keras.Model) -> keras.Model:
         >>> [type(layer).__name__ for layer in shrink(pruned).layers]
         ['Dense', 'Dense']
     """
-    require_tf_keras_model(model)
+    frameworks.of(model)
     pruner = Pruner(model)
     if missing := pruner.missing():
         warnings.warn(

@@ -8,11 +8,11 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp import frameworks
 from keras_spp.core.kinds import is_a
 from keras_spp.frameworks.data import batches
 from keras_spp.frameworks.tf_keras.graph import layers
 from keras_spp.frameworks.tf_keras.probe import Look, observed
-from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
 from keras_spp.frameworks.tf_keras.stages import stage
 from keras_spp.rules.channelwise import BATCH_NORMALIZATIONS
 from keras_spp.util.checks import check_integer
@@ -49,7 +49,7 @@ def reestimate_batch_norm(model: keras.Model, data: Any, most: int | None = 50) 
         >>> model.layers[0].moving_mean.numpy()
         array([5., 5., 5.], dtype=float32)
     """
-    require_tf_keras_model(model)
+    frameworks.of(model)
     if most is not None:
         check_integer("most", most, 1, "None or ")
     if (wrapped := stage(model)) and wrapped.quantized:

@@ -8,7 +8,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp.frameworks.tf_keras.stack import is_graph, require_tf_keras_model
+from keras_spp import frameworks
+from keras_spp.frameworks.tf_keras.models import is_graph
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
 from keras_spp.util.checks import check_number
 
@@ -66,7 +67,7 @@ def distill(
         >>> small = spp.shrink(pruned)
     """
     for name, value in (("model", model), ("teacher", teacher)):
-        require_tf_keras_model(value, name)
+        frameworks.of(value, name)
     check_number("weight", weight, 0, MOST, "a number of at least 0")
     check_number("temperature", temperature, 1e-6, MOST, "a number greater than 0")
     shapes = [tf.nest.map_structure(lambda x: x.shape, each.outputs) for each in (model, teacher)]

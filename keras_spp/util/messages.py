@@ -1,6 +1,8 @@
-"""What an error or a program said, short enough to stand in a sentence."""
+"""Parts of sentences: what an error or a program said, made short; examples of what to give."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 LENGTH = 200
 
@@ -32,6 +34,16 @@ def layer_cause(error: Exception) -> str:
     lines = _lines(error)
     said = (line for line in reversed(lines) if "Error: " in line)
     return next(said, lines[-1] if lines else type(error).__name__)[:LENGTH]
+
+
+def example_sizes(declared: Sequence[int | None]) -> tuple[int, ...]:
+    """Returns sizes that could be given where some are open.
+
+    Example:
+        >>> example_sizes((None, None, 3))
+        (32, 32, 3)
+    """
+    return tuple(size or 32 for size in declared)
 
 
 def _lines(said: object) -> list[str]:

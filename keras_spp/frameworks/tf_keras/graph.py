@@ -8,7 +8,7 @@ from typing import Any
 import tf_keras as keras
 
 from keras_spp.frameworks.tf_keras import private
-from keras_spp.frameworks.tf_keras.stack import is_graph
+from keras_spp.frameworks.tf_keras.models import is_graph
 from keras_spp.frameworks.tf_keras.wrapper import PruneSPP
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.core.channels import Sizes
-from keras_spp.util.messages import layer_cause
+from keras_spp.util.messages import example_sizes, layer_cause
 from keras_spp.util.names import valid_names
 
 
@@ -85,7 +85,7 @@ def _sizes(name: str, declared: Sizes, given: Any) -> Sizes:
     if isinstance(given, str | bytes) or not sizes or min(sizes) < 1:
         raise ValueError(
             f"`input_shape` must be sizes of at least 1 for the input {name!r}, without the batch, "
-            f"such as {example(declared)}, but is {given!r}."
+            f"such as {example_sizes(declared)}, but is {given!r}."
         )
     if not tf.TensorShape(declared).is_compatible_with(sizes):
         raise ValueError(
@@ -93,11 +93,6 @@ def _sizes(name: str, declared: Sizes, given: Any) -> Sizes:
             f"{sizes}."
         )
     return sizes
-
-
-def example(declared: Sizes) -> Sizes:
-    """Sizes that could be given for an input."""
-    return tuple(size or 32 for size in declared)
 
 
 def sizes_that_fit(model: keras.Model, sizes: Sequence[Sequence[Any]] | None) -> list[Sizes] | None:

@@ -12,7 +12,7 @@ import tf_keras as keras
 from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.function_layers import weights_given
 from keras_spp.frameworks.tf_keras.graph import is_repeated, layers, nodes
-from keras_spp.frameworks.tf_keras.stack import is_graph
+from keras_spp.frameworks.tf_keras.models import is_graph
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
 
 MakeLayer = Callable[[keras.layers.Layer], keras.layers.Layer]

@@ -24,7 +24,7 @@ from keras_spp.frameworks.tf_keras import dry_run, labelling, private
 from keras_spp.frameworks.tf_keras.function_layers import is_frozen
 from keras_spp.frameworks.tf_keras.graph import is_repeated, nodes
 from keras_spp.frameworks.tf_keras.held_sizes import freeze_held
-from keras_spp.frameworks.tf_keras.stack import is_graph
+from keras_spp.frameworks.tf_keras.models import is_graph
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
 
 

@@ -1,0 +1,125 @@
+"""What a framework has to offer: stages ask an `Adapter` for it, and know no framework themselves.
+
+An adapter is a module with these functions (`keras_spp.frameworks.tf_keras.adapter`). A model is
+one of that framework, a layer one of its layers, a variable one of its variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+
+from keras_spp.core.channels import Sizes
+from keras_spp.core.coupling import Coupling
+
+Model = Any
+Layer = Any
+Variable = Any
+
+
+class Adapter(Protocol):
+    """One framework."""
+
+    # -- the model -------------------------------------------------------------------------------
+
+    arrays: ModuleType  # the functions of `keras_spp.core.arrays`
+
+    def check(self, model: Any, argument: str = "model") -> None:
+        """Raises TypeError or ValueError for what is no model whose graph of layers can be read."""
+
+    def layers(self, model: Model, in_training: bool = False) -> Iterator[Layer]:
+        """Yields every layer once, nested models opened, in the order of the first call.
+
+        `in_training` leaves out calls that are fixed to inference.
+        """
+
+    def opened(self, model: Model) -> Model:
+        """Returns the model with blocks and functions opened into the layers that they are."""
+
+    def label(
+        self,
+        model: Model,
+        policy: Any = None,
+        to_prune: bool = False,
+        sizes: Sequence[Sizes] | None = None,
+    ) -> Coupling:
+        """Labels every channel; the policy, and untrained layers `to_prune`, keep theirs."""
+
+    def clone(
+        self,
+        layer: Layer,
+        changes: dict[str, Any] | None = None,
+        kind: Any = None,
+        resized: bool = False,
+    ) -> Layer:
+        """Returns a new layer with a layer's config, some entries changed, without its weights."""
+
+    def rebuild(
+        self,
+        model: Model,
+        make_layer: Callable[[Layer], Layer],
+        edit_call: Callable[[Layer, tuple, dict], tuple[tuple, dict]] | None = None,
+    ) -> Model:
+        """Calls new layers in the graph of a model: nested models, shared and tied layers too."""
+
+    def copy_weights(
+        self, model: Model, rebuilt: Model, value: Callable[[Layer, Variable], np.ndarray] = ...
+    ) -> None:
+        """Fills a rebuilt model with the weights, or with what `value` makes of each."""
+
+    def load(
+        self,
+        path: Any,
+        *,
+        compile: bool = True,
+        allow_code: bool = False,
+        modules: Sequence[str] = (),
+    ) -> Model:
+        """Loads a saved model without running code of its file."""
+
+    def save(self, model: Model, path: Any) -> None:
+        """Saves a model; what cannot be written whole raises OSError."""
+
+    # -- its inputs and outputs ------------------------------------------------------------------
+
+    def input_keys(self, model: Model) -> list[str]:
+        """Returns the names by which a dict of inputs goes, in the order of `model.inputs`."""
+
+    def output_keys(self, model: Model) -> list[str]:
+        """Returns the names of the outputs, in the order of `model.outputs`."""
+
+    def input_sizes(self, model: Model, given: Any) -> list[Sizes]:
+        """Returns each input's sizes without the batch, the argument `input_shape` applied."""
+
+    def sizes_that_fit(
+        self, model: Model, sizes: Sequence[Sequence[Any]] | None
+    ) -> list[Sizes] | None:
+        """Returns sizes of another model's inputs if this model takes them, otherwise None."""
+
+    def check_taken(self, model: Model, sizes: Sequence[Sizes]) -> None:
+        """Raises ValueError if a model cannot be called on inputs of these sizes."""
+
+    def inference(self, model: Model) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
+        """Returns a function of one array per input that computes the outputs, flat, as arrays."""
+
+    def convolved_by(
+        self, operations: Mapping[Layer, Callable[[Any, Any], Any]]
+    ) -> AbstractContextManager[None]:
+        """Lets layers convolve by other functions of (inputs, kernel) while they are called."""
+
+    # -- variables -------------------------------------------------------------------------------
+
+    def read(self, variable: Variable) -> np.ndarray:
+        """Returns a variable's value in its own type."""
+
+    # -- pruned models ---------------------------------------------------------------------------
+
+    def wrappers(self, model: Model) -> list[Layer]:
+        """Returns the pruning wrappers of a model in the order of their first call."""
+
+    def unwrap(self, layer: Layer) -> Layer:
+        """Returns the layer inside a pruning wrapper; any other layer itself."""

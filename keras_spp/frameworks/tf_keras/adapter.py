@@ -1,0 +1,23 @@
+"""The tf_keras adapter: all that `keras_spp.frameworks.interface.Adapter` asks for."""
+
+from keras_spp.frameworks.tf_keras import arrays
+from keras_spp.frameworks.tf_keras.clone import clone_layer as clone
+from keras_spp.frameworks.tf_keras.convolution import convolved_by
+from keras_spp.frameworks.tf_keras.graph import find_wrappers as wrappers
+from keras_spp.frameworks.tf_keras.graph import layers
+from keras_spp.frameworks.tf_keras.inference import inference
+from keras_spp.frameworks.tf_keras.inputs import (
+    check_taken,
+    input_keys,
+    input_sizes,
+    output_keys,
+    sizes_that_fit,
+)
+from keras_spp.frameworks.tf_keras.loading import load_model as load
+from keras_spp.frameworks.tf_keras.loading import save_model as save
+from keras_spp.frameworks.tf_keras.models import check
+from keras_spp.frameworks.tf_keras.openable import opened
+from keras_spp.frameworks.tf_keras.rebuilding import copy_weights, rebuild
+from keras_spp.frameworks.tf_keras.tracing import find_channels as label
+from keras_spp.frameworks.tf_keras.variables import host as read
+from keras_spp.frameworks.tf_keras.wrapper import unwrap

@@ -1,0 +1,49 @@
+"""Which models can be read: those whose graph of layers says what they compute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tf_keras as keras
+
+from keras_spp.frameworks.tf_keras import private
+
+
+def check(model: Any, argument: str = "model") -> None:
+    """Checks that something is a model whose graph of layers can be read.
+
+    Args:
+        model: An object of a class of tf_keras, or of the user's.
+        argument: The name of the argument, for the message.
+
+    Raises:
+        TypeError: If it is no model.
+        ValueError: If it is a subclassed model or has not been built.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"`{argument}` must be a tf_keras model, Sequential or functional, but is a "
+            f"{type(model).__module__}.{type(model).__qualname__}."
+        )
+    if isinstance(model, keras.Sequential) and not private.is_graph_network(model):
+        raise ValueError(
+            f"`{argument}` is the Sequential model {model.name!r} without a known input shape: "
+            "start it with tf_keras.layers.Input(shape) or call its build(input_shape) first."
+        )
+    if not is_graph(model):
+        raise ValueError(
+            f"`{argument}` is the subclassed model {model.name!r}, whose call() hides how its "
+            "layers are connected: rebuild it with the functional API, "
+            "tf_keras.Model(inputs, outputs)."
+        )
+
+
+def is_graph(layer: Any) -> bool:
+    """Tells whether a layer is a model whose graph of layers says what it computes."""
+    return private.is_graph_network(layer) and not _overrides_call(layer)
+
+
+def _overrides_call(model: Any) -> bool:
+    """Tells whether a user's call() decides what is computed, rather than the graph of layers."""
+    owner = next(cls for cls in type(model).__mro__ if "call" in vars(cls))
+    return not owner.__module__.startswith("tf_keras.")

@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import pytest
+import tf_keras
+
+from keras_spp import frameworks
+
+
+def assert_one_sentence(message):
+    assert message.endswith(".")
+    assert "\n" not in message and ". " not in message
+
+
+def functional_model(cls=tf_keras.Model):
+    inputs = tf_keras.layers.Input((4,))
+    return cls(inputs, tf_keras.layers.Dense(2)(inputs), name="net")
+
+
+class CustomTrainStep(tf_keras.Model):
+    def train_step(self, data):
+        return {}
+
+
+class CustomCall(tf_keras.Model):
+    def call(self, inputs, training=None, mask=None):
+        return 2 * super().call(inputs, training=training, mask=mask)
+
+
+class Subclassed(tf_keras.Model):
+    def __init__(self):
+        super().__init__(name="net")
+        self.dense = tf_keras.layers.Dense(2)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+def model_error(kind, model, **kwargs):
+    with pytest.raises(kind) as error:
+        frameworks.of(model, **kwargs)
+    assert_one_sentence(str(error.value))
+    return str(error.value)
+
+
+def test_functional_and_built_sequential_models_are_accepted():
+    frameworks.of(functional_model())
+    frameworks.of(functional_model(CustomTrainStep))
+    sequential = tf_keras.Sequential([tf_keras.layers.Dense(2)])
+    sequential.build((None, 4))
+    frameworks.of(sequential)
+
+
+def test_a_keras_3_model_is_told_to_be_rebuilt_with_tf_keras():
+    import keras
+
+    class Mine(keras.Model):
+        pass
+
+    sequential = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)])
+    for model in (sequential, Mine()):
+        assert model_error(TypeError, model) == (
+            f"`model` must be a tf_keras model but is a Keras 3 {type(model).__name__}: rebuild or "
+            "load it with tf_keras, or set TF_USE_LEGACY_KERAS=1 before importing tensorflow if it "
+            "was made with tf.keras."
+        )
+
+
+@pytest.mark.parametrize("path", ["net.keras", Path("net.keras")])
+def test_a_path_is_told_to_be_loaded_first(path):
+    assert model_error(TypeError, path) == (
+        "`model` must be a tf_keras model but is the path 'net.keras': "
+        "load it first with tf_keras.models.load_model('net.keras')."
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        (None, "builtins.NoneType"),
+        (tf_keras.layers.Dense(2), "tf_keras.src.layers.core.dense.Dense"),
+    ],
+)
+def test_anything_else_is_named_by_its_type(model, kind):
+    assert model_error(TypeError, model) == (
+        f"`model` must be a tf_keras model, Sequential or functional, but is a {kind}."
+    )
+
+
+def test_the_message_names_the_argument():
+    assert "`dense`" in model_error(TypeError, None, argument="dense")
+
+
+@pytest.mark.parametrize("called", [False, True])
+def test_a_subclassed_model_is_told_to_be_rebuilt_with_the_functional_api(called):
+    model = Subclassed()
+    if called:
+        model(tf_keras.backend.zeros((1, 4)))
+    assert model_error(ValueError, model) == (
+        "`model` is the subclassed model 'net', whose call() hides how its layers are connected: "
+        "rebuild it with the functional API, tf_keras.Model(inputs, outputs)."
+    )
+
+
+def test_a_functional_model_that_overrides_call_counts_as_subclassed():
+    assert "subclassed" in model_error(ValueError, functional_model(CustomCall))
+
+
+def test_an_unbuilt_sequential_is_told_to_be_built():
+    model = tf_keras.Sequential([tf_keras.layers.Dense(2)], name="net")
+    assert model_error(ValueError, model) == (
+        "`model` is the Sequential model 'net' without a known input shape: start it with "
+        "tf_keras.layers.Input(shape) or call its build(input_shape) first."
+    )
