@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 import keras_spp as spp
 from keras_spp.export import columns
-from keras_spp.export.columns import LAYOUTS, computed_by, find_pruned, left, packed
+from keras_spp.export.columns import LAYOUTS, find_pruned, left, packed
+from keras_spp.frameworks.tf_keras.convolution import convolved_by
 from tests.zoo.models import L
 
 
@@ -48,7 +49,7 @@ def test_any_convolution_gives_the_same_without_its_pruned_columns(drawn, layout
     shape, options, share, seed = drawn
     layer, x = pruned_layer(shape, np.random.default_rng(seed), share, **options)
     expected = layer(x).numpy()
-    with computed_by({layer: packed(layer, layout)}):
+    with convolved_by({layer: packed(layer, layout)}):
         got = tf.function(layer)(x).numpy()
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5, err_msg=f"{drawn} {layout}")
 
@@ -58,7 +59,7 @@ def test_any_convolution_gives_the_same_without_its_pruned_columns(drawn, layout
 def test_the_graph_has_fewer_multiplications_and_no_zeros(layout, strides, padding):
     options = {"filters": 8, "kernel_size": 3, "strides": strides, "padding": padding}
     layer, x = pruned_layer((1, 9, 9, 16), np.random.default_rng(0), 0.7, **options)
-    with computed_by({layer: packed(layer, layout)}):
+    with convolved_by({layer: packed(layer, layout)}):
         graph = tf.function(lambda x: layer(x)).get_concrete_function(x).graph
     (convolution,) = [op for op in graph.get_operations() if op.type == "Conv2D"]
     assert convolution.inputs[1].shape == (1, 1, left(layer).sum(), 8)
@@ -74,7 +75,7 @@ def test_neighbouring_channels_are_cut_out_instead_of_gathered():
     kernel[:, 1:, :3] = kernel[0, 0] = 0  # all, the last five, or none of the channels
     layer.kernel.assign(kernel)
     for layout in LAYOUTS:
-        with computed_by({layer: packed(layer, layout)}):
+        with convolved_by({layer: packed(layer, layout)}):
             graph = tf.function(lambda x: layer(x)).get_concrete_function(x).graph
         assert not [op for op in graph.get_operations() if op.type.startswith("Gather")]
 
@@ -82,7 +83,7 @@ def test_neighbouring_channels_are_cut_out_instead_of_gathered():
 def test_layers_compute_as_before_afterwards():
     layer, x = pruned_layer((1, 6, 6, 8), np.random.default_rng(0), filters=4, kernel_size=3)
     before = dict(vars(layer))
-    with pytest.raises(ZeroDivisionError), computed_by({layer: lambda inputs, kernel: 1 / 0}):
+    with pytest.raises(ZeroDivisionError), convolved_by({layer: lambda inputs, kernel: 1 / 0}):
         layer(x)
     assert vars(layer).keys() == before.keys()
 
