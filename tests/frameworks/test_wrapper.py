@@ -1,4 +1,3 @@
-import inspect
 import re
 
 import numpy as np
@@ -6,21 +5,14 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
-from tensorflow_model_optimization.python.core.keras import utils
 from tensorflow_model_optimization.python.core.sparsity.keras import (
-    prunable_layer,
-    prune_registry,
-    pruning_callbacks,
     pruning_wrapper,
 )
-from tf_keras.src.engine import functional
-from tf_keras.src.engine.base_layer import Layer
-from tf_keras.src.layers.core.tf_op_layer import SlicingOpLambda, TFOpLambda
 
 import keras_spp as spp
 from keras_spp.frameworks.tf_keras.graph import find_wrappers
 from keras_spp.frameworks.tf_keras.variables import raw
-from keras_spp.frameworks.tf_keras.wrapper import KeepPruned, PruneLowMagnitude, PruneSPP, unwrap
+from keras_spp.frameworks.tf_keras.wrapper import KeepPruned, unwrap
 from tests.helpers.slow import slow_but
 from tests.helpers.training import (
     assert_same_state,
@@ -30,6 +22,7 @@ from tests.helpers.training import (
     fit,
     predicted_mask,
     prune,
+    pruned_part_is_zero,
     settled,
     sgd,
     state,
@@ -45,87 +38,6 @@ def precision():
     """Sets the global precision for one test."""
     yield keras.mixed_precision.set_global_policy
     keras.mixed_precision.set_global_policy("float32")
-
-
-def pruned_part_is_zero(pruned):
-    """Whether some groups are pruned and all their weights are 0."""
-    values = []
-    for wrapper in find_wrappers(pruned):
-        kernel = raw(wrapper.masked[0].weight).numpy()
-        mask = np.broadcast_to(wrapper.masked[0].spread(wrapper.mask), kernel.shape)
-        values += kernel[mask == 0].tolist()
-    return len(values) > 0 and not np.any(values)
-
-
-# -- what the package relies on ------------------------------------------------------------------
-
-
-def test_private_names_of_tfmot_that_are_relied_on():
-    assert issubclass(PruneSPP, pruning_wrapper.PruneLowMagnitude)
-    assert PruneLowMagnitude is pruning_wrapper.PruneLowMagnitude
-    arguments = inspect.signature(PruneLowMagnitude.__init__).parameters
-    assert {"layer", "pruning_schedule", "kwargs"} <= set(arguments)
-    assert list(inspect.signature(utils.smart_cond).parameters)[:3] == [
-        "pred",
-        "true_fn",
-        "false_fn",
-    ]
-    assert utils.smart_cond(True, lambda: 1, lambda: 2) == 1
-    assert prune_registry.PruneRegistry.supports(L.Conv2D(1, 1))
-    assert not prune_registry.PruneRegistry.supports(L.Conv1DTranspose(1, 1))
-    assert prunable_layer.PrunableLayer.get_prunable_weights
-    for name in ("trainable", "trainable_weights", "non_trainable_weights", "losses", "updates"):
-        assert isinstance(getattr(PruneLowMagnitude, name), property), name
-    stock = PruneLowMagnitude(L.Dense(2), sparsity.ConstantSparsity(0.5, 0))
-    stock.build((None, 3))
-    assert stock.name == "prune_low_magnitude_dense"
-    ours = find_wrappers(prune())[0]
-    for attribute in ("pruning_obj", "pruning_vars", "pruning_step", "prunable_weights"):
-        # tfmot's callbacks use these of each wrapper that they find.
-        assert hasattr(stock, attribute) and hasattr(ours, attribute), attribute
-    assert {len(entry) for entry in (*stock.pruning_vars, *ours.pruning_vars)} == {3}
-    # The wrapper's own call and build are replaced: UpdatePruningStep must need nothing else.
-    source = inspect.getsource(pruning_callbacks.UpdatePruningStep)
-    methods = [name for name in dir(stock.pruning_obj) if not name.startswith("_")]
-    assert [name for name in methods if f".{name}(" in source] == ["weight_mask_op"]
-
-
-def test_private_names_of_keras_that_are_relied_on():
-    model = conv_net()
-    assert model._is_graph_network
-    assert model._nested_inputs is not None and model._nested_outputs is not None
-    assert functional.has_functional_like_constructor(type(model))
-    assert set(model.layers) < set(model._flatten_layers())
-    nodes = [node for depth in model._nodes_by_depth.values() for node in depth]
-    assert [node.layer.name for node in nodes if node.is_input] == ["image"]
-    node = next(node for node in nodes if node.layer.name == "inner")
-    assert node.call_args[0] is model.get_layer("relu").output and node.call_kwargs == {}
-    assert model.output.node.layer.name == "head"
-    x = keras.Input((4,))
-    op, slicing = (x + 1).node.layer, x[:, 1:].node.layer
-    assert type(op) is TFOpLambda and op.get_config()["function"] == "__operators__.add"
-    assert isinstance(slicing, SlicingOpLambda) and callable(op.function)
-    # What the progress line shall not average is put among a layer's metrics for a moment.
-    assert model.layers[1]._metrics == [] == model.metrics
-    model.layers[1]._metrics.append("here")
-    assert model.metrics == ["here"]
-    assert "experimental_autocast" in inspect.getsource(Layer.add_weight)
-
-
-def test_private_names_of_variables_that_are_relied_on():
-    kernel = conv_net().get_layer("inner").kernel
-    assert not hasattr(kernel, "true_dtype") and raw(kernel) is kernel
-    assert kernel._constraint is None is kernel.constraint
-    layer = L.Dense(2, dtype="mixed_bfloat16")
-    layer.build((None, 3))
-    assert layer.kernel.true_dtype == tf.float32
-    assert raw(layer.kernel) is layer.kernel._variable
-    assert raw(layer.kernel).dtype == tf.float32
-    raw(layer.kernel)._constraint = constraint = keras.constraints.NonNeg()
-    assert layer.kernel.constraint is constraint  # what the optimizer asks
-
-
-# -- tfmot's tools -------------------------------------------------------------------------------
 
 
 def test_tfmot_finds_every_wrapper():
@@ -414,100 +326,3 @@ def test_a_float64_model_prunes(precision):
     fit(pruned, 40)
     assert find_wrappers(pruned)[0].masked[0].weight.dtype == tf.float64
     assert spp.Pruner(pruned).progress().finished and pruned_part_is_zero(pruned)
-
-
-# -- saving --------------------------------------------------------------------------------------
-
-
-def save_and_load(pruned, kind, folder):
-    """The same model from a file, in a process that knows keras_spp."""
-    if kind == "checkpoint":
-        path = tf.train.Checkpoint(model=pruned).write(str(folder / "checkpoint"))
-        fresh = compiled(prune(), keras.optimizers.Adam(0.01))
-        fresh.optimizer.build(fresh.trainable_variables)
-        tf.train.Checkpoint(model=fresh).read(path).assert_consumed()
-        return fresh
-    path = folder / f"model{kind}"
-    pruned.save(path)
-    return keras.models.load_model(path)
-
-
-@pytest.mark.parametrize("kind", [".keras", ".h5", "checkpoint"])
-def test_training_goes_on_bit_for_bit_after_saving_an_unfinished_model(kind, tmp_path):
-    whole = compiled(prune(), keras.optimizers.Adam(0.01))
-    fit(whole, 6)
-    halfway = state(whole)
-    loaded = save_and_load(whole, kind, tmp_path)
-    assert_same_state(halfway, state(loaded))
-    fit(whole, 6, start=6)
-    fit(loaded, 6, start=6)
-    assert spp.Pruner(whole).progress().pruned > 0, "the test should prune something"
-    assert_same_state(state(whole), state(loaded))
-
-
-def test_an_unfinished_model_survives_as_a_saved_model_except_for_its_optimizer(tmp_path):
-    pruned = compiled(prune(), keras.optimizers.Adam(0.01))
-    fit(pruned, 6)
-    pruned.save(tmp_path / "model")
-    loaded = keras.models.load_model(tmp_path / "model")
-    # tf_keras itself restores no optimizer variables from this format.
-    assert_same_state(state(pruned, optimizer=False), state(loaded, optimizer=False))
-    x, _ = data(2)
-    expected = pruned.predict(x, verbose=0)
-    np.testing.assert_array_equal(loaded.predict(x, verbose=0), expected)
-    serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
-    (served,) = serve(tf.constant(x)).values()
-    np.testing.assert_allclose(served, expected, rtol=1e-5, atol=1e-6)
-    fit(loaded, 40)
-    assert spp.Pruner(loaded).progress().finished and pruned_part_is_zero(loaded)
-
-
-def test_a_model_that_nothing_drives_yet_can_be_saved_as_a_saved_model(tmp_path):
-    pruned = prune(frequency=None)
-    pruned.save(tmp_path / "fresh", save_format="tf")
-    pruned.save(tmp_path / "fresh.keras")
-    loaded = keras.models.load_model(tmp_path / "fresh.keras")
-    loaded.save(tmp_path / "again", save_format="tf")
-    x, _ = data(2)
-    for name in ("fresh", "again"):
-        np.testing.assert_array_equal(keras.models.load_model(tmp_path / name)(x), pruned(x))
-
-
-def test_a_loaded_model_says_what_is_missing_when_it_is_trained_without_the_callback(tmp_path):
-    pruned = compiled(prune())
-    pruned.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    with pytest.raises(RuntimeError, match=r"pass callbacks=\[spp.SPPCallback\(\)\] to fit"):
-        fit(loaded, 2, [])
-    fit(loaded, 2)
-
-
-def test_saving_while_training_shows_its_progress_leaves_no_trace_of_that(tmp_path):
-    pruned = compiled(prune())
-    paths = [str(tmp_path / f"model{kind}") for kind in (".keras", ".h5", "")]
-    savers = [keras.callbacks.ModelCheckpoint(path) for path in paths]
-    fit(pruned, 6, [spp.SPPCallback(), *savers])
-    for path in paths:
-        loaded = keras.models.load_model(path)
-        assert_same_state(state(pruned, optimizer=False), state(loaded, optimizer=False))
-        assert len(loaded.evaluate(*data(1), verbose=0, return_dict=True)) == 1
-
-
-def test_config_round_trip_of_a_wrapper_through_json():
-    pruned = prune(score_decay=0.5, overshoot=0.2)
-    copy = keras.models.model_from_json(pruned.to_json())
-    for old, new in zip(find_wrappers(pruned), find_wrappers(copy), strict=True):
-        assert type(new) is PruneSPP
-        assert new.get_config() == old.get_config()
-        assert type(new.pruning_schedule) is spp.SPPSchedule
-        assert [v.shape for v in new.weights] == [v.shape for v in old.weights]
-
-
-def test_clone_model_and_a_second_wrapper_per_layer_name_stay_apart():
-    pruned = prune()
-    clone = keras.models.clone_model(pruned)
-    clone.set_weights(pruned.get_weights())
-    assert relative_error(pruned, clone) == 0
-    before = state(pruned, optimizer=False)
-    fit(compiled(clone), 6)
-    assert_same_state(before, state(pruned, optimizer=False))

@@ -5,7 +5,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.frameworks.tf_keras.variables import host
+from keras_spp.frameworks.tf_keras.graph import find_wrappers
+from keras_spp.frameworks.tf_keras.variables import host, raw
 from tests.zoo.models import L, random_probabilities, randomize
 
 
@@ -117,3 +118,31 @@ def predicted_mask(wrapper, step):
         start += entry["size"]
     mask = wrapper.masked[0].spread(tf.concat(kept, 0)).numpy()
     return np.broadcast_to(mask, wrapper.masked[0].weight.shape) > 0
+
+
+def pruned_part(pruned):
+    """The values of all weights that are pruned for good."""
+    parts = []
+    for wrapper in find_wrappers(pruned):
+        for masked in wrapper.masked:
+            weight = raw(masked.weight).numpy()
+            mask = np.broadcast_to(masked.spread(wrapper.mask), weight.shape)
+            parts.append(weight[mask == 0])
+    return np.concatenate(parts)
+
+
+def pruned_part_is_zero(pruned):
+    """Whether some groups are pruned and all their weights are 0."""
+    part = pruned_part(pruned)
+    return part.size > 0 and not part.any()
+
+
+def train_step(pruned, optimizer, x, y):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean((pruned(x, training=True) - y) ** 2)
+    gradients = tape.gradient(loss, pruned.trainable_variables)
+    optimizer.apply_gradients(zip(gradients, pruned.trainable_variables, strict=True))
+
+
+def updates_made(pruner):
+    return int(pruner.conductor.updates_made)

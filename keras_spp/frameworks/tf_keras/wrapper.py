@@ -1,6 +1,7 @@
 """The bridge to tfmot: a pruning wrapper that draws probabilistic masks in the forward pass.
 
-The only file that touches tfmot's private modules; `tests/test_wrapper.py` pins what it uses.
+The only file that touches tfmot's private modules: `tests/frameworks/test_private_names.py` pins
+what it uses.
 """
 
 from __future__ import annotations
