@@ -12,7 +12,6 @@ import tf_keras as keras
 from keras_spp.allocation.greedy import importance
 from keras_spp.allocation.search import Search
 from keras_spp.allocation.uniform import Uniform
-from keras_spp.core import scores
 from keras_spp.core.cost import COUNTED
 from keras_spp.core.goals import Allocation
 from keras_spp.core.groups import GRANULARITIES
@@ -21,6 +20,7 @@ from keras_spp.devices import device as latency
 from keras_spp.devices.device import Device
 from keras_spp.export import metadata
 from keras_spp.frameworks.tf_keras.distribution import require_copies
+from keras_spp.frameworks.tf_keras.score_functions import check_score
 from keras_spp.frameworks.tf_keras.stack import require_tf_keras_model
 from keras_spp.frameworks.tf_keras.wrapping import find_conductor, wrapped
 from keras_spp.pruning import targets
