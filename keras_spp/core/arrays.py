@@ -75,8 +75,9 @@ def draw(p: Array, seed: int, step: Array) -> Array:
 
 
 def exp(x: Array) -> Array:
-    """Takes exponentials."""
-    return np.exp(x)
+    """Takes exponentials, infinity where they are too large."""
+    with np.errstate(over="ignore"):
+        return np.exp(x)
 
 
 def maximum(x: Array, y: Array) -> Array:
