@@ -1,8 +1,8 @@
-"""The mathematics of Structured Probabilistic Pruning: scores to ranks to probabilities to masks.
+"""The mathematics of Structured Probabilistic Pruning: scores to ranks to probabilities.
 
-Pure tensor functions without a Keras object. All groups of all layers stand in one flat vector;
-`Sets` says which of them are ranked together, so that one update is a handful of vector
-operations however many layers there are.
+Pure functions of arrays, of whichever framework `arrays` belongs to. All groups of all layers
+stand in one flat vector; `Sets` says which of them are ranked together, so that one update is a
+handful of vector operations however many layers there are.
 
 Source: Wang, Zhang, Wang, Hu, "Structured Probabilistic Pruning for Convolutional Neural Network
 Acceleration", BMVC 2018, sections 3.1 and 3.2; the overshoot is the authors' code's.
@@ -11,13 +11,17 @@ Acceleration", BMVC 2018, sections 3.1 and 3.2; the overshoot is the authors' co
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
+
+from keras_spp.core.arrays import Array
 
 EXPLORATION = 3.0  # times 1 / A updates: then no p falls any more, and pruning ends
 LIMIT = 1000  # updates after which a simulation gives up
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Sets(NamedTuple):
@@ -35,7 +39,7 @@ class Sets(NamedTuple):
 
     @classmethod
     def of(cls, sizes: list[int], goals: list[int], overshoot: float) -> Sets:
-        """Sets from their sizes and goals; `overshoot` is a share of the set's groups.
+        """Makes sets from their sizes and goals; `overshoot` is a share of the set's groups.
 
         Example:
             >>> Sets.of([4], [2], overshoot=0.1).aim
@@ -46,38 +50,41 @@ class Sets(NamedTuple):
         return cls(np.repeat(np.arange(len(size), dtype=np.int32), size), goal, aim)
 
 
-def increment(rank: tf.Tensor, to_prune: tf.Tensor, A: float, u: float) -> tf.Tensor:
-    """How far a group's pruning probability moves in one update (paper, eq. 2).
+def increment(arrays: ModuleType, rank: Array, to_prune: Array, A: float, u: float) -> Array:
+    """Says how far a group's pruning probability moves in one update (paper, eq. 2).
 
     Args:
-        rank: Rank by importance, 0 for the least important group, any shape, float.
+        arrays: The namespace that computes.
+        rank: Rank by importance, 0 for the least important group, any shape.
         to_prune: K, the number of groups still to prune, broadcasts against `rank`, at least 1.
         A: Largest increment, in (0, 1].
         u: Height of the centre of symmetry as a share of A, in (0, 0.5).
 
     Returns:
-        The increments: A at rank 0, u * A at the centre, 0 at rank K, negative beyond.
+        The increments, float32: A at rank 0, u * A at the centre, 0 at rank K, negative beyond.
 
     Example:
-        >>> increment(tf.constant([0.0, 8.0]), 8.0, A=0.05, u=0.25).numpy().round(6)
+        >>> from keras_spp.core import arrays
+        >>> increment(arrays, np.array([0, 8]), 8, A=0.05, u=0.25).round(6)
         array([0.05, 0.  ], dtype=float32)
     """
-    rank = tf.convert_to_tensor(rank, tf.float32)
-    alpha = (math.log(2) - math.log(u)) / tf.cast(to_prune, tf.float32)
+    rank = arrays.cast(rank, "float32")
+    alpha = (math.log(2) - math.log(u)) / arrays.cast(to_prune, "float32")
     centre = -math.log(u) / alpha
-    return tf.where(
+    return arrays.where(
         rank <= centre,
-        A * tf.exp(-alpha * rank),
-        2 * u * A - A * tf.exp(-alpha * (2 * centre - rank)),
+        A * arrays.exp(-alpha * rank),
+        2 * u * A - A * arrays.exp(-alpha * (2 * centre - rank)),
     )
 
 
-def rank(scores: tf.Tensor, of_group: tf.Tensor, pruned: tf.Tensor) -> tf.Tensor:
-    """Order of all groups, set by set, the least important first and pruned ones last.
+def rank(arrays: ModuleType, scores: Array, of_group: np.ndarray, pruned: Array) -> Array:
+    """Orders all groups, set by set, the least important first and pruned ones last.
 
     Ties keep the order of the groups, so that every device ranks alike.
 
     Args:
+        arrays: The namespace that computes.
         scores: Importance, shape (groups,), float32.
         of_group: Set of each group, ascending, shape (groups,), int.
         pruned: Groups that are not ranked any more, shape (groups,), bool.
@@ -85,62 +92,93 @@ def rank(scores: tf.Tensor, of_group: tf.Tensor, pruned: tf.Tensor) -> tf.Tensor
     Returns:
         Permutation of shape (groups,), int32: position i holds the group that stands there.
     """
-    scores = tf.where(pruned, tf.float32.max, scores)
-    by_score = tf.argsort(scores, stable=True)
-    return tf.gather(by_score, tf.argsort(tf.gather(of_group, by_score), stable=True))
+    scores = arrays.where(pruned, _LARGEST, scores)
+    by_score = arrays.argsort(scores)
+    return arrays.take(by_score, arrays.argsort(arrays.take(of_group, by_score)))
+
+
+def explores(arrays: ModuleType, made: Array, A: float) -> Array:
+    """Says whether probabilities may still fall after so many updates, scalar bool.
+
+    Groups whose scores fluctuate overtake each other for ever; from `EXPLORATION` / A updates on
+    none falls for that.
+    """
+    return arrays.cast(made, "float32") * A < EXPLORATION
 
 
 def update(
-    p: tf.Tensor, scores: tf.Tensor, sets: Sets, A: float, u: float, made: tf.Tensor | int
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """One update of all pruning probabilities (paper, section 3.2).
+    arrays: ModuleType,
+    p: Array,
+    scores: Array,
+    sets: Sets,
+    increment: Callable[[Array, Array], Array],
+    may_fall: Array,
+) -> tuple[Array, Array]:
+    """Makes one update of all pruning probabilities (paper, section 3.2).
 
     As in the paper only as many groups rise as are still to be pruned. How fast they do is decided
     by a few more (`Sets.aim`), so that the last of them do not slow down before they are pruned.
 
     Args:
+        arrays: The namespace that computes.
         p: Pruning probabilities, shape (groups,), float32; 1 means pruned for good.
         scores: Importance of each group, shape (groups,), float32.
         sets: Which groups are ranked together, and their goals.
-        A: Largest increment.
-        u: Height of the centre of symmetry as a share of A.
-        made: Updates made before, scalar. Groups whose scores fluctuate overtake each other for
-            ever; from `EXPLORATION` / A updates on none falls for that.
+        increment: How far p moves: a function of rank and K, as in `increment`.
+        may_fall: Whether probabilities may fall too, scalar bool.
+
+    Returns:
+        (p, ended), each of shape (groups,). `ended` is True for the survivors of a set that has
+        just met its goal: what becomes of them `settle` says.
+    """
+    count = len(sets.goal)
+    of_group = sets.of_group  # ascending, so it holds in the order of ranks too
+    pruned = p >= 1
+    done = arrays.segment_sum(arrays.cast(pruned, "int32"), of_group, count)
+    left = arrays.maximum(sets.goal - done, 0)
+    order = rank(arrays, scores, of_group, pruned)
+    place = _place(sets)
+
+    to_prune = arrays.take(arrays.maximum(sets.aim - done, 1), of_group)
+    delta = increment(arrays.cast(place, "float32"), to_prune)
+    # Were more to rise, fewer groups than shall stay would take part before the end.
+    delta = arrays.where(place < arrays.take(left, of_group), delta, arrays.minimum(delta, 0.0))
+    delta = arrays.where(may_fall, delta, arrays.maximum(delta, 0.0))
+    active = arrays.take(left > 0, of_group) & ~arrays.take(pruned, order)
+    before = arrays.take(p, order)
+    after = arrays.where(active, arrays.clip(before + delta, 0, 1), before)
+    p = arrays.scatter(order, after, len(of_group))
+
+    pruned = p >= 1
+    done_now = arrays.segment_sum(arrays.cast(pruned, "int32"), of_group, count)
+    return p, arrays.take((left > 0) & (done_now >= sets.goal), of_group) & ~pruned
+
+
+def settle(
+    arrays: ModuleType, p: Array, ended: Array, scale_survivors: bool
+) -> tuple[Array, Array]:
+    """Says what becomes of groups: those with p = 1 are zero, survivors of a set that ends stay.
+
+    Args:
+        arrays: The namespace that computes.
+        p: Pruning probabilities, shape (groups,), float32.
+        ended: Groups that survive and whose p moves no more, shape (groups,), bool.
+        scale_survivors: Whether these are multiplied by their keep probability, as in the paper.
 
     Returns:
         (p, scale), each of shape (groups,). `scale` is what the weights are to be multiplied
-        with: 0 for groups pruned now or before, 1 - p for the survivors of a set that has just
-        met its goal (their p becomes 0), otherwise 1.
+        with: 0 for groups pruned now or before, 1 - p for the ones that have ended if survivors
+        are scaled, otherwise 1. The p of those that have ended becomes 0.
     """
-    count = len(sets.goal)
-    of_group = tf.constant(sets.of_group)  # ascending, so it holds in the order of ranks too
-    pruned = p >= 1
-    done = tf.math.unsorted_segment_sum(tf.cast(pruned, tf.int32), of_group, count)
-    left = tf.maximum(sets.goal - done, 0)
-    order = rank(scores, of_group, pruned)
-    place = _place(sets)
-
-    to_prune = tf.gather(tf.maximum(sets.aim - done, 1), of_group)
-    delta = increment(tf.cast(place, tf.float32), to_prune, A, u)
-    # Were more to rise, fewer groups than shall stay would take part before the end.
-    delta = tf.where(place < tf.gather(left, of_group), delta, tf.minimum(delta, 0.0))
-    delta = tf.where(tf.cast(made, tf.float32) * A < EXPLORATION, delta, tf.maximum(delta, 0.0))
-    active = tf.gather(left > 0, of_group) & ~tf.gather(pruned, order)
-    before = tf.gather(p, order)
-    after = tf.where(active, tf.clip_by_value(before + delta, 0, 1), before)
-    p = tf.scatter_nd(order[:, None], after, tf.shape(p))
-
-    pruned = p >= 1
-    done_now = tf.math.unsorted_segment_sum(tf.cast(pruned, tf.int32), of_group, count)
-    settled = tf.gather((left > 0) & (done_now >= sets.goal), of_group) & ~pruned
-    scale = tf.where(pruned, 0.0, tf.where(settled, 1 - p, 1.0))
-    return tf.where(settled, 0.0, p), scale
+    survivors = arrays.where(ended, 1 - p, 1.0) if scale_survivors else 1.0
+    return arrays.where(ended, 0.0, p), arrays.where(p >= 1, 0.0, survivors)
 
 
-def lowest(scores: tf.Tensor, sets: Sets, pruned: tf.Tensor, due: tf.Tensor) -> tf.Tensor:
-    """The groups that are pruned when of each set so many are to be: the least important.
+def lowest(arrays: ModuleType, scores: Array, sets: Sets, pruned: Array, due: Array) -> Array:
+    """Picks what is pruned when of each set so many groups are to be: the least important.
 
     Args:
+        arrays: The namespace that computes.
         scores: Importance, shape (groups,), float32.
         sets: Which groups are ranked together.
         pruned: Groups that are pruned already and stay so, shape (groups,), bool.
@@ -149,51 +187,22 @@ def lowest(scores: tf.Tensor, sets: Sets, pruned: tf.Tensor, due: tf.Tensor) -> 
     Returns:
         Booleans of shape (groups,).
     """
-    of_group = tf.constant(sets.of_group)
-    done = tf.math.unsorted_segment_sum(tf.cast(pruned, tf.int32), of_group, len(sets.goal))
-    order = rank(scores, of_group, pruned)
-    chosen = _place(sets) < tf.gather(tf.maximum(due - done, 0), of_group)
-    return pruned | tf.scatter_nd(order[:, None], chosen, tf.shape(chosen))
+    done = arrays.segment_sum(arrays.cast(pruned, "int32"), sets.of_group, len(sets.goal))
+    order = rank(arrays, scores, sets.of_group, pruned)
+    chosen = _place(sets) < arrays.take(arrays.maximum(due - done, 0), sets.of_group)
+    return pruned | arrays.scatter(order, chosen, len(sets.of_group))
 
 
 def _place(sets: Sets) -> np.ndarray:
-    """For each position in the order of `rank` the rank within its set."""
+    """Gives for each position in the order of `rank` the rank within its set."""
     starts = np.cumsum([0, *np.bincount(sets.of_group, minlength=len(sets.goal))[:-1]])
     return (np.arange(len(sets.of_group)) - starts[sets.of_group]).astype(np.int32)
-
-
-def keep(p: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
-    """Draws a mask: a pure function of seed, step and p, the same wherever it is computed.
-
-    It is ``tf.random.stateless_uniform(tf.shape(p), seed=[seed, step]) >= p`` as that is outside
-    of XLA.
-
-    Args:
-        p: Pruning probabilities, shape (groups,), float32.
-        seed: The set's seed, in [0, 2**31).
-        step: Training step, scalar integer.
-
-    Returns:
-        Booleans of shape (groups,): True where the group takes part in this step.
-
-    Example:
-        >>> bool(tf.reduce_all(keep(tf.zeros([8]), seed=1, step=7)))
-        True
-    """
-    seed = tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)])
-    # tf.random.stateless_uniform draws the same bits everywhere but makes other floats of them
-    # under XLA (from the high bits, not the low ones): so they are made here, as it does without.
-    bits = tf.random.stateless_uniform(tf.shape(p), seed, None, None, dtype=tf.uint32, alg="philox")
-    mantissa = tf.bitwise.bitwise_and(bits, tf.constant(0x7FFFFF, tf.uint32))
-    one_to_two = tf.bitwise.bitwise_or(mantissa, tf.constant(0x3F800000, tf.uint32))
-    return tf.bitcast(one_to_two, tf.float32) - 1 >= p
 
 
 def updates_needed(
     p: np.ndarray,
     sets: Sets,
-    A: float,
-    u: float,
+    move: Callable[[np.ndarray, np.ndarray, int], np.ndarray],
     made: int = 0,
     noise: float = 0.05,
     limit: int = LIMIT,
@@ -205,8 +214,7 @@ def updates_needed(
     Args:
         p: Probabilities to start from, shape (groups,).
         sets: The sets with their goals.
-        A: Largest increment.
-        u: Height of the centre of symmetry as a share of A.
+        move: Makes one update: new probabilities from (p, scores, updates made before).
         made: Updates made before.
         noise: Standard deviation added to scores uniform in [0, 1] at each ranking: scores of
             a network in training fluctuate, and groups then overtake each other.
@@ -216,8 +224,10 @@ def updates_needed(
         The number of further updates, 0 if all goals are met, or None if `limit` is not enough.
 
     Example:
-        >>> updates_needed(np.zeros(64, np.float32), Sets.of([64], [32], 0.1), A=0.2, u=0.25) < 30
-        True
+        >>> def move(p, scores, made):
+        ...     return p + np.float32(0.5) * (np.arange(4) < 2)
+        >>> updates_needed(np.zeros(4), Sets.of([4], [2], 0.1), move)
+        2
     """
     random = np.random.default_rng(0)
     drawn = random.uniform(size=len(p))
@@ -226,10 +236,10 @@ def updates_needed(
         np.lexsort((drawn, sets.of_group))
     ]
     goal = int(sets.goal.sum())
-    step = tf.function(lambda p, scores, made: update(p, scores, sets, A, u, made)[0])
+    p = np.asarray(p, np.float32)
     for more in range(limit + 1):
-        if int((np.asarray(p) >= 1).sum()) >= goal:
+        if int((p >= 1).sum()) >= goal:
             return more
-        scores = tf.cast(base + random.normal(scale=noise, size=len(p)), tf.float32)
-        p = step(tf.cast(p, tf.float32), scores, tf.constant(made + more)).numpy()
+        scores = (base + random.normal(scale=noise, size=len(p))).astype(np.float32)
+        p = np.asarray(move(p, scores, made + more), np.float32)
     return None

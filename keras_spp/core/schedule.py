@@ -1,25 +1,40 @@
-"""When groups are pruned, and how: SPP, and what to compare it with."""
+"""When groups are pruned, and how: SPP, and what to compare it with.
+
+A framework's adapter tells `Schedule.saved_by` how configs name classes and functions, and
+registers the classes where that framework looks for them.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import tensorflow as tf
-import tensorflow_model_optimization as tfmot
-import tf_keras as keras
 
 from keras_spp.core import probability, scores
+from keras_spp.core.arrays import Array
+from keras_spp.core.namespace import namespace_of
 from keras_spp.core.probability import Sets
 from keras_spp.util.checks import check_integer, check_number
 
 TINY = 1e-9
 
 
-class Schedule(tfmot.sparsity.keras.PruningSchedule):
+class Saving(Protocol):
+    """How a framework names classes and functions in the configs of what it saves."""
+
+    def get_registered_name(self, obj: Any) -> str:
+        """Gives the name under which a class was registered, or else its own."""
+
+    def deserialize_keras_object(self, config: Any) -> Any:
+        """Finds the function that a config names."""
+
+
+class Schedule:
     """When groups are pruned, and how: what `SPPSchedule` and its alternatives have in common.
+
+    Its methods take arrays of any framework. It is a `PruningSchedule` for tfmot.
 
     Args:
         frequency: Training steps between updates, at least 1, or None.
@@ -33,6 +48,7 @@ class Schedule(tfmot.sparsity.keras.PruningSchedule):
     overshoot = 0.0
     scale_survivors = False
     evaluation = "expected"
+    _saving: Saving
 
     def __init__(
         self,
@@ -49,23 +65,40 @@ class Schedule(tfmot.sparsity.keras.PruningSchedule):
         self.begin_step = int(begin_step)
         self.score = score
         if isinstance(score, Mapping):  # a registered function, from a saved model
-            self.score = keras.saving.deserialize_keras_object(score)
+            self.score = self._saving.deserialize_keras_object(score)
         scores.get(self.score)
         self.score_decay = float(score_decay)
 
-    def due(self, step: tf.Tensor, frequency: tf.Tensor | int) -> tf.Tensor:
-        """Whether there is an update at a step (scalar bool); never before any training."""
-        since = tf.cast(step, tf.int64) - self.begin_step
-        return (since > 0) & (since % tf.cast(frequency, tf.int64) == 0)
+    @staticmethod
+    def saved_by(saving: Saving) -> None:
+        """Tells all schedules how a framework names classes and functions in configs."""
+        Schedule._saving = saving
+
+    def due(self, step: Array, frequency: Array | int) -> Array:
+        """Says whether there is an update at a step (scalar bool); never before any training."""
+        arrays = namespace_of(step, frequency)
+        since = arrays.cast(step, "int64") - self.begin_step
+        return (since > 0) & (since % arrays.cast(frequency, "int64") == 0)
 
     def updates_in(self, steps: int, frequency: int) -> int:
-        """Number of updates that happen before `steps` training steps have been made."""
+        """Counts the updates that happen before `steps` training steps have been made."""
         return max(0, (steps - 1 - self.begin_step) // frequency)
 
-    def move(
-        self, p: tf.Tensor, scores: tf.Tensor, sets: Sets, made: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """One update: new pruning probabilities and factors for the weights.
+    def draw(self, p: Array, seed: int, step: Array) -> Array:
+        """Draws the masks of a step, the same wherever that is computed.
+
+        Args:
+            p: Pruning probabilities, any shape, float32.
+            seed: That of the groups' set.
+            step: Training step, scalar integer.
+
+        Returns:
+            Booleans of p's shape: True where a group takes part in this step.
+        """
+        return namespace_of(p, step).draw(p, seed, step)
+
+    def move(self, p: Array, scores: Array, sets: Sets, made: Array) -> tuple[Array, Array]:
+        """Makes one update: new pruning probabilities and factors for the weights.
 
         Args:
             p: Pruning probabilities, shape (groups,), float32.
@@ -76,7 +109,7 @@ class Schedule(tfmot.sparsity.keras.PruningSchedule):
         raise NotImplementedError
 
     def updates_needed(self, p: np.ndarray, sets: Sets, made: int) -> int | None:
-        """How many more updates it takes to the goals, not all of them met; None: unknown.
+        """Says how many more updates it takes to the goals, not all met; None: unknown.
 
         Args:
             p: Pruning probabilities, shape (groups,).
@@ -85,29 +118,42 @@ class Schedule(tfmot.sparsity.keras.PruningSchedule):
         """
         raise NotImplementedError
 
-    def share(self, updates: tf.Tensor) -> tf.Tensor:
-        """The largest share of a layer that can be pruned after so many updates, in [0, 1]."""
+    def share(self, updates: Array) -> Array:
+        """Says what share of a layer can be pruned after so many updates at most, in [0, 1]."""
         raise NotImplementedError
 
-    def __call__(self, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Tfmot's protocol: (whether to update now, the sparsity to expect at most).
+    def settle(self, p: Array, ended: Array) -> tuple[Array, Array]:
+        """Says what becomes of groups whose sets have ended: (p, factors for the weights).
+
+        Args:
+            p: Pruning probabilities, shape (groups,), float32.
+            ended: Groups that survive and whose p moves no more, shape (groups,), bool.
+        """
+        return probability.settle(namespace_of(p, ended), p, ended, self.scale_survivors)
+
+    def __call__(self, step: Array) -> tuple[Array, Array]:
+        """Follows tfmot's protocol: (whether to update now, the sparsity to expect at most).
 
         A schedule does not know a layer's target ratio, so this is a share of the target.
         """
-        frequency = self.frequency or 180
-        updates = tf.maximum(tf.cast(step, tf.int64) - self.begin_step, 0) // frequency
-        return self.due(step, frequency), self.share(tf.cast(updates, tf.float32))
+        arrays, frequency = namespace_of(step), self.frequency or 180
+        updates = arrays.maximum(arrays.cast(step, "int64") - self.begin_step, 0) // frequency
+        return self.due(step, frequency), self.share(arrays.cast(updates, "float32"))
 
     def get_config(self) -> dict[str, Any]:
-        """Serialised under the registered name: otherwise tfmot gets it back as a str."""
+        """Serialises under the registered name: otherwise tfmot gets it back as a str."""
         names = list(inspect.signature(type(self)).parameters)
         return {
-            "class_name": keras.saving.get_registered_name(type(self)),
+            "class_name": self._saving.get_registered_name(type(self)),
             "config": {name: getattr(self, name) for name in names},
         }
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Schedule:
+        """Makes a schedule of what `get_config` holds as its config."""
+        return cls(**config)
 
-@keras.saving.register_keras_serializable(package="keras_spp")
+
 class SPPSchedule(Schedule):
     """The schedule of Structured Probabilistic Pruning (Wang et al., BMVC 2018, section 3.2).
 
@@ -175,23 +221,35 @@ class SPPSchedule(Schedule):
         self.u = float(u)
         self.overshoot = float(overshoot)
 
-    def move(
-        self, p: tf.Tensor, scores: tf.Tensor, sets: Sets, made: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Probabilities move by increments that depend on the rank, wherever they stand."""
-        p, scale = probability.update(p, scores, sets, self.A, self.u, made)
-        return p, scale if self.scale_survivors else tf.where(p >= 1, 0.0, 1.0)
+    def increment(self, rank: Array, to_prune: Array) -> Array:
+        """Says how far p moves by a group's rank: `keras_spp.core.probability.increment`.
+
+        Args:
+            rank: Ranks by importance, 0 for the least important group, shape (groups,), float32.
+            to_prune: How many groups of each one's set are still to be pruned, shape (groups,).
+        """
+        arrays = namespace_of(rank, to_prune)
+        return probability.increment(arrays, rank, to_prune, self.A, self.u)
+
+    def move(self, p: Array, scores: Array, sets: Sets, made: Array) -> tuple[Array, Array]:
+        """Moves probabilities by increments that depend on the rank, wherever they stand."""
+        arrays = namespace_of(p, scores, made)
+        may_fall = probability.explores(arrays, made, self.A)
+        return self.settle(*probability.update(arrays, p, scores, sets, self.increment, may_fall))
 
     def updates_needed(self, p: np.ndarray, sets: Sets, made: int) -> int | None:
-        """Simulated with scores that fluctuate."""
-        return probability.updates_needed(p, sets, self.A, self.u, made)
+        """Simulates updates with scores that fluctuate."""
 
-    def share(self, updates: tf.Tensor) -> tf.Tensor:
-        """The probability that the least important group has reached by then."""
-        return tf.minimum(1.0, self.A * updates)
+        def move(p: np.ndarray, scores: np.ndarray, made: int) -> np.ndarray:
+            return SPPSchedule.move(self, p, scores, sets, made)[0]
+
+        return probability.updates_needed(p, sets, move, made)
+
+    def share(self, updates: Array) -> Array:
+        """Gives the probability that the least important group has reached by then."""
+        return namespace_of(updates).minimum(1.0, self.A * updates)
 
 
-@keras.saving.register_keras_serializable(package="keras_spp")
 class GradualSchedule(Schedule):
     """Structured magnitude pruning step by step, to compare with: no probabilities.
 
@@ -235,25 +293,24 @@ class GradualSchedule(Schedule):
         self.updates = int(updates)
         self.power = float(power)
 
-    def move(
-        self, p: tf.Tensor, scores: tf.Tensor, sets: Sets, made: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def move(self, p: Array, scores: Array, sets: Sets, made: Array) -> tuple[Array, Array]:
         """Prunes as many as are due; nobody else's p changes."""
-        share = self.share(tf.cast(made, tf.float32) + 1)
-        due = tf.cast(tf.math.ceil(share * sets.goal - 1e-4), tf.int32)
-        pruned = probability.lowest(scores, sets, p >= 1, due)
-        return tf.cast(pruned, tf.float32), tf.cast(~pruned, tf.float32)
+        arrays = namespace_of(p, scores, made)
+        share = self.share(arrays.cast(made, "float32") + 1)
+        due = arrays.ceil(share * arrays.cast(sets.goal, "float32") - 1e-4)
+        pruned = probability.lowest(arrays, scores, sets, p >= 1, arrays.cast(due, "int32"))
+        return arrays.cast(pruned, "float32"), arrays.cast(~pruned, "float32")
 
     def updates_needed(self, p: np.ndarray, sets: Sets, made: int) -> int | None:
-        """All that are planned and not made yet; one more for layers that were frozen then."""
+        """Counts what is planned and not made yet; one more for layers that were frozen then."""
         return max(self.updates - made, 1)
 
-    def share(self, updates: tf.Tensor) -> tf.Tensor:
-        """The polynomial."""
-        return 1 - (1 - tf.minimum(1.0, updates / self.updates)) ** self.power
+    def share(self, updates: Array) -> Array:
+        """Follows the polynomial."""
+        done = namespace_of(updates).minimum(1.0, updates / self.updates)
+        return 1 - (1 - done) ** self.power
 
 
-@keras.saving.register_keras_serializable(package="keras_spp")
 class OneShotSchedule(GradualSchedule):
     """Prunes everything at once, at the first training step after `begin_step`: to compare with.
 

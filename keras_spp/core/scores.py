@@ -18,21 +18,45 @@ contributes to its group's sum: "l1" is `tf.abs`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import tensorflow as tf
 
+from keras_spp.core.arrays import Array
 from keras_spp.core.channels import Axis
 from keras_spp.core.coupling import Coupling
-from keras_spp.core.kinds import is_a
-from keras_spp.rules.channelwise import BATCH_NORMALIZATIONS
-from keras_spp.util.messages import first_line
+from keras_spp.core.masks import Layout
 
 if TYPE_CHECKING:
     from keras_spp.core.groups import Groups
-    from keras_spp.frameworks.tf_keras.wrapper import PruneSPP
+
+
+class Weight(Protocol):
+    """A masked weight of a layer."""
+
+    layout: Layout
+
+    @property
+    def weight(self) -> Any:
+        """The variable."""
+
+    def sums(self, contribution: Callable[[Array], Array]) -> Array:
+        """Sums what the weight's elements contribute in every group, shape (groups,)."""
+
+
+class Reader(Protocol):
+    """A layer that reads groups, as scores look at it.
+
+    Attributes:
+        masked: Its weights.
+    """
+
+    masked: Sequence[Weight]
+
+    def take_gathered(self) -> Array:
+        """Returns what was gathered since this was last asked, shape (groups,)."""
 
 
 class Score:
@@ -47,11 +71,14 @@ class Score:
     gathers = False
     relative = True
 
-    def of(self, wrappers: list[PruneSPP], coupling: Callable[[], Coupling]) -> list[tf.Tensor]:
-        """Importance of each group in each layer, shape (groups,), float32.
+    def of(
+        self, arrays: ModuleType, readers: Sequence[Reader], coupling: Callable[[], Coupling]
+    ) -> list[Array]:
+        """Scores each group in each layer, shape (groups,), float32.
 
         Args:
-            wrappers: All wrappers of the model.
+            arrays: The namespace that computes.
+            readers: All layers that read groups.
             coupling: Gives the model's channels.
         """
         raise NotImplementedError
@@ -61,32 +88,31 @@ class Score:
 
 
 class Magnitude(Score):
-    """A sum over the group's weights."""
+    """A sum over the group's weights.
 
-    def __init__(self, contribution: Callable, root: bool = False) -> None:
+    Args:
+        contribution: What each element of a weight contributes: a function, or the name of one in
+            the namespace.
+        root: Whether the root of the sum is taken.
+    """
+
+    def __init__(self, contribution: str | Callable[[Array], Array], root: bool = False) -> None:
         self.contribution, self.root = contribution, root
 
-    def of(self, wrappers: list[PruneSPP], coupling: Callable[[], Coupling]) -> list[tf.Tensor]:
+    def of(
+        self, arrays: ModuleType, readers: Sequence[Reader], coupling: Callable[[], Coupling]
+    ) -> list[Array]:
         """Sums over all masked weights of a layer."""
-        parts = ([entry.sums(self.contribution) for entry in each.masked] for each in wrappers)
-        sums = [tf.add_n(part) for part in parts]
-        return [tf.sqrt(each) for each in sums] if self.root else sums
-
-    def check(self, groups: Groups) -> None:
-        """The function must work element by element."""
-        try:
-            values = tf.function(self.contribution)(tf.ones([2, 3]))
-        except (TypeError, ValueError, NotImplementedError) as error:
-            raise ValueError(
-                f"`score` must be made of TensorFlow functions of one weight but fails "
-                f"({first_line(error)})."
-            ) from error
-        if not tf.is_tensor(values) or values.shape != (2, 3) or values.dtype != tf.float32:
-            got = getattr(values, "shape", None), getattr(values, "dtype", type(values))
-            raise ValueError(
-                f"`score` must return what each element of a weight contributes, but for a float32 "
-                f"weight of shape (2, 3) it returned shape and type {got}."
-            )
+        contribution = self.contribution
+        if isinstance(contribution, str):
+            contribution = getattr(arrays, contribution)
+        sums = []
+        for reader in readers:
+            first, *others = [masked.sums(contribution) for masked in reader.masked]
+            for other in others:
+                first = first + other
+            sums.append(first)
+        return [arrays.sqrt(values) for values in sums] if self.root else sums
 
 
 class Taylor(Score):
@@ -100,37 +126,37 @@ class Taylor(Score):
     gathers = True
     relative = False  # all are changes of one loss
 
-    def of(self, wrappers: list[PruneSPP], coupling: Callable[[], Coupling]) -> list[tf.Tensor]:
+    def of(
+        self, arrays: ModuleType, readers: Sequence[Reader], coupling: Callable[[], Coupling]
+    ) -> list[Array]:
         """Takes what is there; gathering starts again."""
-        gathered = [tf.identity(wrapper.gathered) for wrapper in wrappers]
-        with tf.control_dependencies(gathered):
-            for wrapper in wrappers:
-                wrapper.gathered.assign(tf.zeros_like(wrapper.gathered))
-        return gathered
+        return [reader.take_gathered() for reader in readers]
 
 
 class BatchNormScale(Score):
     """|gamma| of the channel, relative to the layer's mean, in all layers that normalise it."""
 
-    def of(self, wrappers: list[PruneSPP], coupling: Callable[[], Coupling]) -> list[tf.Tensor]:
-        """The same for every layer that reads the channel."""
-        found = coupling()
-        scales = tf.zeros([found.count])
-        for axis in _scale_axes(found):
-            gamma = tf.abs(tf.cast(axis.variable, tf.float32))
-            share = tf.math.divide_no_nan(gamma, tf.reduce_mean(gamma))
-            scales = tf.tensor_scatter_nd_add(scales, found.of(axis)[:, None], share)
-        read = {id(axis.variable): found.of(axis) for axis in found.reads}
+    def of(
+        self, arrays: ModuleType, readers: Sequence[Reader], coupling: Callable[[], Coupling]
+    ) -> list[Array]:
+        """Gives the same to every layer that reads the channel."""
+        classes = coupling()
+        scales = arrays.zeros([classes.count])
+        for axis in _scale_axes(classes):
+            gamma = arrays.abs(arrays.cast(axis.variable, "float32"))
+            share = arrays.divide_no_nan(gamma, arrays.mean(gamma))
+            scales = arrays.scatter_add(scales, classes.of(axis), share)
+        read = {id(axis.variable): classes.of(axis) for axis in classes.reads}
         importances = []
-        for wrapper in wrappers:
-            class_of = np.zeros(wrapper.mask.shape[0], int)
-            for entry in wrapper.masked:
-                entry.layout.place(read[id(entry.weight)], class_of)
-            importances.append(tf.gather(scales, class_of))
+        for reader in readers:
+            class_of = np.zeros(reader.masked[0].layout.groups, int)
+            for masked in reader.masked:
+                masked.layout.place(read[id(masked.weight)], class_of)
+            importances.append(arrays.take(scales, class_of))
         return importances
 
     def check(self, groups: Groups) -> None:
-        """Every channel must be normalised."""
+        """Checks that every channel is normalised."""
         if groups.granularity != "channel":
             raise ValueError(
                 f'`score` "bn_scale" ranks channels but `granularity` is {groups.granularity!r}: '
@@ -149,23 +175,25 @@ class BatchNormScale(Score):
 
 
 def _scale_axes(coupling: Coupling) -> list[Axis]:
+    """Finds the scales of batch normalisations, which are layers with statistics that move."""
     return [
         axis
         for axis in coupling.channels.axes.values()
-        if is_a(axis.layer, *BATCH_NORMALIZATIONS) and axis.variable is axis.layer.gamma
+        if hasattr(axis.layer, "moving_variance")
+        and axis.variable is getattr(axis.layer, "gamma", None)
     ]
 
 
 NAMED: dict[str, Callable[[], Score]] = {
-    "l1": lambda: Magnitude(tf.abs),
-    "l2": lambda: Magnitude(tf.square, root=True),
+    "l1": lambda: Magnitude("abs"),
+    "l2": lambda: Magnitude("square", root=True),
     "taylor": Taylor,
     "bn_scale": BatchNormScale,
 }
 
 
 def get(score: Any) -> Score:
-    """The score that a name or a function stands for.
+    """Finds the score that a name or a function stands for.
 
     Raises:
         ValueError: If it is neither.

@@ -13,7 +13,6 @@ from keras_spp import frameworks
 from keras_spp.allocation.greedy import importance
 from keras_spp.allocation.search import Search
 from keras_spp.allocation.uniform import Uniform
-from keras_spp.core import scores
 from keras_spp.core.cost import COUNTED
 from keras_spp.core.goals import Allocation
 from keras_spp.core.groups import GRANULARITIES

@@ -19,6 +19,7 @@ import tf_keras as keras
 from keras_spp.core import pace, probability, scores
 from keras_spp.core.cost import MACs
 from keras_spp.core.coupling import Coupling
+from keras_spp.frameworks.tf_keras import arrays
 from keras_spp.frameworks.tf_keras.distribution import require_alike, require_copies
 from keras_spp.frameworks.tf_keras.function_layers import is_frozen
 from keras_spp.frameworks.tf_keras.graph import find_wrappers
@@ -198,7 +199,7 @@ class Pruner:
     def _update(self) -> tf.Tensor:
         decay, score = self.schedule.score_decay, scores.get(self.schedule.score)
         totals = tf.zeros([len(self.sets.of_group)])
-        found = score.of(self.wrappers, lambda: self.coupling)
+        found = score.of(arrays, self.wrappers, lambda: self.coupling)
         found = [decay * old.score + new for old, new in zip(self.wrappers, found, strict=True)]
         good = self.faults.note(self.clock(), self.wrappers, found)
         for wrapper, places, share in zip(self.wrappers, self._places, found, strict=True):

@@ -2,12 +2,12 @@ import math
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_spp.core import probability
+from keras_spp.core import arrays, probability
 from keras_spp.core.probability import Sets
+from keras_spp.core.schedule import SPPSchedule
 from tests.helpers.slow import slow_but
 
 A, U = 0.05, 0.25
@@ -18,14 +18,22 @@ centres = st.floats(0.01, 0.49)
 
 def increments(to_prune, ranks, A=A, u=U):
     ranks = np.asarray(ranks, np.float32)
-    return probability.increment(ranks, float(to_prune), A, u).numpy()
+    return probability.increment(arrays, ranks, float(to_prune), A, u)
 
 
 def move(p, scores, sets, A=A, u=U, made=0):
     """One update as arrays (p, scale)."""
-    scores = tf.constant(scores, tf.float32)
-    p, scale = probability.update(np.float32(p), scores, sets, A, u, tf.constant(made))
-    return p.numpy(), scale.numpy()
+    schedule = SPPSchedule(A=A, u=u, scale_survivors=True)
+    return schedule.move(np.float32(p), np.float32(scores), sets, made)
+
+
+def needed(p, sets, A=A, made=0, noise=0.05, limit=probability.LIMIT):
+    """Updates until every goal is met."""
+
+    def step(p, scores, made):
+        return move(p, scores, sets, A, made=made)[0]
+
+    return probability.updates_needed(p, sets, step, made, noise, limit)
 
 
 def one_set(size, goal, overshoot=0.0):
@@ -88,10 +96,10 @@ def test_sets_aim_higher_than_their_goal_by_the_overshoot_but_never_beyond_the_s
 
 
 def test_rank_orders_within_each_set_with_pruned_groups_last_and_ties_in_place():
-    scores = tf.constant([3.0, 1.0, 2.0, 5.0, 5.0, 0.0])
-    pruned = tf.constant([False, True, False, False, False, False])
-    order = probability.rank(scores, tf.constant([0, 0, 0, 1, 1, 1]), pruned)
-    assert order.numpy().tolist() == [2, 0, 1, 5, 3, 4]
+    scores = np.float32([3, 1, 2, 5, 5, 0])
+    pruned = np.array([False, True, False, False, False, False])
+    order = probability.rank(arrays, scores, np.array([0, 0, 0, 1, 1, 1]), pruned)
+    assert order.tolist() == [2, 0, 1, 5, 3, 4]
 
 
 def test_tied_scores_prune_the_groups_that_come_first():
@@ -291,8 +299,8 @@ def test_survivors_keep_their_expected_weight_when_their_set_is_done():
 def test_half_of_the_groups_are_pruned_after_the_published_number_of_updates(
     size, overshoot, updates
 ):
-    needed = simulate(size, 0.5, overshoot, noise=0.0, limit=200)
-    assert needed == pytest.approx(updates, rel=0.1), f"{needed} updates"
+    simulated = simulate(size, 0.5, overshoot, noise=0.0, limit=200)
+    assert simulated == pytest.approx(updates, rel=0.1), f"{simulated} updates"
 
 
 @pytest.mark.parametrize("ratio", [0.1, 0.5, 0.9, 1.0])
@@ -305,21 +313,21 @@ def test_pruning_ends_however_scores_fluctuate(size, noise, overshoot, ratio):
 
 def simulate(size, ratio, overshoot, noise, limit):
     sets = one_set(size, round(ratio * size), overshoot)
-    return probability.updates_needed(np.zeros(size), sets, A, U, noise=noise, limit=limit)
+    return needed(np.zeros(size), sets, noise=noise, limit=limit)
 
 
 def test_no_group_dies_sooner_than_1_over_A_updates():
     for rate, least in ((0.05, 20), (0.2, 5), (0.5, 2), (1.0, 1)):
-        needed = probability.updates_needed(np.zeros(16), one_set(16, 1), rate, U, noise=0)
-        assert needed is not None and needed >= least
+        updates = needed(np.zeros(16), one_set(16, 1), rate, noise=0)
+        assert updates is not None and updates >= least
 
 
 def test_updates_needed_is_0_when_the_goals_are_met_and_fewer_from_a_later_start():
     sets = one_set(32, 16, overshoot=0.1)
-    assert probability.updates_needed(np.repeat([1.0, 0.0], 16), sets, A, U) == 0
+    assert needed(np.repeat([1.0, 0.0], 16), sets) == 0
     started = np.repeat([0.8, 0.0], 16)
-    from_zero = probability.updates_needed(np.zeros(32), sets, A, U)
-    later = probability.updates_needed(started, sets, A, U)
+    from_zero = needed(np.zeros(32), sets)
+    later = needed(started, sets)
     assert 0 < later < from_zero
 
 
@@ -327,15 +335,14 @@ def test_updates_needed_is_0_when_the_goals_are_met_and_fewer_from_a_later_start
 def test_in_the_middle_of_a_run_the_updates_that_remain_are_told(sizes):
     sets = Sets.of(sizes, [size // 2 for size in sizes], 0.1)
     random, noise, made, told = np.random.default_rng(5), 0.02, 0, {}
-    base, p = random.uniform(size=sum(sizes)), tf.zeros(sum(sizes))
-    while int(tf.reduce_sum(tf.cast(p >= 1, tf.int32))) < sets.goal.sum():
+    base, p = random.uniform(size=sum(sizes)), np.zeros(sum(sizes))
+    while (p >= 1).sum() < sets.goal.sum():
         if made % 20 == 0:
-            told[made] = probability.updates_needed(p.numpy(), sets, A, U, made, noise)
-        scores = tf.cast(base + random.normal(scale=noise, size=len(base)), tf.float32)
-        p, _ = probability.update(p, scores, sets, A, U, made)
+            told[made] = needed(p, sets, made=made, noise=noise)
+        p, _ = move(p, base + random.normal(scale=noise, size=len(base)), sets, made=made)
         made += 1
-    for after, needed in told.items():
-        assert abs(needed - (made - after)) <= 10 + (made - after) / 3, (after, made, told)
+    for after, updates in told.items():
+        assert abs(updates - (made - after)) <= 10 + (made - after) / 3, (after, made, told)
 
 
 # -- masks ---------------------------------------------------------------------------------------
@@ -343,9 +350,8 @@ def test_in_the_middle_of_a_run_the_updates_that_remain_are_told(sizes):
 
 def test_groups_are_kept_with_probability_1_minus_p():
     steps = 4000
-    p = tf.constant([0.0, 0.1, 0.5, 0.9, 1.0])
-    draw = tf.function(lambda step: probability.keep(p, 11, step))
-    kept = np.mean([draw(step).numpy() for step in tf.range(steps)], axis=0)
+    p = np.float32([0.0, 0.1, 0.5, 0.9, 1.0])
+    kept = np.mean([arrays.draw(p, 11, step) for step in range(steps)], axis=0)
     assert kept[0] == 1 and kept[4] == 0
     error = 4 * np.sqrt(p * (1 - p) / steps)  # four standard deviations; the draws are fixed
     assert (np.abs(kept - (1 - p)) <= error + 1e-9).all(), f"seed 11: kept {kept}"
@@ -354,43 +360,10 @@ def test_groups_are_kept_with_probability_1_minus_p():
 def test_a_group_just_below_1_is_not_pruned_but_practically_never_drawn():
     p = np.full(1000, np.nextafter(np.float32(1), np.float32(0)))
     assert (p < 1).all()
-    assert probability.keep(p, 1, 0).numpy().sum() <= 1
-
-
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_masks_are_the_formula_and_the_same_in_eager_graph_and_xla(jit_compile):
-    random = np.random.default_rng(3)
-    p = random.uniform(size=257).astype(np.float32)
-    compiled = tf.function(probability.keep, jit_compile=jit_compile)
-    for seed, step in ((0, 0), (1, 0), (2**31 - 1, 7), (123, 10**10)):
-        formula = tf.random.stateless_uniform([257], seed=tf.constant([seed, step], tf.int64)) >= p
-        where = f"seed {seed}, step {step}"
-        eager = probability.keep(p, seed, tf.constant(step, tf.int64))
-        np.testing.assert_array_equal(eager, formula, where)
-        np.testing.assert_array_equal(
-            compiled(p, seed, tf.constant(step, tf.int64)), formula, where
-        )
+    assert arrays.draw(p, 1, 0).sum() <= 1
 
 
 def test_masks_differ_between_steps_and_between_seeds():
     p = np.full(64, 0.5, np.float32)
-    masks = [probability.keep(p, seed, step).numpy() for seed in (1, 2) for step in (0, 1)]
+    masks = [arrays.draw(p, seed, step) for seed in (1, 2) for step in (0, 1)]
     assert len({mask.tobytes() for mask in masks}) == 4
-
-
-@pytest.mark.parametrize("jit_compile", [False, True])
-@settings(max_examples=5)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_an_update_is_the_same_in_eager_graph_and_xla(jit_compile, seed):
-    random = np.random.default_rng(seed)
-    sets = Sets.of([7, 12], [3, 8], 0.1)
-    p = random.uniform(size=19).astype(np.float32)
-    scores = random.integers(0, 6, 19).astype(np.float32)
-    compiled = tf.function(
-        lambda p, scores: probability.update(p, scores, sets, 0.3, U, tf.constant(0)),
-        jit_compile=jit_compile,
-    )
-    for expected, got in zip(move(p, scores, sets, A=0.3), compiled(p, scores), strict=True):
-        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-7, err_msg=f"seed {seed}")
-        # Who is pruned must not depend on the last bit that a compiler rounds otherwise.
-        np.testing.assert_array_equal(got == 1, expected == 1, f"seed {seed}")

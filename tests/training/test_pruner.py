@@ -6,7 +6,8 @@ import pytest
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.core import probability
+from keras_spp.core.probability import Sets
+from keras_spp.core.schedule import SPPSchedule
 from keras_spp.frameworks.tf_keras.graph import find_wrappers
 from tests.helpers.training import (
     assert_same_state,
@@ -55,7 +56,7 @@ def test_without_a_frequency_or_a_plan_a_training_step_says_what_to_do():
 
 
 def first_update(pruned):
-    """Triggers one update without training and returns p as it should be by `probability`."""
+    """Triggers one update without training; returns the pruner and p before it."""
     pruner = spp.Pruner(pruned, sgd())
     pruner._optimizer.iterations.assign(1)
     before = pruner.probabilities()
@@ -72,7 +73,9 @@ def test_the_score_of_a_column_is_the_l1_norm_of_its_weights():
     ]
     for wrapper, score in zip(pruner.wrappers, scores, strict=True):
         np.testing.assert_allclose(wrapper.score, score, rtol=1e-5, err_msg=wrapper.name)
-    expected, _ = probability.update(before, np.concatenate(scores), pruner.sets, 0.3, 0.25, 0)
+    expected, _ = SPPSchedule(A=0.3).move(
+        before.numpy(), np.float32(np.concatenate(scores)), pruner.sets, 0
+    )
     np.testing.assert_allclose(pruner.probabilities(), expected, atol=1e-6)
 
 
@@ -88,8 +91,8 @@ def test_the_score_of_a_channel_adds_the_relative_norms_in_all_layers_that_read_
     for name in ("wide", "narrow"):
         norm = np.abs(model.get_layer(name).kernel.numpy()).sum((0, 1, 3))
         total += norm / norm.mean()
-    expected, _ = probability.update(
-        before[:10], total, probability.Sets.of([10], [5], 0.1), 0.3, 0.25, 0
+    expected, _ = SPPSchedule(A=0.3).move(
+        before[:10].numpy(), np.float32(total), Sets.of([10], [5], 0.1), 0
     )
     assert pruner.names[0] == "stem"
     np.testing.assert_allclose(pruner.probabilities()[:10], expected, atol=1e-6)
@@ -182,10 +185,10 @@ def test_survivors_keep_their_weights_or_as_in_the_paper_their_expected_ones(sca
         made = updates_made(pruner)
         pruned.train_on_batch(x, y)
         if (wrapper.p.numpy() >= 1).sum() == 4 > (p >= 1).sum():  # the head's set is done
-            sets = probability.Sets.of([8], [4], 0.1)
-            _, scale = probability.update(p, scores, sets, 0.3, 0.25, made)
+            schedule = SPPSchedule(A=0.3, scale_survivors=True)
+            _, scale = schedule.move(p, scores, Sets.of([8], [4], 0.1), made)
             assert 0 < np.sort(scale)[4] < 1
-            scale = scale.numpy() if scaled else np.sign(scale)
+            scale = scale if scaled else np.sign(scale)
             np.testing.assert_allclose(wrapper.masked[0].weight, kernel * scale[:, None], rtol=1e-6)
             assert sorted(wrapper.p.numpy()) == [0] * 4 + [1] * 4
             break

@@ -18,7 +18,8 @@ from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper im
 )
 from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
 
-from keras_spp.core import probability, scores
+from keras_spp.core import scores
+from keras_spp.frameworks.tf_keras import schedules  # noqa: F401  (registers them)
 from keras_spp.frameworks.tf_keras.masked_weight import MaskedWeight
 from keras_spp.frameworks.tf_keras.standstill import Standstill
 from keras_spp.frameworks.tf_keras.variables import copies
@@ -188,7 +189,7 @@ class PruneSPP(PruneLowMagnitude):
         step = self.pruner.clock()
         parts = tf.split(self.p, [entry["size"] for entry in self.sets])
         kept = [
-            probability.keep(part, entry["seed"], step)
+            self.pruning_schedule.draw(part, entry["seed"], step)
             for part, entry in zip(parts, self.sets, strict=True)
         ]
         return tf.cast(tf.concat(kept, 0), tf.float32)
@@ -201,6 +202,13 @@ class PruneSPP(PruneLowMagnitude):
         # A loss that is scaled for float16 overflows now and then; the optimizer skips that too.
         finite = tf.where(tf.math.is_finite(gradient), tf.abs(gradient), 0)
         self.gathered.assign_add(finite)
+
+    def take_gathered(self) -> tf.Tensor:
+        """Returns what was gathered, shape (groups,); gathering starts again."""
+        gathered = tf.identity(self.gathered)
+        with tf.control_dependencies([gathered]):
+            self.gathered.assign(tf.zeros_like(self.gathered))
+        return gathered
 
     def expected(self) -> tf.Tensor:
         """The keep probabilities 1 - p: the expected network's mask, shape (groups,)."""
