@@ -21,6 +21,7 @@ from keras_spp.devices import device as latency
 from keras_spp.devices.device import Device
 from keras_spp.export import metadata
 from keras_spp.frameworks.tf_keras.distribution import require_copies
+from keras_spp.frameworks.tf_keras.score_functions import check_score
 from keras_spp.frameworks.tf_keras.wrapping import find_conductor, wrapped
 from keras_spp.pruning import targets
 from keras_spp.pruning.network import label
@@ -137,7 +138,7 @@ def prune(
         input_shape=input_shape,
     )
     network.check_prunable(round_to)
-    scores.get(schedule.score).check(network.groups)
+    check_score(schedule.score, network.groups)
     find_conductor(network.model, network.groups)
     goals = target.meet(network, allocation, representative_data, round_to)
 
