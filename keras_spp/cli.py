@@ -184,15 +184,15 @@ def shrink(pruned: Path, small: Path) -> None:
         raise ValueError(f"SMALL must end in {' or '.join(_SAVED)} but is {str(small)!r}.")
     _check_apart({"SMALL": small}, {"PRUNED": pruned})
     from keras_spp.analysis import analyze_at
-    from keras_spp.frameworks.tf_keras.inputs import sizes_that_fit
-    from keras_spp.frameworks.tf_keras.loading import save_model
+    from keras_spp import frameworks
 
     model = _load(pruned)
+    framework = frameworks.of(model)
     with atomic_path(small) as temporary:
         result = spp.shrink(model)
-        save_model(result, temporary)
+        framework.save(result, temporary)
     # At the sizes of inputs at which MACs were counted when it was pruned.
-    sizes = sizes_that_fit(model, spp.Pruner(model).conductor.input_sizes)
+    sizes = framework.sizes_that_fit(model, spp.Pruner(model).conductor.input_sizes)
     _print(_comparison(analyze_at(sizes, model), analyze_at(sizes, result)))
 
 
