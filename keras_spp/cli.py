@@ -183,8 +183,8 @@ def shrink(pruned: Path, small: Path) -> None:
     if small.suffix not in _SAVED:
         raise ValueError(f"SMALL must end in {' or '.join(_SAVED)} but is {str(small)!r}.")
     _check_apart({"SMALL": small}, {"PRUNED": pruned})
-    from keras_spp.analysis import analyze_at
     from keras_spp import frameworks
+    from keras_spp.analysis import analyze_at
 
     model = _load(pruned)
     framework = frameworks.of(model)
