@@ -20,7 +20,8 @@ from tests.helpers.training import (
     samples,
     sgd,
 )
-from tests.journeys.test_execution_modes import Accumulating, gradients_of
+from tests.journeys.test_execution_modes import Accumulating
+from tests.journeys.test_optimizers import gradients_of
 
 STEPS = 12
 
