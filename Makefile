@@ -46,10 +46,11 @@ test-models: $(STAMP) ## Put every published network through prune and shrink, w
 results: $(STAMP) ## Fill docs/results.md and ablations.md from what benchmarks.accuracy measured
 	$(BIN)/python -m benchmarks.accuracy.results docs/results.md docs/ablations.md
 
-lint: $(STAMP) ## Check style, format and types
+lint: $(STAMP) ## Check style, format, types, and who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy keras_spp
+	$(BIN)/lint-imports
 
 format: $(STAMP) ## Fix style and format where that can be done automatically
 	$(BIN)/ruff check --fix .

@@ -13,7 +13,7 @@ INSTALL_REQUIRES = [
     *(name + bounds for name, bounds in VERSION["STACK"].items()),
     "ai-edge-litert>=2.3,<2.4",
     "click>=8.1,<9",
-    "lazy_loader>=0.4,<0.8",
+    "lazy-loader>=0.4,<0.7",
     "wrapt>=1.15,<3",  # also what TensorFlow needs
     "filelock>=3.20,<5",
     "flatbuffers>=25.9.23,<26",  # also what TensorFlow needs
@@ -33,6 +33,7 @@ REPORT = ["matplotlib>=3.9,<4", "pandas>=2.2.2,<4"]
 DEV = [
     *REPORT,
     "hypothesis>=6.100,<7",
+    "import-linter>=2.7,<3",
     "mypy>=2.4,<3",
     "pytest>=9.0,<10",
     "pytest-xdist>=3.6,<4",
