@@ -13,15 +13,15 @@ INSTALL_REQUIRES = [
     *(name + bounds for name, bounds in VERSION["STACK"].items()),
     "ai-edge-litert>=2.3,<2.4",
     "click>=8.1,<9",
-    "lazy-loader>=0.4,<0.7",
-    "wrapt>=1.15,<3",  # also what TensorFlow needs
     "filelock>=3.20,<5",
     "flatbuffers>=25.9.23,<26",  # also what TensorFlow needs
     "h5py>=3.11,<3.15",  # what TensorFlow takes
+    "lazy-loader>=0.4,<0.7",
     "numpy>=2.0,<3",
     "packaging>=24,<27",
     "rich>=13.7,<16",
     "scipy>=1.13,<2",  # 1.13 is the first built against NumPy 2
+    "wrapt>=1.15,<3",  # also what TensorFlow needs
 ]
 
 DATASETS = [
