@@ -3,7 +3,7 @@
 # ruff: noqa: I001
 from .version import __version__ as __version__
 
-from .analysis import Analysis as Analysis, analyze as analyze
+from .analysis.analysis import Analysis as Analysis, analyze as analyze
 from .allocation.fisher import Fisher as Fisher
 from .allocation.pca import PCA as PCA
 from .allocation.search import Search as Search

@@ -184,7 +184,7 @@ def shrink(pruned: Path, small: Path) -> None:
         raise ValueError(f"SMALL must end in {' or '.join(_SAVED)} but is {str(small)!r}.")
     _check_apart({"SMALL": small}, {"PRUNED": pruned})
     from keras_spp import frameworks
-    from keras_spp.analysis import analyze_at
+    from keras_spp.analysis.analysis import analyze_at
 
     model = _load(pruned)
     framework = frameworks.of(model)

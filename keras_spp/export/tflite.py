@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_spp import frameworks
+from keras_spp.analysis.provenance import pruned_from
 from keras_spp.devices import device as latency
 from keras_spp.devices.device import Device
 from keras_spp.export import metadata, packing
@@ -28,6 +29,7 @@ from keras_spp.util.checks import check_integer
 from keras_spp.util.files import atomic_path, check_apart
 from keras_spp.util.messages import example_sizes, first_line
 from keras_spp.util.names import valid_names
+from keras_spp.version import __version__
 
 # Integer files are compared with the model on so many batches, and are called far from it when
 # they are off by this fraction of the largest output, on average.
@@ -183,7 +185,13 @@ def export_tflite(
         buffer = _convert(function, quantization, samples, types)
         inputs, outputs = arrange(buffer, input_names, output_names)
         sizes = [tuple(spec.shape[1:]) for spec in specs]
-        info = metadata.about(model, original, quantization, layers, sizes)
+        info = {
+            metadata.NAME: __version__,
+            "model": model.name,
+            "quantization": quantization,
+            "pruned": pruned_from(model, original, sizes),
+            "columns": {row.layer: [*row.columns, row.layout] for row in layers},
+        }
         buffer = metadata.with_metadata(buffer, info)
         temporary.write_bytes(buffer)
         if samples:

@@ -13,13 +13,13 @@ from keras_spp import frameworks
 from keras_spp.allocation.greedy import importance
 from keras_spp.allocation.search import Search
 from keras_spp.allocation.uniform import Uniform
+from keras_spp.analysis.provenance import origin
 from keras_spp.core.cost import COUNTED
 from keras_spp.core.goals import Allocation
 from keras_spp.core.groups import GRANULARITIES
 from keras_spp.core.schedule import OneShotSchedule, Schedule, SPPSchedule
 from keras_spp.devices import device as latency
 from keras_spp.devices.device import Device
-from keras_spp.export import metadata
 from keras_spp.frameworks.tf_keras.distribution import require_copies
 from keras_spp.frameworks.tf_keras.score_functions import check_score
 from keras_spp.frameworks.tf_keras.wrapping import find_conductor, wrapped
@@ -153,7 +153,7 @@ def prune(
         # before them. Goals of channels are the target, in whole blocks.
         target_speedup=target.speedup if in_columns else None,
         input_sizes=None if sizes is None else [list(each) for each in sizes],
-        origin=metadata.origin(model),
+        origin=origin(model),
     )
     Pruner(pruned)
     _warn_of_lost_methods(model, pruned)

@@ -10,11 +10,12 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp import frameworks
+from keras_spp.analysis.provenance import remember, summary
 from keras_spp.core.channels import Argument
 from keras_spp.core.coupling import Coupling
-from keras_spp.export.metadata import remember
 from keras_spp.frameworks.tf_keras.clone import clone_layer
 from keras_spp.frameworks.tf_keras.graph import find_wrappers, layers
+from keras_spp.frameworks.tf_keras.inputs import sizes_that_fit
 from keras_spp.frameworks.tf_keras.layers import plain_class
 from keras_spp.frameworks.tf_keras.rebuilding import copy_weights, rebuild
 from keras_spp.frameworks.tf_keras.variables import host
@@ -62,7 +63,8 @@ def shrink(model: keras.Model) -> keras.Model:
         )
     dead = pruner.coupling.dead(pruner.alive())
     small = shrunk_to(model, pruner.coupling, dead)
-    remember(small, model)
+    last = summary(model, pruner.coupling, sizes_that_fit(model, pruner.conductor.input_sizes))
+    remember(small, pruner.conductor.origin or last, last)
     return small
 
 

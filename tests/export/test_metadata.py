@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 import keras_spp as spp
-from keras_spp.export.metadata import pruned_from, read_metadata, with_metadata
+from keras_spp.analysis.provenance import pruned_from
+from keras_spp.export.metadata import read_metadata, with_metadata
 from tests.helpers.training import prune
 from tests.zoo.models import L, random_probabilities, randomize
 
@@ -123,6 +126,18 @@ def test_buffers_are_aligned_as_the_schema_demands_and_other_entries_stay(pair, 
 
 
 # --- reading ---
+
+
+def test_a_file_is_read_without_a_framework(pair, tmp_path):
+    path = tmp_path / "m.tflite"
+    expected = spp.export_tflite(pair[1], path).metadata
+    code = (
+        "import sys, json, keras_spp\n"
+        f"print(json.dumps(keras_spp.read_metadata({str(path)!r})))\n"
+        "assert not {'tensorflow', 'tf_keras', 'keras', 'torch', 'jax'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout) == expected
 
 
 def test_a_file_of_another_program_is_refused(tmp_path):

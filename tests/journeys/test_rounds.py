@@ -4,7 +4,7 @@ import pytest
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.export.metadata import describe, pruned_from
+from keras_spp.analysis.provenance import describe, pruned_from
 from tests.zoo.models import L, random_probabilities, randomize
 
 

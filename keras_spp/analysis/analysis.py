@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tf_keras as keras
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,11 +14,6 @@ from keras_spp import frameworks
 from keras_spp.core.channels import Reason, Sizes
 from keras_spp.core.cost import kernel_macs
 from keras_spp.core.coupling import Coupling
-from keras_spp.frameworks.tf_keras.graph import layers
-from keras_spp.frameworks.tf_keras.inputs import check_taken, input_sizes
-from keras_spp.frameworks.tf_keras.openable import opened
-from keras_spp.frameworks.tf_keras.tracing import find_channels
-from keras_spp.frameworks.tf_keras.wrapper import unwrap
 from keras_spp.util.report import Rows
 
 
@@ -101,7 +95,7 @@ class Analysis(Rows[AnalysisRow]):
 
 
 def analyze(
-    model: keras.Model,
+    model: Any,
     policy: Any = None,
     *,
     input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
@@ -132,21 +126,22 @@ def analyze(
         >>> [(row.layer, row.macs, row.reason) for row in analyze(model)]
         [('a', 128, None), ('b', 64, 'model output')]
     """
-    frameworks.of(model)
-    sizes = input_sizes(model, input_shape)
-    found = analyze_at(sizes, model, policy)
-    if input_shape is not None and not found.fixed_size:
-        check_taken(model, sizes)
-    return found
+    adapter = frameworks.of(model)
+    sizes = adapter.input_sizes(model, input_shape)
+    analysis = analyze_at(sizes, model, policy)
+    if input_shape is not None and not analysis.fixed_size:
+        adapter.check_taken(model, sizes)
+    return analysis
 
 
-def analyze_at(sizes: Sequence[Sizes] | None, model: keras.Model, policy: Any = None) -> Analysis:
-    """The same at the sizes of each input without the batch; None for those it declares."""
-    model = opened(model)
-    coupling = find_channels(model, policy, to_prune=True, sizes=sizes)
+def analyze_at(sizes: Sequence[Sizes] | None, model: Any, policy: Any = None) -> Analysis:
+    """Analyzes at sizes of each input without the batch; None for those that it declares."""
+    adapter = frameworks.default()
+    model = adapter.opened(model)
+    coupling = adapter.label(model, policy, to_prune=True, sizes=sizes)
     stopped = coupling.channels.causes()
     entries = []
-    for layer in map(unwrap, layers(model)):
+    for layer in map(adapter.unwrap, adapter.layers(model)):
         params = layer.count_params() if layer.weights else 0
         if params or layer.name in stopped:
             entries.append(_row(coupling, layer, params, stopped.get(layer.name)))
