@@ -14,7 +14,7 @@ from .core.rule import rule as rule
 from .frameworks.tf_keras.openable import openable as openable
 from .pruning.compare_rounding import compare_rounding as compare_rounding
 from .pruning.prune import prune as prune
-from .core.schedule import (
+from .frameworks.tf_keras.schedules import (
     GradualSchedule as GradualSchedule,
     OneShotSchedule as OneShotSchedule,
     SPPSchedule as SPPSchedule,

@@ -185,6 +185,7 @@ def shrink(pruned: Path, small: Path) -> None:
     _check_apart({"SMALL": small}, {"PRUNED": pruned})
     from keras_spp import frameworks
     from keras_spp.analysis.analysis import analyze_at
+    from keras_spp.training.state import State
 
     model = _load(pruned)
     framework = frameworks.of(model)
@@ -192,7 +193,7 @@ def shrink(pruned: Path, small: Path) -> None:
         result = spp.shrink(model)
         framework.save(result, temporary)
     # At the sizes of inputs at which MACs were counted when it was pruned.
-    sizes = framework.sizes_that_fit(model, spp.Pruner(model).conductor.input_sizes)
+    sizes = framework.sizes_that_fit(model, State(model).conductor.input_sizes)
     _print(_comparison(analyze_at(sizes, model), analyze_at(sizes, result)))
 
 

@@ -19,9 +19,9 @@ _CLASSES = {
     "PruneSPP": "keras_spp.frameworks.tf_keras.wrapper",
     "keras_spp>PrunableConv2D": "keras_spp.frameworks.tf_keras.layers",
     "PrunableConv2D": "keras_spp.frameworks.tf_keras.layers",
-    "keras_spp>SPPSchedule": "keras_spp.core.schedule",
-    "keras_spp>GradualSchedule": "keras_spp.core.schedule",
-    "keras_spp>OneShotSchedule": "keras_spp.core.schedule",
+    "keras_spp>SPPSchedule": "keras_spp.frameworks.tf_keras.schedules",
+    "keras_spp>GradualSchedule": "keras_spp.frameworks.tf_keras.schedules",
+    "keras_spp>OneShotSchedule": "keras_spp.frameworks.tf_keras.schedules",
 }
 
 

@@ -12,7 +12,7 @@ from keras_spp.frameworks.tf_keras.graph import layers
 from keras_spp.frameworks.tf_keras.variables import host, raw
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
 from keras_spp.shrinking.shrink import sliced
-from keras_spp.training.pruner import Pruner
+from keras_spp.training.state import State
 
 
 def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
@@ -57,9 +57,9 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
             f"`pruned` must be compiled with an optimizer of keras.optimizers but its optimizer is "
             f"a {type(old).__module__}.{type(old).__name__}."
         )
-    pruner = Pruner(pruned)
+    state = State(pruned)
     pairs = _pairs(pruned, small)
-    dead = pruner.coupling.dead(pruner.alive())
+    dead = state.dead()
     if not hasattr(getattr(old, "inner_optimizer", old), "_index_dict"):  # no step made yet
         old.build(pruned.trainable_variables)
     new = _made_again(old)
@@ -87,7 +87,7 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
                     f"`pruned` has an optimizer, {type(inner).__name__}, whose moments have other "
                     f"shapes than the weights: compile `small` with a new optimizer."
                 )
-            value = sliced(pruner.coupling, dead, variable, host(mine))
+            value = sliced(state.coupling, dead, variable, host(mine))
             if value.shape != slot.shape:
                 raise ValueError(
                     f"`small` must be what spp.shrink(pruned) returned but its {other.name!r} has "

@@ -20,7 +20,7 @@ from keras_spp.frameworks.tf_keras.layers import plain_class
 from keras_spp.frameworks.tf_keras.rebuilding import copy_weights, rebuild
 from keras_spp.frameworks.tf_keras.variables import host
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
-from keras_spp.training.pruner import Pruner
+from keras_spp.training.state import State
 
 
 def shrink(model: keras.Model) -> keras.Model:
@@ -54,17 +54,17 @@ def shrink(model: keras.Model) -> keras.Model:
         ['Dense', 'Dense']
     """
     frameworks.of(model)
-    pruner = Pruner(model)
-    if missing := pruner.missing():
+    state = State(model)
+    if missing := state.missing():
         warnings.warn(
             f"shrink: {missing} groups are still to be pruned; the result is exact but larger "
             f"than the target.",
             stacklevel=2,
         )
-    dead = pruner.coupling.dead(pruner.alive())
-    small = shrunk_to(model, pruner.coupling, dead)
-    last = summary(model, pruner.coupling, sizes_that_fit(model, pruner.conductor.input_sizes))
-    remember(small, pruner.conductor.origin or last, last)
+    small = shrunk_to(model, state.coupling, state.dead())
+    conductor = state.conductor
+    last = summary(model, state.coupling, sizes_that_fit(model, conductor.input_sizes))
+    remember(small, conductor.origin or last, last)
     return small
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,12 +14,6 @@ import tf_keras as keras
 from keras_spp.frameworks.tf_keras.variables import host
 from keras_spp.training.pruner import TOLD, Progress, Pruner
 from keras_spp.util.messages import first_line
-
-
-class _Name(NamedTuple):
-    """Stands for a metric where Keras asks for no more than the name."""
-
-    name: str
 
 
 class SPPCallback(keras.callbacks.Callback):
@@ -76,11 +70,12 @@ class SPPCallback(keras.callbacks.Callback):
         self.pruner = Pruner(model)
         self._before = self._seen()
         # Every callback of a fit comes here before the first of them begins.
-        self.pruner.conductor.callback, self._begun = self, False
+        self.pruner.conductor.show_by(self)
+        self._begun = False
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Opens the log."""
-        if self._begun or self.pruner.conductor.callback is not self:
+        if self._begun or self.pruner.conductor.shown_by is not self:
             raise ValueError("`callbacks` must hold one SPPCallback but holds more: give one.")
         self._begun = True
         chief = self.model.distribute_strategy.extended.should_save_summary
@@ -103,9 +98,7 @@ class SPPCallback(keras.callbacks.Callback):
             epochs = self.params.get("epochs", 1)
             self.pruner.plan(None if steps is None else steps * (epochs - epoch))
             self._report()
-        # The progress line shows as they are the numbers that bear the name of a metric at this
-        # moment; all others it averages over the epoch.
-        self._metrics.extend(_Name(name) for name in self._logs)
+        self.pruner.conductor.show(self._logs)
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Ends pruning when the target is reached early.
@@ -113,9 +106,9 @@ class SPPCallback(keras.callbacks.Callback):
         At the beginning of a step, so that a checkpoint written by another callback at the end
         of the last one does not miss it: a restored run comes through here too.
         """
-        self._metrics[:] = [entry for entry in self._metrics if not isinstance(entry, _Name)]
-        if self._updates() != self._checked:
-            self._checked = self._updates()
+        self.pruner.conductor.show_no_more()
+        if self.pruner.updates != self._checked:
+            self._checked = self.pruner.updates
             if self.pruner.finish_if_reached():
                 self._report()
 
@@ -125,7 +118,7 @@ class SPPCallback(keras.callbacks.Callback):
             self.pruner.tell()  # of a train_step that applies another optimizer, too
         else:
             self.pruner.faults.tell()
-        if self._updates() != self._shown:
+        if self.pruner.updates != self._shown:
             self._report()
         if logs is not None:
             logs.update(self._logs)
@@ -161,10 +154,6 @@ class SPPCallback(keras.callbacks.Callback):
             raise RuntimeError(f"SPP pruned nothing: {message}")
         warnings.warn(f"SPP has not met its target: {message}", stacklevel=2)
 
-    @property
-    def _metrics(self) -> list[Any]:
-        return self.pruner.conductor._metrics
-
     def _seen(self) -> tuple[int, int]:
         """Training steps by the optimizer's counter, and the last in which the model pruned."""
         steps = int(self.pruner.clock()) if self.pruner.counts_steps() else 0
@@ -183,9 +172,6 @@ class SPPCallback(keras.callbacks.Callback):
                 f"has {steps} training steps and nothing of its pruning: give BackupAndRestore "
                 f"a folder of this model's own."
             )
-
-    def _updates(self) -> int:
-        return int(host(self.pruner.conductor.updates_made))
 
     def _zero_pruned(self) -> None:
         for wrapper in self.pruner.wrappers:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from typing import Any
 
+from keras_spp.core.schedule import Schedule
 from keras_spp.frameworks.tf_keras.variables import host
 
 
 def identity(wrappers: list[Any]) -> int:
-    """A positive number for what the variables of these wrappers mean, below 2**63."""
+    """Computes a positive number for what the wrappers' variables mean, below 2**63."""
     plan = [
         [
             [(entry["size"], entry["goal"], entry["seed"]) for entry in wrapper.sets],
@@ -29,8 +31,15 @@ def identity(wrappers: list[Any]) -> int:
     return int.from_bytes(digest[:8], "big") // 2 or 1
 
 
+def of_plan(wrappers: list[Any], schedule: Schedule) -> int:
+    """Computes a number for what will be pruned and how, below 2**32."""
+    everything = [identity(wrappers), schedule.get_config()]
+    text = json.dumps(everything, default=lambda function: function.__name__)  # a score
+    return zlib.crc32(text.encode())
+
+
 def give_identity(wrappers: list[Any]) -> None:
-    """Writes it into the model's state, where none is."""
+    """Writes that number into the model's state, where none is."""
     (variable,) = (wrapper.identity for wrapper in wrappers if wrapper.conductor)
     if not host(variable):
         variable.assign(identity(wrappers))

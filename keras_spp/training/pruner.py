@@ -8,6 +8,7 @@ replica and after a restore, and does not depend on the order of callbacks.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -16,19 +17,16 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp.core import pace, probability, scores
+from keras_spp.core import decision, scores
 from keras_spp.core.cost import MACs
-from keras_spp.core.coupling import Coupling
+from keras_spp.core.pace import Pace
+from keras_spp.core.probability import Sets
 from keras_spp.frameworks.tf_keras import arrays
-from keras_spp.frameworks.tf_keras.distribution import require_alike, require_copies
+from keras_spp.frameworks.tf_keras.distribution import checksum, require_alike
 from keras_spp.frameworks.tf_keras.function_layers import is_frozen
-from keras_spp.frameworks.tf_keras.graph import find_wrappers
-from keras_spp.frameworks.tf_keras.inputs import sizes_that_fit
-from keras_spp.frameworks.tf_keras.stages import stage
-from keras_spp.frameworks.tf_keras.tracing import find_channels
 from keras_spp.frameworks.tf_keras.variables import host
-from keras_spp.training.fingerprint import check_identity, give_identity
-from keras_spp.training.nan_guard import Faults
+from keras_spp.training.fingerprint import check_identity, give_identity, of_plan
+from keras_spp.training.state import State
 
 TOLD = 100  # passes in eager mode after which one looks whether something is to be told
 
@@ -56,11 +54,11 @@ class Progress:
     finished: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers."""
+        """Returns plain numbers."""
         return asdict(self)
 
 
-class Pruner:
+class Pruner(State):
     """Attaches to a pruned model so that its training steps prune.
 
     `SPPCallback` does this for `fit`. For a training loop of your own make one before the first
@@ -97,77 +95,35 @@ class Pruner:
     """
 
     def __init__(self, model: keras.Model, optimizer: Any = None) -> None:
-        self.model = model
+        super().__init__(model)
         self._optimizer = optimizer
-        self.wrappers = find_wrappers(model) if getattr(model, "_is_graph_network", False) else []
-        conductors = [wrapper for wrapper in self.wrappers if wrapper.conductor]
-        if len(conductors) != 1:
-            wrapped = stage(model) if getattr(model, "_is_graph_network", False) else None
-            if wrapped is not None and not self.wrappers:
-                raise ValueError(
-                    f"`model` {model.name!r} is not a model that spp.prune returned but one that "
-                    f"is {wrapped.state} (layer {wrapped.layer!r}): {wrapped.remedy}."
-                )
-            raise ValueError(
-                f"`model` {model.name!r} is not a model that spp.prune returned (it has "
-                f"{len(self.wrappers)} SPP wrappers): call spp.prune(model, ...) first, and do not "
-                f"strip it."
-            )
-        require_copies(model.distribute_strategy)
-        self.conductor = conductors[0]
-        self.schedule = self.conductor.pruning_schedule
-        self.faults = Faults(model, self.conductor.fault)
         give_identity(self.wrappers)
         check_identity(self.wrappers)
-
-        sets: dict[str, dict[str, Any]] = {}
-        for wrapper in self.wrappers:
-            for entry in wrapper.sets:
-                sets.setdefault(entry["name"], entry)
-        sizes = [entry["size"] for entry in sets.values()]
-        goals = [entry["goal"] for entry in sets.values()]
-        self.names = list(sets)
-        self.sets = probability.Sets.of(sizes, goals, self.schedule.overshoot)
-        start = dict(zip(sets, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
-        # Where each wrapper's groups stand in the flat vector of all groups.
-        self._places = [
-            np.concatenate(
-                [np.arange(entry["size"]) + start[entry["name"]] for entry in wrapper.sets]
-            ).astype(np.int32)
-            for wrapper in self.wrappers
-        ]
-        everywhere = np.concatenate(self._places)
-        # For each group one place among all wrappers' groups at which its p can be read.
-        self._owner = np.unique(everywhere, return_index=True)[1].astype(np.int32)
         self._weights = [masked.weight for wrapper in self.wrappers for masked in wrapper.masked]
         self._passes = 0  # made eagerly
         self.planned = self.frequency() > 0
-        before = self.conductor.pruner
-        if before is None or not before.planned:
+        before = self.conductor.driver
+        if (before is None or not before.planned) and model.train_function is not None:
             # A training step traced before this has failed, and Keras would go on using it.
-            model.train_function = None
+            model.make_train_function(force=True)
         if self.counts_steps() or before is None or not before.counts_steps():
-            if before is not None and before._find_optimizer() is not self._find_optimizer():
-                self.conductor.standstill.forget()
             for wrapper in self.wrappers:  # who only looks does not take over from who trains
-                wrapper.pruner = self
+                wrapper.attach(self)
+
+    @property
+    def optimizer(self) -> Any:
+        """The one given, or the one that the model is compiled with; None if there is none."""
+        return self._optimizer or super().optimizer
 
     def counts_steps(self) -> bool:
-        """Whether there is an optimizer to count training steps with."""
-        return self._find_optimizer() is not None
-
-    def _find_optimizer(self) -> Any:
-        return self._optimizer or getattr(self.model, "optimizer", None)
-
-    def frequency(self) -> int:
-        """The one given, whatever a restored run was given, or the one chosen; 0 if neither."""
-        return self.schedule.frequency or int(host(self.conductor.frequency))
+        """Says whether there is an optimizer to count training steps with."""
+        return self.optimizer is not None
 
     # -- inside the training step ------------------------------------------------------------
 
     def clock(self) -> tf.Tensor:
-        """The training step: how many updates the optimizer has made, scalar int64."""
-        optimizer = self._find_optimizer()
+        """Tells the training step: how many updates the optimizer has made, scalar int64."""
+        optimizer = self.optimizer
         if optimizer is None:
             raise RuntimeError(
                 "Pruner has no optimizer to count training steps with: compile the model or give "
@@ -197,67 +153,47 @@ class Pruner:
                 self.tell()
 
     def _update(self) -> tf.Tensor:
-        decay, score = self.schedule.score_decay, scores.get(self.schedule.score)
-        totals = tf.zeros([len(self.sets.of_group)])
-        found = score.of(arrays, self.wrappers, lambda: self.coupling)
-        found = [decay * old.score + new for old, new in zip(self.wrappers, found, strict=True)]
-        good = self.faults.note(self.clock(), self.wrappers, found)
-        for wrapper, places, share in zip(self.wrappers, self._places, found, strict=True):
-            wrapper.score.assign(tf.where(good, share, wrapper.score))
-            if score.relative:  # to their mean: a wide layer must not drown a narrow one
-                mean = tf.reduce_sum(tf.abs(share)) / tf.maximum(tf.reduce_sum(wrapper.mask), 1.0)
-                share = tf.math.divide_no_nan(share, mean)
-            totals = tf.tensor_scatter_nd_add(totals, places[:, None], share)
-        before = self.probabilities()
-        made = self.conductor.updates_made
-        p, scale = self.schedule.move(before, totals, self.sets_in_training(), made)
-        p, scale = tf.where(good, p, before), tf.where(good, scale, 1.0)
-        for wrapper, places in zip(self.wrappers, self._places, strict=True):
-            wrapper.multiply(tf.gather(scale, places))
-        self.set_probabilities(p)
-        self.conductor.updates_made.assign_add(tf.cast(good, tf.int64))
-        # No set ever exceeds its goal, so the sum says whether all have met theirs.
-        pruned = tf.math.count_nonzero(p >= 1)
-        self.conductor.finished.assign(tf.cast(pruned >= int(self.sets.goal.sum()), tf.int64))
+        conductor, schedule = self.conductor, self.schedule
+        before = decision.State(
+            self.probabilities(),
+            [tf.convert_to_tensor(wrapper.score) for wrapper in self.wrappers],
+            tf.convert_to_tensor(conductor.updates_made),
+            tf.convert_to_tensor(conductor.finished),
+        )
+        new = scores.get(schedule.score).of(arrays, self.wrappers, lambda: self.coupling)
+        scored = decision.accumulated(schedule, before.scores, new)
+        sound = self.faults.note(self.clock(), self.wrappers, scored)
+        sets = self.sets_in_training()
+        after, scale = decision.decide(arrays, schedule, self.groups, sets, before, scored, sound)
+        for wrapper, score in zip(self.wrappers, after.scores, strict=True):
+            wrapper.score.assign(score)
+        self._settle(after.p, scale)
+        conductor.updates_made.assign(after.made)
+        conductor.finished.assign(after.finished)
         return tf.constant(True)
 
-    def sets_in_training(self) -> probability.Sets:
-        """The sets, without a goal where a frozen layer reads them: it is left alone."""
-        goal = self.sets.goal.copy()
-        for wrapper, places in zip(self.wrappers, self._places, strict=True):
-            if is_frozen(wrapper.layer):
-                goal[self.sets.of_group[places]] = 0
-        return self.sets._replace(goal=goal)
-
-    def probabilities(self) -> tf.Tensor:
-        """Pruning probabilities of all groups, shape (groups,), in the order of `names`."""
-        return tf.gather(tf.concat([wrapper.p for wrapper in self.wrappers], 0), self._owner)
+    def sets_in_training(self) -> Sets:
+        """Returns the sets, without a goal where a frozen layer reads them: it is left alone."""
+        layers = [wrapper.layer for wrapper in self.wrappers]
+        return self.groups.without([at for at, layer in enumerate(layers) if is_frozen(layer)])
 
     def set_probabilities(self, p: tf.Tensor | np.ndarray) -> None:
         """Writes probabilities of all groups, shape (groups,), into every layer that reads them.
 
-        A p of 1 fixes the mask, but weights stay as they are: `_update` scales them.
+        A p of 1 fixes the mask, but weights stay as they are: an update scales them.
         """
-        p = tf.cast(p, tf.float32)
-        for wrapper, places in zip(self.wrappers, self._places, strict=True):
-            wrapper.p.assign(tf.gather(p, places))
+        parts = self.groups.split(arrays, tf.cast(p, tf.float32))
+        for wrapper, part in zip(self.wrappers, parts, strict=True):
+            wrapper.p.assign(part)
             wrapper.mask.assign(tf.cast(wrapper.p < 1, tf.float32))
 
+    def _settle(self, p: tf.Tensor, scale: tf.Tensor) -> None:
+        """Writes probabilities, and multiplies the groups' weights."""
+        for wrapper, part in zip(self.wrappers, self.groups.split(arrays, scale), strict=True):
+            wrapper.multiply(part)
+        self.set_probabilities(p)
+
     # -- around it ---------------------------------------------------------------------------
-
-    def tell(self) -> None:
-        """Says what has gone wrong inside of training steps, where nothing can be said.
-
-        Raises:
-            FloatingPointError: If weights or scores held NaN or infinity when an update was due.
-
-        Warns:
-            UserWarning: If steps have changed the weights that the optimizer did not count.
-        """
-        self.faults.tell()
-        if not int(host(self.conductor.finished)):
-            driver = self.conductor.pruner or self
-            self.conductor.standstill.tell(driver._find_optimizer(), stacklevel=4)
 
     def plan(self, steps: int | None) -> None:
         """Chooses the frequency if none was given, and says now if the target is out of reach.
@@ -283,21 +219,47 @@ class Pruner:
         check_identity(self.wrappers)
         if steps is None:  # otherwise the updates that are needed are counted, which tells it too
             self.tell()
-        require_alike(self, steps)
-        pace.plan(self, steps)
+        require_alike(self.model.distribute_strategy, lambda: self._common(steps))
+        if steps is None and not self.frequency():
+            raise ValueError(
+                "SPPSchedule has no frequency and the number of training steps is not known: "
+                "give spp.SPPSchedule(frequency=...) or fit(..., steps_per_epoch=...)."
+            )
+        self.planned = True
+        first = int(self.clock())
+        if not self.finished:
+            self.faults.start(first)
+            if held := self._held():
+                warnings.warn(
+                    f"SPP will not reach its target: frozen layers read the channels of {held}, "
+                    f"which are left alone; freeze them before spp.prune, which then leaves their "
+                    f"goals to other layers, or set trainable=True.",
+                    stacklevel=2,
+                )
+        if steps is None:
+            return
+        pace, conductor = Pace(self.schedule, first, steps, self.updates_needed()), self.conductor
+        if self.schedule.frequency is None and not pace.goes_on(int(host(conductor.planned_until))):
+            conductor.frequency.assign(pace.frequency())
+            conductor.planned_until.assign(pace.end)
+        if message := pace.shortfall(self.frequency(), self.updates):
+            warnings.warn(message, stacklevel=2)
+
+    def _common(self, steps: int | None) -> list[int]:
+        """Lists what must be alike on all workers, see `distribution.COMMON`."""
+        plan = of_plan(self.wrappers, self.schedule)
+        return [plan, checksum(self.model), int(self.clock()), -1 if steps is None else steps]
+
+    def _held(self) -> list[str]:
+        """Names the sets that frozen layers keep from their goals."""
+        held = self.sets.goal > self.sets_in_training().goal
+        return [name for name, is_held in zip(self.names, held, strict=True) if is_held]
 
     def updates_needed(self) -> int | None:
-        """Simulated number of updates until every goal is met; None if they never would be."""
+        """Simulates how many updates meet every goal; None if they never would be met."""
         if self.missing() == 0:
             return 0
-        made = int(host(self.conductor.updates_made))
-        return self.schedule.updates_needed(self.probabilities().numpy(), self.sets, made)
-
-    @cached_property
-    def coupling(self) -> Coupling:
-        """The model's channels."""
-        sizes = sizes_that_fit(self.model, self.conductor.input_sizes)
-        return find_channels(self.model, sizes=sizes)
+        return self.schedule.updates_needed(self.probabilities().numpy(), self.sets, self.updates)
 
     @cached_property
     def _macs(self) -> MACs:
@@ -307,23 +269,8 @@ class Pruner:
     def _dense_macs(self) -> int:
         return self._macs.left()
 
-    def alive(self) -> dict[int, np.ndarray]:
-        """Which groups of each masked kernel are not pruned, as `Coupling.dead` takes it."""
-        return {
-            id(masked.weight): masked.spread(host(wrapper.mask)).numpy() > 0
-            for wrapper in self.wrappers
-            for masked in wrapper.masked
-        }
-
-    def missing(self) -> int:
-        """Groups still to be pruned."""
-        if int(host(self.conductor.finished)):
-            return 0
-        self.tell()
-        return int(self.sets.goal.sum() - (self.probabilities().numpy() >= 1).sum())
-
     def progress(self) -> Progress:
-        """Where the model stands, with MACs counted from what is pruned now."""
+        """Tells where the model stands, with MACs counted from what is pruned now."""
         check_identity(self.wrappers)
         p = self.probabilities().numpy()
         count = len(self.sets.goal)
@@ -335,8 +282,8 @@ class Pruner:
         alive = self.alive()
         macs = self._macs.left(self.coupling.dead(alive), alive)
         return Progress(
-            step=0 if self._find_optimizer() is None else int(self.clock()),
-            updates=int(host(self.conductor.updates_made)),
+            step=int(self.clock()) if self.counts_steps() else 0,
+            updates=self.updates,
             pruned=int(done.sum()),
             goal=int(self.sets.goal.sum()),
             decided=1.0 if finished else float(sealed / size[wanted].sum()),
@@ -353,10 +300,7 @@ class Pruner:
         target, progress = self.conductor.target_speedup, self.progress()
         if progress.finished or target is None or progress.macs_speedup < target:
             return False
-        for wrapper in self.wrappers:
-            p = host(wrapper.p)
-            if self.schedule.scale_survivors:
-                wrapper.multiply(wrapper.expected())
-            wrapper.p.assign(np.where(p < 1, 0, p))
+        p = self.probabilities()
+        self._settle(*self.schedule.settle(p, p < 1))
         self.conductor.finished.assign(1)
         return True

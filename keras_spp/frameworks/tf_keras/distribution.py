@@ -6,19 +6,14 @@ the same everywhere, so it has to be sure that they are.
 
 from __future__ import annotations
 
-import json
 import zlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.frameworks.tf_keras.variables import host, raw
-from keras_spp.training.fingerprint import identity
-
-if TYPE_CHECKING:
-    from keras_spp.training.pruner import Pruner
 
 # They keep one copy of a variable, which replicas change whenever they get to it.
 SHARING = (
@@ -46,23 +41,21 @@ def require_copies(strategy: tf.distribute.Strategy) -> None:
         )
 
 
-def require_alike(pruner: Pruner, steps: int | None) -> None:
+def require_alike(strategy: tf.distribute.Strategy, numbers: Callable[[], Sequence[int]]) -> None:
     """Compares what the workers of a MultiWorkerMirroredStrategy are about to train.
 
     All of them have to call this, as they exchange what is compared.
 
     Args:
-        pruner: The model's.
-        steps: Training steps to come; None if they are not known.
+        strategy: The model's.
+        numbers: Gives a number for each thing in `COMMON`, below 2**63.
 
     Raises:
         ValueError: If one differs, in which case all raise it.
     """
-    strategy = pruner.model.distribute_strategy
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return  # one process has made all replicas
-    made, to_come = int(pruner.clock()), -1 if steps is None else steps
-    mine = [[_goals(pruner), _weights(pruner.model), made, to_come]]
+    mine = [list(numbers())]
     everyone = strategy.gather(strategy.run(lambda: tf.constant(mine, tf.int64)), axis=0).numpy()
     for (what, advice), values in zip(COMMON.items(), everyone.T, strict=True):
         if (values != values[0]).any():
@@ -73,15 +66,8 @@ def require_alike(pruner: Pruner, steps: int | None) -> None:
             )
 
 
-def _goals(pruner: Pruner) -> int:
-    """A number for what will be pruned and how."""
-    everything = [identity(pruner.wrappers), pruner.schedule.get_config()]
-    text = json.dumps(everything, default=lambda function: function.__name__)  # a score
-    return zlib.crc32(text.encode())
-
-
-def _weights(model: keras.Model) -> int:
-    """A number for the bits of all variables that replicas share."""
+def checksum(model: keras.Model) -> int:
+    """Computes a number for the bits of all variables that replicas share."""
     total = 0
     for variable in map(raw, model.weights):
         # Those are means of values that replicas have on their own: batch normalisation's.

@@ -86,15 +86,20 @@ class MaskedWeight:
 
     @contextlib.contextmanager
     def multiplied(
-        self, groups: tf.Tensor, dtype: Any, gather: Callable[[tf.Tensor], Any] | None = None
+        self, factors: tf.Tensor, dtype: Any, gather: Callable[[tf.Tensor], Any] | None = None
     ) -> Iterator[None]:
-        """The same for the duration of a call, in `dtype`, without changing the variable."""
+        """Multiplies the weight for the duration of a call, without changing the variable.
+
+        Args:
+            factors: What it is multiplied with; broadcasts against the weight.
+            dtype: The type to compute in.
+            gather: When gradients are computed, gets that by each group's factor, (groups,).
+        """
         # Straight into the instance's dict: Keras' own setattr would untrack the variable and
         # so reorder the layer's weights. Every layer class that reads the attribute in its
         # call is served alike, which no hook of Keras offers.
         variable, attributes = self.weight, vars(self._owner)
-        factors = tf.cast(self.spread(groups), dtype)
-
+        factors = tf.cast(factors, dtype)
         weight = tf.convert_to_tensor(variable)
         product = weight * factors if gather is None else self._watched(weight, factors, gather)
         attributes[self._path[-1]] = product

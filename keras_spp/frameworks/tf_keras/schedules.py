@@ -8,6 +8,8 @@ import tf_keras as keras
 from keras_spp.core.schedule import GradualSchedule, OneShotSchedule, Schedule, SPPSchedule
 from keras_spp.frameworks.tf_keras import arrays  # noqa: F401  (what schedules compute with)
 
+__all__ = ["GradualSchedule", "OneShotSchedule", "SPPSchedule"]
+
 Schedule.saved_by(keras.saving)
 tfmot.sparsity.keras.PruningSchedule.register(Schedule)
 for _kind in (SPPSchedule, GradualSchedule, OneShotSchedule):

@@ -7,7 +7,8 @@ what it uses.
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tf_keras as keras
@@ -20,7 +21,9 @@ from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
 
 from keras_spp.core import scores
 from keras_spp.frameworks.tf_keras import schedules  # noqa: F401  (registers them)
+from keras_spp.frameworks.tf_keras.driver import Driver
 from keras_spp.frameworks.tf_keras.masked_weight import MaskedWeight
+from keras_spp.frameworks.tf_keras.private import own_metrics
 from keras_spp.frameworks.tf_keras.standstill import Standstill
 from keras_spp.frameworks.tf_keras.variables import copies
 
@@ -34,6 +37,12 @@ UNFINISHED = (
 def unwrap(layer: keras.layers.Layer) -> keras.layers.Layer:
     """The layer inside a PruneSPP wrapper; any other layer itself."""
     return layer.layer if isinstance(layer, PruneSPP) else layer
+
+
+class Shown(NamedTuple):
+    """Stands for a metric where Keras asks for no more than the name."""
+
+    name: str
 
 
 class KeepPruned:
@@ -129,8 +138,8 @@ class PruneSPP(PruneLowMagnitude):
         self.__dict__ |= {"input_sizes": input_sizes, "origin": origin}
         self.input_sizes: list[list[int]] | None
         self.origin: dict[str, Any] | None
-        self.pruner: Any = None  # set by keras_spp.training.pruner.Pruner, which knows all wrappers
-        self.callback: Any = None  # on the conductor, the SPPCallback of the present fit
+        self._driver: Driver | None = None
+        self._shown_by: Any = None
 
     def build(self, input_shape: Any) -> None:
         """Builds the layer and adds one probability per group, instead of weight-sized masks."""
@@ -172,6 +181,38 @@ class PruneSPP(PruneLowMagnitude):
         self.pruning_vars = [(weight, self.mask, threshold) for weight in self.prunable_weights]
         self.pruning_obj = GroupPruning(self)
 
+    @property
+    def driver(self) -> Driver | None:
+        """What moves the probabilities in training steps; None if nothing does yet."""
+        return self._driver
+
+    def attach(self, driver: Driver) -> None:
+        """Lets a driver, which knows all wrappers, move the probabilities from now on."""
+        before, self._driver = self._driver, driver
+        if self.conductor and before is not None and before.optimizer is not driver.optimizer:
+            self.standstill.forget()
+
+    @property
+    def shown_by(self) -> Any:
+        """On the conductor: the callback that shows the present `fit`."""
+        return self._shown_by
+
+    def show_by(self, callback: Any) -> None:
+        """Notes on the conductor which callback shows the present `fit`; the last one does."""
+        self._shown_by = callback
+
+    def show(self, names: Iterable[str]) -> None:
+        """Has the progress line show numbers of these names as they are; others it averages.
+
+        Those it does that bear the name of a metric of the model when an epoch begins.
+        """
+        own_metrics(self).extend(map(Shown, names))
+
+    def show_no_more(self) -> None:
+        """Takes these names back, before anything computes metrics."""
+        metrics = own_metrics(self)
+        metrics[:] = [entry for entry in metrics if not isinstance(entry, Shown)]
+
     def reset_states(self) -> None:
         """What `model.reset_states()` calls on a stateful recurrent layer."""
         self.layer.reset_states()
@@ -185,8 +226,9 @@ class PruneSPP(PruneLowMagnitude):
         return [entry.multiply(groups) for entry in self.masked]
 
     def sampled(self) -> tf.Tensor:
-        """The groups' masks in the present training step, 0 and 1, shape (groups,)."""
-        step = self.pruner.clock()
+        """Draws the groups' masks of the present training step, 0 and 1, shape (groups,)."""
+        assert self._driver is not None
+        step = self._driver.clock()
         parts = tf.split(self.p, [entry["size"] for entry in self.sets])
         kept = [
             self.pruning_schedule.draw(part, entry["seed"], step)
@@ -211,46 +253,55 @@ class PruneSPP(PruneLowMagnitude):
         return gathered
 
     def expected(self) -> tf.Tensor:
-        """The keep probabilities 1 - p: the expected network's mask, shape (groups,)."""
+        """Returns the keep probabilities 1 - p, the expected network's mask, shape (groups,)."""
         return 1 - self.p
+
+    def factors(self, sampled: bool) -> list[tf.Tensor]:
+        """Returns what each masked weight is multiplied with in the present training step.
+
+        Args:
+            sampled: Whether masks are drawn, or those of the expected network are meant.
+        """
+        groups = self.sampled() if sampled else self.expected()
+        return [entry.spread(groups) for entry in self.masked]
 
     def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
         """Calls the layer with the masked weight."""
         if training is None:
             training = keras.backend.learning_phase()
 
-        def in_training() -> tf.Tensor:
+        def in_training() -> list[tf.Tensor]:
             if in_tf_saved_model_scope():
                 # Saving traces the training branch too, in models that nothing drives. The trace
                 # is for programs that do not know this class and cannot go on pruning.
                 if self.conductor:
                     tf.debugging.Assert(self.finished > 0, [UNFINISHED], name="unfinished")
-                return self.expected()
-            if self.pruner is None:
+                return self.factors(sampled=False)
+            if self._driver is None:
                 raise RuntimeError(
                     f"{self.name} was called with training=True but nothing drives its pruning: "
                     f"pass callbacks=[spp.SPPCallback()] to fit, or call "
                     f"spp.Pruner(model, optimizer) before a training loop of your own."
                 )
             if self.conductor:
-                self.pruner.move()
-            return self.sampled()
+                self._driver.move()
+            return self.factors(sampled=True)
 
-        def in_inference() -> tf.Tensor:
+        def in_inference() -> list[tf.Tensor]:
             samples = (
                 self.pruning_schedule.evaluation == "sampled" and not in_tf_saved_model_scope()
             )
-            driven = self.pruner is not None and self.pruner.counts_steps()
-            return self.sampled() if samples and driven else self.expected()
+            driven = self._driver is not None and self._driver.counts_steps()
+            return self.factors(sampled=samples and driven)
 
         if not self.layer._expects_mask_arg:  # Keras gives a sequence's mask to every **kwargs
             kwargs.pop("mask", None)
-        mask = tfmot_utils.smart_cond(training, in_training, in_inference)
+        factors = tfmot_utils.smart_cond(training, in_training, in_inference)
         # Also where training is False: layers of a base called so are trained, and pruned, too.
         gather = self.gather if self.gathers else None
         with contextlib.ExitStack() as stack:
-            for entry in self.masked:
-                stack.enter_context(entry.multiplied(mask, self.compute_dtype, gather))
+            for entry, values in zip(self.masked, factors, strict=True):
+                stack.enter_context(entry.multiplied(values, self.compute_dtype, gather))
             return self.layer(inputs, **kwargs)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,0 +1,149 @@
+"""What the variables of a pruned model say: read from outside, without driving its training."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_spp.core.coupling import Coupling
+from keras_spp.core.decision import FlatGroups
+from keras_spp.core.probability import Sets
+from keras_spp.frameworks.tf_keras import arrays
+from keras_spp.frameworks.tf_keras.distribution import require_copies
+from keras_spp.frameworks.tf_keras.graph import find_wrappers
+from keras_spp.frameworks.tf_keras.inputs import sizes_that_fit
+from keras_spp.frameworks.tf_keras.private import is_graph_network
+from keras_spp.frameworks.tf_keras.stages import stage
+from keras_spp.frameworks.tf_keras.tracing import find_channels
+from keras_spp.frameworks.tf_keras.variables import host
+from keras_spp.frameworks.tf_keras.wrapper import PruneSPP
+from keras_spp.training.fingerprint import check_identity
+from keras_spp.training.nan_guard import Faults
+
+
+class State:
+    """The state of a pruned model.
+
+    Everything is read when it is asked for, and nothing is changed.
+
+    Args:
+        model: What `spp.prune` returned, or such a model loaded from a file.
+
+    Attributes:
+        model: The model.
+        wrappers: Its pruning wrappers, in the order of their first call.
+        conductor: The one that holds what there is once for the model.
+        schedule: Decides when groups are pruned, and how.
+        groups: All groups, in one flat vector.
+        faults: The record of NaN and infinity in training.
+
+    Raises:
+        ValueError: If the model is not pruned, or holds the state of one that was pruned otherwise.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        self.wrappers, self.conductor = _find(model)
+        require_copies(model.distribute_strategy)
+        self.schedule = self.conductor.pruning_schedule
+        self.groups = FlatGroups.of(
+            [wrapper.sets for wrapper in self.wrappers], self.schedule.overshoot
+        )
+        self.faults = Faults(model, self.conductor.fault)
+        if host(self.conductor.identity):  # not before anything has driven the model
+            check_identity(self.wrappers)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the sets of groups."""
+        return self.groups.names
+
+    @property
+    def sets(self) -> Sets:
+        """The sets, with their goals."""
+        return self.groups.sets
+
+    @property
+    def optimizer(self) -> Any:
+        """The one whose steps count; None if there is none."""
+        return getattr(self.model, "optimizer", None)
+
+    @property
+    def updates(self) -> int:
+        """Updates of the pruning probabilities made."""
+        return int(host(self.conductor.updates_made))
+
+    @property
+    def finished(self) -> bool:
+        """Whether pruning has met its target and is over."""
+        return bool(host(self.conductor.finished))
+
+    def frequency(self) -> int:
+        """Returns the one given, whatever a restored run was given, or the one chosen, or 0."""
+        return self.schedule.frequency or int(host(self.conductor.frequency))
+
+    def probabilities(self) -> tf.Tensor:
+        """Reads the probabilities of all groups, shape (groups,), in the order of `names`."""
+        return self.groups.join(arrays, [wrapper.p for wrapper in self.wrappers])
+
+    @cached_property
+    def coupling(self) -> Coupling:
+        """The model's channels."""
+        sizes = sizes_that_fit(self.model, self.conductor.input_sizes)
+        return find_channels(self.model, sizes=sizes)
+
+    def alive(self) -> dict[int, np.ndarray]:
+        """Tells which groups of each masked kernel are not pruned, as `dead` takes it."""
+        return {
+            id(masked.weight): masked.spread(host(wrapper.mask)).numpy() > 0
+            for wrapper in self.wrappers
+            for masked in wrapper.masked
+        }
+
+    def dead(self) -> np.ndarray:
+        """Tells which classes of channels no layer sees any more, shape (classes,), bool."""
+        return self.coupling.dead(self.alive())
+
+    def missing(self) -> int:
+        """Counts the groups still to be pruned."""
+        if self.finished:
+            return 0
+        self.tell()
+        return int(self.sets.goal.sum() - (self.probabilities().numpy() >= 1).sum())
+
+    def tell(self) -> None:
+        """Says what has gone wrong inside of training steps, where nothing can be said.
+
+        Raises:
+            FloatingPointError: If weights or scores held NaN or infinity when an update was due.
+
+        Warns:
+            UserWarning: If steps have changed the weights that the optimizer did not count.
+        """
+        self.faults.tell()
+        if not self.finished:
+            driver = self.conductor.driver or self
+            self.conductor.standstill.tell(driver.optimizer, stacklevel=4)
+
+
+def _find(model: keras.Model) -> tuple[list[PruneSPP], PruneSPP]:
+    """Returns a model's wrappers, and the first of them that was made to conduct."""
+    wrappers = find_wrappers(model) if is_graph_network(model) else []
+    conductors = [wrapper for wrapper in wrappers if wrapper.conductor]
+    if len(conductors) == 1:
+        return wrappers, conductors[0]
+    other = stage(model) if is_graph_network(model) else None
+    if other is not None and not wrappers:
+        raise ValueError(
+            f"`model` {model.name!r} is not a model that spp.prune returned but one that "
+            f"is {other.state} (layer {other.layer!r}): {other.remedy}."
+        )
+    raise ValueError(
+        f"`model` {model.name!r} is not a model that spp.prune returned (it has "
+        f"{len(wrappers)} SPP wrappers): call spp.prune(model, ...) first, and do not "
+        f"strip it."
+    )
