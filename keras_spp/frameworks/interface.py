@@ -15,6 +15,8 @@ import numpy as np
 
 from keras_spp.core.channels import Sizes
 from keras_spp.core.coupling import Coupling
+from keras_spp.core.groups import Goals, Groups
+from keras_spp.core.schedule import Schedule
 
 Model = Any
 Layer = Any
@@ -71,6 +73,18 @@ class Adapter(Protocol):
     ) -> None:
         """Fills a rebuilt model with the weights, or with what `value` makes of each."""
 
+    def declare_inputs(self, model: Model) -> None:
+        """Makes the input shapes that layers of a rebuilt model declare those that they have."""
+
+    def plain_class(self, layer: Layer) -> type:
+        """Returns the class of Keras' own that stands for a layer in a small model."""
+
+    def input_shapes(self, model: Model, sizes: Sequence[Sizes] | None = None) -> dict[int, Sizes]:
+        """Returns the shape that each layer is called on at first, by the layer's id."""
+
+    def function_of(self, layer: Layer, changes: dict[str, Any], shape: Sizes) -> Any:
+        """Returns a TensorFlow function of a layer like this one, alone, to be converted."""
+
     def load(
         self,
         path: Any,
@@ -117,6 +131,35 @@ class Adapter(Protocol):
         """Returns a variable's value in its own type."""
 
     # -- pruned models ---------------------------------------------------------------------------
+
+    def stage(self, model: Model) -> Any:
+        """Returns what a model is in the middle of, such as pruning, with the remedy; or None."""
+
+    def require_unwrapped(self, model: Model) -> None:
+        """Raises ValueError, with the remedy, if a model is in the middle of something."""
+
+    def require_copies(self, model: Model | None = None) -> None:
+        """Raises ValueError if replicas that train have no variables of their own."""
+
+    def check_score(self, score: Any, groups: Groups) -> None:
+        """Raises ValueError if a score cannot rank these groups."""
+
+    def find_conductor(self, model: Model, groups: Groups) -> Layer:
+        """Returns the first layer that is pruned and that a training step reaches."""
+
+    def wrap(
+        self,
+        model: Model,
+        groups: Groups,
+        goals: Goals,
+        schedule: Schedule,
+        counted: str,
+        **of_conductor: Any,
+    ) -> Model:
+        """Returns a copy of a model with a wrapper around each layer that reads groups."""
+
+    def keep_probabilities(self, model: Model) -> dict[int, np.ndarray]:
+        """Returns what each masked weight is multiplied with in inference, by its id."""
 
     def wrappers(self, model: Model) -> list[Layer]:
         """Returns the pruning wrappers of a model in the order of their first call."""

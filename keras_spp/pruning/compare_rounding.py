@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import tf_keras as keras
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,6 +14,7 @@ from keras_spp.allocation.uniform import Uniform
 from keras_spp.devices import device as latency
 from keras_spp.devices.device import Device
 from keras_spp.export.tflite import export_tflite
+from keras_spp.frameworks.interface import Model
 from keras_spp.pruning.network import label
 from keras_spp.pruning.targets import Speedup
 from keras_spp.shrinking.shrink import shrunk_to
@@ -86,7 +86,7 @@ class RoundingReport(Rows[RoundingRow]):
 
 
 def compare_rounding(
-    model: keras.Model,
+    model: Model,
     target_speedup: float,
     *,
     round_to: Sequence[int] = (1, 4, 8, 16),
@@ -151,7 +151,7 @@ def compare_rounding(
         files = {"dense": folder / "dense.tflite"}
         files |= {str(multiple): folder / f"{multiple}.tflite" for multiple in plans}
 
-        def export(which: keras.Model, name: str) -> None:
+        def export(which: Model, name: str) -> None:
             export_tflite(
                 which,
                 files[name],

@@ -4,48 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
+from keras_spp import frameworks
 from keras_spp.core.channels import Kernel, Sizes
 from keras_spp.core.cost import Alive, shape_left
 from keras_spp.core.coupling import Coupling
+from keras_spp.core.kinds import is_a, own_name
 from keras_spp.devices.device import Device
 from keras_spp.export.quantizer import convert
-from keras_spp.frameworks.tf_keras.clone import clone_layer
-from keras_spp.frameworks.tf_keras.dry_run import Shape
-from keras_spp.frameworks.tf_keras.graph import layers
-from keras_spp.frameworks.tf_keras.rebuilding import rebuild
 
-L = keras.layers
 # What a layer's config calls the channels that it makes; a depthwise layer makes those it reads.
 _MADE = {
-    L.Conv1D: "filters",
-    L.Conv2D: "filters",
-    L.Conv3D: "filters",
-    L.Conv2DTranspose: "filters",
-    L.Dense: "units",
-    L.DepthwiseConv2D: None,
+    "Conv1D": "filters",
+    "Conv2D": "filters",
+    "Conv3D": "filters",
+    "Conv2DTranspose": "filters",
+    "Dense": "units",
+    "DepthwiseConv2D": None,
 }
-Shapes = Mapping[int, Shape]
 
 # Shares of the channels that a layer reads and makes, at which it is timed.
 _POINTS = ((1.0, 1.0), (0.5, 1.0), (1.0, 0.5), (0.5, 0.5), (0.25, 0.25))
-
-
-def input_shapes(model: keras.Model, sizes: Sequence[Sizes]) -> Shapes:
-    """What each layer is called on at first, by its id, when the inputs have these sizes."""
-    own = {
-        id(tensor.node.layer): {"batch_input_shape": (tensor.shape[0], *known)}
-        for tensor, known in zip(model.inputs, sizes, strict=True)
-    }
-    fixed = rebuild(model, lambda layer: clone_layer(layer, own.get(id(layer))))
-    pairs = zip(layers(model), layers(fixed), strict=True)
-    return {id(old): new.get_input_shape_at(0) for old, new in pairs if new.inbound_nodes}
 
 
 class LatencyTable:
@@ -58,21 +41,20 @@ class LatencyTable:
     Args:
         coupling: The model's channels.
         device: Where to measure.
-        shapes: Of the inputs of layers, by the layer's id, where they are not those that the
-            layers were called on, as `input_shapes` gives them.
+        shapes: The shape of each layer's input, by the layer's id.
 
     Raises:
         OSError: As `spp.benchmark` does.
         ValueError: Likewise.
     """
 
-    def __init__(self, coupling: Coupling, device: Device, shapes: Shapes | None = None) -> None:
+    def __init__(self, coupling: Coupling, device: Device, shapes: Mapping[int, Sizes]) -> None:
         self.coupling = coupling
         self._powers: dict[int, np.ndarray] = {}
         macs = 0.0
         for kernel in coupling.channels.kernels.values():
-            shape = (shapes or {}).get(id(kernel.layer)) or kernel.layer.get_input_shape_at(0)
-            if not (sizes := _sizes(kernel.layer, shape)):
+            shape = shapes.get(id(kernel.layer))
+            if shape is None or not (sizes := _sizes(kernel.layer, shape)):
                 continue
             keys = [_key(kernel.layer, shape, *size) for size in sizes]
             if not device.knows(keys):
@@ -117,29 +99,30 @@ def _macs(kernel: Kernel, shape: Any) -> float:
 
 def _read_and_made(layer: Any, shape: Any) -> tuple[int, int]:
     """Channels by a kernel's shape."""
-    if isinstance(layer, L.DepthwiseConv2D):
+    if is_a(layer, "DepthwiseConv2D"):
         return int(shape[-2]), int(shape[-2])
     reads, makes = shape[-2:]
-    return (int(makes), int(reads)) if isinstance(layer, L.Conv2DTranspose) else (reads, makes)
+    return (int(makes), int(reads)) if is_a(layer, "Conv2DTranspose") else (reads, makes)
 
 
-def _sizes(layer: Any, shape: Shape) -> list[tuple[int, int]]:
+def _sizes(layer: Any, shape: Sizes) -> list[tuple[int, int]]:
     """Channels read and made at which a layer can be timed alone; none if it cannot."""
-    if type(layer) not in _MADE or getattr(layer, "groups", 1) > 1:
+    name = own_name(type(layer))
+    if name not in _MADE or getattr(layer, "groups", 1) > 1:
         return []
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         return []
-    kernel = layer.depthwise_kernel if _MADE[type(layer)] is None else layer.kernel
+    kernel = layer.depthwise_kernel if _MADE[name] is None else layer.kernel
     reads, makes = _read_and_made(layer, kernel.shape)
     if None in shape[1:]:
         return []
     found = {(max(1, round(a * reads)), max(1, round(b * makes))) for a, b in _POINTS}
-    if _MADE[type(layer)] is None:
+    if _MADE[name] is None:
         found = {(size, size) for size, _ in found}
     return sorted(found, reverse=True)
 
 
-def _key(layer: Any, shape: Shape, reads: int, makes: int) -> str:
+def _key(layer: Any, shape: Sizes, reads: int, makes: int) -> str:
     """Of all that the latency depends on."""
     config = {key: value for key, value in layer.get_config().items() if key != "name"}
     said = json.dumps(config, sort_keys=True, default=str)
@@ -148,12 +131,9 @@ def _key(layer: Any, shape: Shape, reads: int, makes: int) -> str:
     return f"{type(layer).__name__.lower()} {size} {reads} to {makes} {digest}"
 
 
-def _file(layer: Any, shape: Shape, reads: int, makes: int) -> bytes:
-    """A TFLite file of the layer with so many channels."""
-    made = _MADE[type(layer)]
+def _file(layer: Any, shape: Sizes, reads: int, makes: int) -> bytes:
+    """Returns a TFLite file of the layer alone with so many channels."""
+    made = _MADE[type(layer).__name__]
     changes = {"dtype": "float32", **({made: makes} if made else {})}
-    small = clone_layer(layer, changes, resized=True)
-    spec = tf.TensorSpec((1, *shape[1:-1], reads), tf.float32, "inputs")
-    small.build(spec.shape)
-    function = tf.function(lambda inputs: small(inputs)).get_concrete_function(spec)
+    function = frameworks.default().function_of(layer, changes, (1, *shape[1:-1], reads))
     return bytes(convert(function, "none"))

@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tf_keras as keras
 
+from keras_spp import frameworks
 from keras_spp.core.channels import Sizes
 from keras_spp.core.cost import MACs
 from keras_spp.core.groups import Groups
-from keras_spp.frameworks.tf_keras.graph import layers
-from keras_spp.frameworks.tf_keras.inputs import check_taken, input_sizes
-from keras_spp.frameworks.tf_keras.openable import opened
-from keras_spp.frameworks.tf_keras.stages import require_unwrapped
-from keras_spp.frameworks.tf_keras.tracing import find_channels
-from keras_spp.frameworks.tf_keras.variables import host
+from keras_spp.frameworks.interface import Model
+
+_WHOLE = "biuOSU"  # kinds of NumPy types that cannot hold NaN; bfloat16 is none of its own
 
 
 @dataclass(frozen=True)
@@ -33,8 +30,8 @@ class Network:
             the model declares.
     """
 
-    original: keras.Model
-    model: keras.Model
+    original: Model
+    model: Model
     groups: Groups
     counted: str
     sizes: list[Sizes] | None
@@ -64,7 +61,7 @@ class Network:
         if not self.groups.coupling.channels.unknown_size:
             return
         if self.sizes is not None:
-            check_taken(self.original, self.sizes)
+            frameworks.of(self.original).check_taken(self.original, self.sizes)
         raise ValueError(
             f"`{target}` counts MACs, which are unknown because the model's input size is not "
             "fixed (or a layer without a rule cannot be called on one sample): give input_shape, "
@@ -73,7 +70,7 @@ class Network:
 
 
 def label(
-    model: keras.Model,
+    model: Model,
     granularity: str = "channel",
     *,
     policy: Any = None,
@@ -97,21 +94,24 @@ def label(
         ValueError: If the model is pruned or wrapped already or holds weights that are not finite,
             or `input_shape` does not fit it.
     """
-    require_unwrapped(model)
+    framework = frameworks.of(model)
+    framework.require_unwrapped(model)
     _check_weights(model)
     if policy is not None:
         policy.ensure_model_supports_pruning(model)
-    sizes = None if input_shape is None else input_sizes(model, input_shape)
-    plain = opened(model)
-    coupling = find_channels(plain, policy, to_prune=True, sizes=sizes)
+    sizes = None if input_shape is None else framework.input_sizes(model, input_shape)
+    plain = framework.opened(model)
+    coupling = framework.label(plain, policy, to_prune=True, sizes=sizes)
     groups = Groups(coupling, granularity, seed, MACs(coupling, counted), scores)
     return Network(model, plain, groups, counted, sizes)
 
 
-def _check_weights(model: keras.Model) -> None:
-    for layer in layers(model):
+def _check_weights(model: Model) -> None:
+    framework = frameworks.of(model)
+    for layer in framework.layers(model):
         for weight in layer.weights:
-            if weight.dtype.is_floating and not np.isfinite(host(weight)).all():
+            value = framework.read(weight)
+            if value.dtype.kind not in _WHOLE and not np.isfinite(value).all():
                 raise ValueError(
                     f"`model` holds NaN or infinity in the weight {weight.name!r} of layer "
                     f"{layer.name!r}: load a sound checkpoint first."

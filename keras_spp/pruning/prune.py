@@ -6,9 +6,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
-import tf_keras as keras
-
 from keras_spp import frameworks
 from keras_spp.allocation.greedy import importance
 from keras_spp.allocation.search import Search
@@ -20,9 +17,7 @@ from keras_spp.core.groups import GRANULARITIES
 from keras_spp.core.schedule import OneShotSchedule, Schedule, SPPSchedule
 from keras_spp.devices import device as latency
 from keras_spp.devices.device import Device
-from keras_spp.frameworks.tf_keras.distribution import require_copies
-from keras_spp.frameworks.tf_keras.score_functions import check_score
-from keras_spp.frameworks.tf_keras.wrapping import find_conductor, wrapped
+from keras_spp.frameworks.interface import Model
 from keras_spp.pruning import targets
 from keras_spp.pruning.network import label
 from keras_spp.training.pruner import Pruner
@@ -31,7 +26,7 @@ from keras_spp.util.files import check_apart
 
 
 def prune(
-    model: keras.Model,
+    model: Model,
     pruning_ratio: float | Mapping[str, float] | None = None,
     *,
     target_speedup: float | None = None,
@@ -46,7 +41,7 @@ def prune(
     representative_data: Any = None,
     counted: str = "all",
     input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
-) -> keras.Model:
+) -> Model:
     """Prepares a model for Structured Probabilistic Pruning (Wang et al., BMVC 2018).
 
     The result trains like the model, but drops groups of weights at random; `fit` with
@@ -110,8 +105,8 @@ def prune(
         >>> [type(layer).__name__ for layer in pruned.layers]
         ['Conv2D', 'ReLU', 'PruneSPP', 'Flatten', 'PruneSPP']
     """
-    frameworks.of(model)
-    require_copies(tf.distribute.get_strategy())
+    framework = frameworks.of(model)
+    framework.require_copies()
     where = latency.find(device)
     target = targets.one_of(pruning_ratio, target_speedup, target_latency, where)
     target.check(granularity)
@@ -138,12 +133,12 @@ def prune(
         input_shape=input_shape,
     )
     network.check_prunable(round_to)
-    check_score(schedule.score, network.groups)
-    find_conductor(network.model, network.groups)
+    framework.check_score(schedule.score, network.groups)
+    framework.find_conductor(network.model, network.groups)
     goals = target.meet(network, allocation, representative_data, round_to)
 
     sizes = network.sizes
-    pruned = wrapped(
+    pruned = framework.wrap(
         network.model,
         network.groups,
         goals,
@@ -160,7 +155,7 @@ def prune(
     return pruned
 
 
-def _warn_of_lost_methods(model: keras.Model, pruned: keras.Model) -> None:
+def _warn_of_lost_methods(model: Model, pruned: Model) -> None:
     """A class that builds its own graph cannot be made again from another graph."""
     own = [
         name

@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from keras_spp import frameworks
 from keras_spp.core.goals import Allocation, OutOfReach, meet_speedup, strongest
 from keras_spp.core.groups import Goals, Groups
 from keras_spp.devices.device import Device
 from keras_spp.export.tflite import export_tflite
-from keras_spp.frameworks.tf_keras.inputs import input_keys
-from keras_spp.pruning.latency_table import LatencyTable, input_shapes
+from keras_spp.pruning.latency_table import LatencyTable
 from keras_spp.pruning.network import Network
 from keras_spp.shrinking.shrink import shrunk_to
 from keras_spp.util.files import temporary_folder
@@ -70,9 +70,12 @@ def meet_latency(
     """
     number, is_ratio = parse(target)
     model, sizes, coupling = network.model, network.sizes, network.groups.coupling
-    shapes = None if sizes is None else input_shapes(model, sizes)
-    groups = network.groups.priced(LatencyTable(coupling, device, shapes))
-    shape: Any = None if sizes is None else dict(zip(input_keys(model), sizes, strict=True))
+    framework = frameworks.of(model)
+    table = LatencyTable(coupling, device, framework.input_shapes(model, sizes))
+    groups = network.groups.priced(table)
+    shape: Any = None
+    if sizes is not None:
+        shape = dict(zip(framework.input_keys(model), sizes, strict=True))
     allocation.prepare(model, groups, representative_data)
 
     with temporary_folder() as folder:

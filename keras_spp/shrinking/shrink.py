@@ -6,24 +6,16 @@ import warnings
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
 from keras_spp import frameworks
 from keras_spp.analysis.provenance import remember, summary
 from keras_spp.core.channels import Argument
 from keras_spp.core.coupling import Coupling
-from keras_spp.frameworks.tf_keras.clone import clone_layer
-from keras_spp.frameworks.tf_keras.graph import find_wrappers, layers
-from keras_spp.frameworks.tf_keras.inputs import sizes_that_fit
-from keras_spp.frameworks.tf_keras.layers import plain_class
-from keras_spp.frameworks.tf_keras.rebuilding import copy_weights, rebuild
-from keras_spp.frameworks.tf_keras.variables import host
-from keras_spp.frameworks.tf_keras.wrapper import unwrap
+from keras_spp.frameworks.interface import Layer, Model, Variable
 from keras_spp.training.state import State
 
 
-def shrink(model: keras.Model) -> keras.Model:
+def shrink(model: Model) -> Model:
     """Removes what is pruned: every layer gets the size of what survives.
 
     A channel goes, with its filter, bias, normalisation and depthwise kernel, when every layer
@@ -53,7 +45,7 @@ def shrink(model: keras.Model) -> keras.Model:
         >>> [type(layer).__name__ for layer in shrink(pruned).layers]
         ['Dense', 'Dense']
     """
-    frameworks.of(model)
+    framework = frameworks.of(model)
     state = State(model)
     if missing := state.missing():
         warnings.warn(
@@ -63,7 +55,8 @@ def shrink(model: keras.Model) -> keras.Model:
         )
     small = shrunk_to(model, state.coupling, state.dead())
     conductor = state.conductor
-    last = summary(model, state.coupling, sizes_that_fit(model, conductor.input_sizes))
+    sizes = framework.sizes_that_fit(model, conductor.input_sizes)
+    last = summary(model, state.coupling, sizes)
     remember(small, conductor.origin or last, last)
     return small
 
@@ -77,7 +70,7 @@ def sliced(coupling: Coupling, dead: np.ndarray, variable: Any, array: np.ndarra
     return array
 
 
-def shrunk_to(model: keras.Model, coupling: Coupling, dead: np.ndarray) -> keras.Model:
+def shrunk_to(model: Model, coupling: Coupling, dead: np.ndarray) -> Model:
     """Returns the model without the dead classes of channels; other weights stay as they are.
 
     Args:
@@ -86,6 +79,7 @@ def shrunk_to(model: keras.Model, coupling: Coupling, dead: np.ndarray) -> keras
         coupling: Its channels.
         dead: Which classes go, shape (classes,).
     """
+    framework = frameworks.of(model)
     edits: dict[int, dict[str | Argument, Any]] = {}
     for edit in coupling.channels.edits.values():
         keeps = [coupling.keep(labels, dead) for labels in edit.labels]
@@ -98,13 +92,14 @@ def shrunk_to(model: keras.Model, coupling: Coupling, dead: np.ndarray) -> keras
         if not coupling.keep(axis.labels, dead).all()
     }
 
-    def make_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-        layer = unwrap(layer)
+    def make_layer(layer: Layer) -> Layer:
+        layer = framework.unwrap(layer)
         changes = edits.get(id(layer), {})
         config = {key: value for key, value in changes.items() if isinstance(key, str)}
-        return clone_layer(layer, config, plain_class(layer), id(layer) in resized)
+        kind = framework.plain_class(layer)
+        return framework.clone(layer, config, kind, id(layer) in resized)
 
-    def edit_call(layer: keras.layers.Layer, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    def edit_call(layer: Layer, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
         for place, value in edits.get(id(layer), {}).items():
             if not isinstance(place, Argument):
@@ -117,30 +112,15 @@ def shrunk_to(model: keras.Model, coupling: Coupling, dead: np.ndarray) -> keras
                 given[place.name] = entries
         return tuple(given[at] for at in range(len(args))), {name: given[name] for name in kwargs}
 
-    kept = {
-        id(masked.weight): masked.spread(wrapper.expected()).numpy()
-        for wrapper in find_wrappers(model)
-        for masked in wrapper.masked
-    }
+    kept = framework.keep_probabilities(model)
 
-    def value(layer: keras.layers.Layer, variable: tf.Variable) -> np.ndarray:
-        array = host(variable)
+    def value(layer: Layer, variable: Variable) -> np.ndarray:
+        array = framework.read(variable)
         if id(variable) in kept:
             array = array * kept[id(variable)].astype(array.dtype)
         return sliced(coupling, dead, variable, array)
 
-    small = rebuild(model, make_layer, edit_call)
-    copy_weights(model, small, value)
-    for layer in layers(small):
-        _declare_input(layer)
+    small = framework.rebuild(model, make_layer, edit_call)
+    framework.copy_weights(model, small, value)
+    framework.declare_inputs(small)
     return small
-
-
-def _declare_input(layer: keras.layers.Layer) -> None:
-    """An `input_shape` that a layer's config still has becomes that of the small model."""
-    declared: tuple[int | None, ...] = getattr(layer, "_batch_input_shape", None) or ()
-    given = layer.inbound_nodes[0].keras_inputs if layer.inbound_nodes else []
-    # `input_dim` tells the last of several dimensions.
-    if len(given) == 1 and 1 < len(declared) <= len(given[0].shape):
-        sizes = zip(declared[1:], given[0].shape[1 - len(declared) :], strict=True)
-        layer._batch_input_shape = (declared[0], *(size and now for size, now in sizes))

@@ -48,7 +48,7 @@ class State:
     def __init__(self, model: keras.Model) -> None:
         self.model = model
         self.wrappers, self.conductor = _find(model)
-        require_copies(model.distribute_strategy)
+        require_copies(model)
         self.schedule = self.conductor.pruning_schedule
         self.groups = FlatGroups.of(
             [wrapper.sets for wrapper in self.wrappers], self.schedule.overshoot

@@ -5,6 +5,7 @@ import pytest
 import tf_keras as keras
 
 import keras_spp as spp
+from keras_spp.frameworks.tf_keras.alone import input_shapes
 from keras_spp.frameworks.tf_keras.tracing import find_channels
 from keras_spp.pruning.latency_table import LatencyTable
 from tests.zoo.models import L
@@ -26,9 +27,10 @@ class Lawful(spp.Device):
 
 
 def priced(x, y, device):
-    classes = find_channels(keras.Model(x, y))
-    kernels = {kernel.layer.name: kernel for kernel in classes.channels.kernels.values()}
-    return LatencyTable(classes, device), kernels
+    model = keras.Model(x, y)
+    coupling = find_channels(model)
+    kernels = {kernel.layer.name: kernel for kernel in coupling.channels.kernels.values()}
+    return LatencyTable(coupling, device, input_shapes(model)), kernels
 
 
 def net():

@@ -1,8 +1,10 @@
 """The tf_keras adapter: all that `keras_spp.frameworks.interface.Adapter` asks for."""
 
 from keras_spp.frameworks.tf_keras import arrays
+from keras_spp.frameworks.tf_keras.alone import function_of, input_shapes
 from keras_spp.frameworks.tf_keras.clone import clone_layer as clone
 from keras_spp.frameworks.tf_keras.convolution import convolved_by
+from keras_spp.frameworks.tf_keras.distribution import require_copies
 from keras_spp.frameworks.tf_keras.graph import find_wrappers as wrappers
 from keras_spp.frameworks.tf_keras.graph import layers
 from keras_spp.frameworks.tf_keras.inference import inference
@@ -13,11 +15,16 @@ from keras_spp.frameworks.tf_keras.inputs import (
     output_keys,
     sizes_that_fit,
 )
+from keras_spp.frameworks.tf_keras.layers import plain_class
 from keras_spp.frameworks.tf_keras.loading import load_model as load
 from keras_spp.frameworks.tf_keras.loading import save_model as save
 from keras_spp.frameworks.tf_keras.models import check
 from keras_spp.frameworks.tf_keras.openable import opened
-from keras_spp.frameworks.tf_keras.rebuilding import copy_weights, rebuild
+from keras_spp.frameworks.tf_keras.rebuilding import copy_weights, declare_inputs, rebuild
+from keras_spp.frameworks.tf_keras.score_functions import check_score
+from keras_spp.frameworks.tf_keras.stages import require_unwrapped, stage
 from keras_spp.frameworks.tf_keras.tracing import find_channels as label
 from keras_spp.frameworks.tf_keras.variables import host as read
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
+from keras_spp.frameworks.tf_keras.wrapping import find_conductor, keep_probabilities
+from keras_spp.frameworks.tf_keras.wrapping import wrapped as wrap

@@ -31,8 +31,13 @@ COMMON = {
 }
 
 
-def require_copies(strategy: tf.distribute.Strategy) -> None:
-    """Raises ValueError if replicas of this strategy have no variables of their own."""
+def require_copies(model: keras.Model | None = None) -> None:
+    """Raises ValueError if replicas have no variables of their own.
+
+    Args:
+        model: The model whose strategy is meant; None for that of the present scope.
+    """
+    strategy = tf.distribute.get_strategy() if model is None else model.distribute_strategy
     if isinstance(strategy, SHARING):
         raise ValueError(
             f"The distribution strategy must be MirroredStrategy or MultiWorkerMirroredStrategy "

@@ -147,3 +147,15 @@ def copy_weights(
             ) from error
         if hasattr(new, "finalize_state"):  # preprocessing layers derive tensors from weights
             new.finalize_state()
+
+
+def declare_inputs(model: keras.Model) -> None:
+    """Makes an `input_shape` that a layer's config still has that of the rebuilt model."""
+    for layer in layers(model):
+        declared = private.declared_input_shape(layer) or ()
+        tensors = layer.inbound_nodes[0].keras_inputs if layer.inbound_nodes else []
+        # `input_dim` tells the last of several dimensions.
+        if len(tensors) == 1 and 1 < len(declared) <= len(tensors[0].shape):
+            sizes = zip(declared[1:], tensors[0].shape[1 - len(declared) :], strict=True)
+            shape = (declared[0], *(size and now for size, now in sizes))
+            private.declare_input_shape(layer, shape)

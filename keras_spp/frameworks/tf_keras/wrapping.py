@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import tf_keras as keras
 
 from keras_spp.core.groups import Goals, Groups
 from keras_spp.core.schedule import Schedule
 from keras_spp.frameworks.tf_keras.clone import clone_layer
-from keras_spp.frameworks.tf_keras.graph import layers
+from keras_spp.frameworks.tf_keras.graph import find_wrappers, layers
 from keras_spp.frameworks.tf_keras.rebuilding import copy_weights, rebuild
 from keras_spp.frameworks.tf_keras.wrapper import PruneSPP
 
@@ -76,3 +77,12 @@ def wrapped(
     pruned = rebuild(model, make_layer)
     copy_weights(model, pruned)
     return pruned
+
+
+def keep_probabilities(model: keras.Model) -> dict[int, np.ndarray]:
+    """Returns what each masked weight is multiplied with in inference, by the variable's id."""
+    return {
+        id(masked.weight): masked.spread(wrapper.expected()).numpy()
+        for wrapper in find_wrappers(model)
+        for masked in wrapper.masked
+    }

@@ -1,0 +1,46 @@
+"""Single layers of a model: what they are called on, and calling one by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_spp.core.channels import Sizes
+from keras_spp.frameworks.tf_keras.clone import clone_layer
+from keras_spp.frameworks.tf_keras.graph import layers
+from keras_spp.frameworks.tf_keras.rebuilding import rebuild
+
+
+def input_shapes(model: keras.Model, sizes: Sequence[Sizes] | None = None) -> dict[int, Sizes]:
+    """Returns the shape that each layer is called on at first, batch included, by the layer's id.
+
+    Args:
+        model: A functional or Sequential model.
+        sizes: Those of each input without the batch; None for what the model declares.
+    """
+    sized = model
+    if sizes is not None:
+        declared = {
+            id(tensor.node.layer): {"batch_input_shape": (tensor.shape[0], *size)}
+            for tensor, size in zip(model.inputs, sizes, strict=True)
+        }
+        sized = rebuild(model, lambda layer: clone_layer(layer, declared.get(id(layer))))
+    pairs = zip(layers(model), layers(sized), strict=True)
+    return {id(old): new.get_input_shape_at(0) for old, new in pairs if new.inbound_nodes}
+
+
+def function_of(layer: keras.layers.Layer, changes: dict[str, Any], shape: Sizes) -> Any:
+    """Returns the concrete function of a layer like this one, with new weights, alone.
+
+    Args:
+        layer: The layer.
+        changes: The entries of its config that are others.
+        shape: Of its input, float32, batch included.
+    """
+    alone = clone_layer(layer, changes, resized=True)
+    spec = tf.TensorSpec(shape, tf.float32, "inputs")
+    alone.build(spec.shape)
+    return tf.function(lambda inputs: alone(inputs)).get_concrete_function(spec)
