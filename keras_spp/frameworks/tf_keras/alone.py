@@ -43,4 +43,6 @@ def function_of(layer: keras.layers.Layer, changes: dict[str, Any], shape: Sizes
     alone = clone_layer(layer, changes, resized=True)
     spec = tf.TensorSpec(shape, tf.float32, "inputs")
     alone.build(spec.shape)
-    return tf.function(lambda inputs: alone(inputs)).get_concrete_function(spec)
+    function = tf.function(lambda inputs: alone(inputs)).get_concrete_function(spec)
+    function.layer = alone  # a function does not keep the variables alive that it uses
+    return function
