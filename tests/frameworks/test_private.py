@@ -155,8 +155,10 @@ def test_optimizers_keep_their_state_by_place():
     assert private.place_of(optimizer, tf.Variable(np.ones(3))) is None
     rate = private.learning_rate(optimizer)
     assert isinstance(rate, keras.optimizers.schedules.CosineDecay)
-    with private.with_learning_rate(optimizer, tf.constant(0.5)):
-        assert float(private.learning_rate(optimizer)) == 0.5
+    before = dict(vars(optimizer))
+    twin = private.with_learning_rate(optimizer, tf.constant(0.5))
+    assert twin.get_config()["learning_rate"] == 0.5
+    assert vars(optimizer) == before
     assert private.learning_rate(optimizer) is rate
 
 
