@@ -13,6 +13,7 @@ from keras_spp import frameworks
 from keras_spp.analysis.provenance import remember, summary
 from keras_spp.core.channels import Argument
 from keras_spp.core.coupling import Coupling
+from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.clone import clone_layer
 from keras_spp.frameworks.tf_keras.graph import find_wrappers, layers
 from keras_spp.frameworks.tf_keras.inputs import sizes_that_fit
@@ -138,9 +139,10 @@ def shrunk_to(model: keras.Model, coupling: Coupling, dead: np.ndarray) -> keras
 
 def _declare_input(layer: keras.layers.Layer) -> None:
     """An `input_shape` that a layer's config still has becomes that of the small model."""
-    declared: tuple[int | None, ...] = getattr(layer, "_batch_input_shape", None) or ()
+    declared: tuple[int | None, ...] = private.declared_input_shape(layer) or ()
     given = layer.inbound_nodes[0].keras_inputs if layer.inbound_nodes else []
     # `input_dim` tells the last of several dimensions.
     if len(given) == 1 and 1 < len(declared) <= len(given[0].shape):
         sizes = zip(declared[1:], given[0].shape[1 - len(declared) :], strict=True)
-        layer._batch_input_shape = (declared[0], *(size and now for size, now in sizes))
+        shape = declared[0], *(size and now for size, now in sizes)
+        private.declare_input_shape(layer, shape)

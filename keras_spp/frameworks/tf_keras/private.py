@@ -219,3 +219,11 @@ def with_learning_rate(optimizer: Any, rate: Any) -> Any:
     twin = copy.copy(optimizer)
     vars(twin)["_learning_rate"] = rate  # past Keras, which would track it for both
     return twin
+
+
+# -- callbacks -----------------------------------------------------------------------------------
+
+
+def note_batch(state: Any, batch: int) -> None:
+    """Notes the batch at which BackupAndRestore writes a checkpoint, in what it keeps of a run."""
+    state._ckpt_saved_batch.assign(batch)
