@@ -32,7 +32,7 @@ def measure(
     pruned = prune(run, dense, train) if name != "dense" else None
     model = in_precision(pruned or dense, run["precision"])
     if name in variants.PREPARE:
-        variants.PREPARE[name](model)
+        model = variants.PREPARE[name](model)
     weight = others["distill"]
     teacher = in_precision(dense, run["precision"]) if weight else None
 

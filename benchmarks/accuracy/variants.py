@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import functools
 from typing import Any
-from unittest import mock
 
 import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
 
@@ -14,8 +13,14 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.core import probability
+from keras_spp.core.arrays import Array
+from keras_spp.core.namespace import namespace_of
 from keras_spp.core.probability import Sets
-from keras_spp.frameworks.tf_keras.graph import find_wrappers
+from keras_spp.frameworks.tf_keras import arrays
+from keras_spp.frameworks.tf_keras.clone import clone_layer
+from keras_spp.frameworks.tf_keras.masked_weight import MaskedWeight
+from keras_spp.frameworks.tf_keras.rebuilding import copy_weights, rebuild
+from keras_spp.frameworks.tf_keras.wrapper import PruneSPP
 
 Moved = tuple[tf.Tensor, tf.Tensor]
 
@@ -24,14 +29,9 @@ Moved = tuple[tf.Tensor, tf.Tensor]
 class NeverFalls(spp.SPPSchedule):
     """No p falls: a group that recovers its importance does not recover its place."""
 
-    def move(self, p: tf.Tensor, scores: tf.Tensor, sets: Sets, made: tf.Tensor) -> Moved:
-        increment = probability.increment
-
-        def rise(*args: Any, **kwargs: Any) -> tf.Tensor:
-            return tf.maximum(increment(*args, **kwargs), 0.0)
-
-        with mock.patch.object(probability, "increment", rise):
-            return super().move(p, scores, sets, made)
+    def increment(self, rank: Array, to_prune: Array) -> Array:
+        increments = super().increment(rank, to_prune)
+        return namespace_of(increments).maximum(increments, 0.0)
 
 
 @keras.saving.register_keras_serializable(package="benchmarks")
@@ -50,7 +50,7 @@ class Overshooting(spp.SPPSchedule):
         # More may reach 1 than remain to be pruned: only the least important of them die.
         among = tf.where(after >= 1, scores, tf.float32.max)
         due = tf.minimum(pruned(after), sets.goal)
-        dead = probability.lowest(among, sets, p >= 1, due)
+        dead = probability.lowest(arrays, among, sets, p >= 1, due)
         below = np.nextafter(np.float32(1), np.float32(0))
         after = tf.where(dead, 1.0, tf.minimum(after, below))
         met = tf.gather(pruned(p) >= sets.goal, of_group)
@@ -65,30 +65,37 @@ def fisher(**chosen: Any) -> type[spp.Fisher]:
     return type("Variant", (spp.Fisher,), chosen)
 
 
-def draw_columns(model: keras.Model) -> None:
-    """Lets every column of a channel draw a mask of its own, with the channel's probability.
+@keras.saving.register_keras_serializable(package="benchmarks")
+class DrawsColumns(PruneSPP):
+    """Every column of a channel draws a mask of its own, with the channel's probability.
 
     So did the authors' channel-grouped variant. Evaluation and the end stay as they are.
     """
-    for wrapper in find_wrappers(model):
-        wrapper.sampled = functools.partial(_probabilities, wrapper)
-        for number, masked in enumerate(wrapper.masked):
-            masked.spread = functools.partial(_spread, wrapper, masked, number, masked.spread)
+
+    def factors(self, sampled: bool) -> list[tf.Tensor]:
+        keep = super().factors(sampled=False)
+        if not sampled:
+            return keep
+        return [self._drawn(*each) for each in enumerate(zip(self.masked, keep, strict=True))]
+
+    def _drawn(self, number: int, weight: tuple[MaskedWeight, tf.Tensor]) -> tf.Tensor:
+        masked, keep = weight
+        seed = tf.stack([self.sets[0]["seed"] + number, tf.cast(self.driver.clock(), tf.int32)])
+        columns = tf.random.stateless_uniform([*masked.weight.shape[:-1], 1], seed)
+        return tf.cast(columns < keep, keep.dtype)
 
 
-def _probabilities(wrapper: Any) -> tf.Tensor:
-    """In place of one draw for each channel; `_spread` knows it by its identity."""
-    wrapper.to_draw = wrapper.expected()
-    return wrapper.to_draw
+def draw_columns(pruned: keras.Model) -> keras.Model:
+    """Makes the wrappers of a pruned model, not trained yet, such ones."""
 
+    def make_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, PruneSPP):
+            return DrawsColumns.from_config(layer.get_config())
+        return clone_layer(layer)
 
-def _spread(wrapper: Any, masked: Any, number: int, spread: Any, groups: tf.Tensor) -> tf.Tensor:
-    keep = spread(groups)
-    if groups is not getattr(wrapper, "to_draw", None):
-        return keep
-    seed = tf.stack([wrapper.sets[0]["seed"] + number, tf.cast(wrapper.pruner.clock(), tf.int32)])
-    columns = tf.random.stateless_uniform([*masked.weight.shape[:-1], 1], seed)
-    return tf.cast(columns < keep, keep.dtype)
+    model = rebuild(pruned, make_layer)
+    copy_weights(pruned, model)
+    return model
 
 
 SCHEDULES: dict[str, Any] = {
@@ -114,7 +121,7 @@ ALLOCATIONS: dict[str, Any] = {
     "fisher_scarcity_0": fisher(unison=0.0, centred=False, scarcity=0.0),
     "fisher_scarcity_1": fisher(unison=0.0, centred=False, scarcity=1.0),
 }
-# What is done to a pruned model before it is trained.
+# What is made of a pruned model before it is trained.
 PREPARE = {"independent": draw_columns}
 # Search is the library's default; the norm is that of all gradients, as `global_clipnorm`.
 METHOD_OPTIONS = {"allocation": "search", "distill": 0.0, "clip_norm": None}

@@ -6,7 +6,6 @@ import tensorflow as tf
 
 import keras_spp as spp
 from benchmarks.accuracy import variants
-from keras_spp.core import probability
 from keras_spp.core.groups import Groups
 from keras_spp.core.probability import Sets
 from keras_spp.frameworks.tf_keras.graph import find_wrappers
@@ -27,12 +26,10 @@ def moves(name, updates=40):
 
 
 def test_where_p_never_falls():
-    increment = probability.increment
     assert any((after < before).any() for before, after, _ in moves("spp"))
     for before, after, scale in moves("never_falls"):
         settled = (after == 0) & (scale < 1)
         assert (after >= before)[~settled].all()
-    assert probability.increment is increment
 
 
 @pytest.mark.parametrize(("name", "most"), [("spp", 12), ("overshooting", 15)])
@@ -56,8 +53,7 @@ def test_where_they_rise_about_half_of_a_tenth_that_shall_stay_takes_part_in_the
 
 @pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")
 def test_where_every_column_draws_its_own_mask():
-    pruned = compiled(prune(conv_net(), frequency=1000), sgd(0.05))
-    variants.draw_columns(pruned)
+    pruned = compiled(variants.draw_columns(prune(conv_net(), frequency=1000)), sgd(0.05))
     pruner = spp.Pruner(pruned)
     pruner.set_probabilities(np.full(len(pruner.probabilities()), 0.5))
     before = {wrapper.name: wrapper.layer.kernel.numpy() for wrapper in pruner.wrappers}
@@ -70,8 +66,7 @@ def test_where_every_column_draws_its_own_mask():
     share = moved.mean((0, 1))  # of the columns of each channel
     assert 0.3 < moved.mean() < 0.7 and ((share > 0) & (share < 1)).mean() > 0.9
 
-    pruned = compiled(prune(conv_net()), sgd())
-    variants.draw_columns(pruned)
+    pruned = compiled(variants.draw_columns(prune(conv_net())), sgd())
     fit(pruned, 40)
     assert spp.Pruner(pruned).progress().finished
     small = spp.shrink(pruned)

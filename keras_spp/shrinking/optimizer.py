@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp import frameworks
+from keras_spp.frameworks.tf_keras import optimizer_state
 from keras_spp.frameworks.tf_keras.graph import layers
 from keras_spp.frameworks.tf_keras.variables import host, raw
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
@@ -60,22 +61,19 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
     state = State(pruned)
     pairs = _pairs(pruned, small)
     dead = state.dead()
-    if not hasattr(getattr(old, "inner_optimizer", old), "_index_dict"):  # no step made yet
-        old.build(pruned.trainable_variables)
-    new = _made_again(old)
-    inner, other_inner = (getattr(each, "inner_optimizer", each) for each in (old, new))
-    if hasattr(inner, "_exclude_from_weight_decay"):
-        names, spared = inner._exclude_from_weight_decay_names, inner._exclude_from_weight_decay
-        variables = [other for mine, other in pairs if inner._var_key(raw(mine)) in spared]
-        other_inner.exclude_from_weight_decay(var_list=variables, var_names=names)
+    new = optimizer_state.remake(old)
+    old_inner, new_inner = map(optimizer_state.inner, (old, new))
+    optimizer_state.spare_alike(old_inner, new_inner, pairs)
+    inner = optimizer_state.inner(optimizer_state.with_state(old, pruned.trainable_variables))
     new.build(small.trainable_variables)
     taken = set()
     for name, mine in vars(inner).items():
         if isinstance(mine, tf.Variable):  # the step counter, Nadam's product of its decays
-            getattr(other_inner, name).assign(mine)
+            getattr(new_inner, name).assign(mine)
             taken.add(id(mine))
     for variable, other in pairs:
-        moments, slots = _slots(inner, variable), _slots(other_inner, other)
+        moments = optimizer_state.slots(inner, variable)
+        slots = optimizer_state.slots(new_inner, other)
         if len(moments) != len(slots):
             raise ValueError(
                 f"`pruned` must have been trained with the layers that are trainable now but "
@@ -104,24 +102,8 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
     return new
 
 
-def _made_again(old: Any) -> Any:
-    """An optimizer of the same class and configuration, without state."""
-    if hasattr(old, "inner_optimizer"):  # a LossScaleOptimizer, which has adapted its scale
-        inner, scale = _made_again(old.inner_optimizer), float(old.loss_scale)
-        return type(old)(inner, old.dynamic, scale, old.dynamic_growth_steps)
-    rate = old._learning_rate
-    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        return type(old).from_config(old.get_config())
-    try:  # a schedule has no state and may be of a class that nobody can make from a config
-        old._learning_rate = tf.constant(0.0)
-        config = old.get_config()
-    finally:
-        old._learning_rate = rate
-    return type(old).from_config({**config, "learning_rate": rate})
-
-
 def _pairs(pruned: keras.Model, small: keras.Model) -> list[tuple[Any, Any]]:
-    """Trainable weights of both models that belong together."""
+    """Pairs trainable weights of both models that belong together."""
     old, new = ([*map(unwrap, layers(each))] for each in (pruned, small))
     if [layer.name for layer in old] != [layer.name for layer in new]:
         raise ValueError("`small` must be what spp.shrink(pruned) returned but has other layers.")
@@ -134,17 +116,3 @@ def _pairs(pruned: keras.Model, small: keras.Model) -> list[tuple[Any, Any]]:
             )
         found += zip(mine.trainable_weights, other.trainable_weights, strict=True)
     return found
-
-
-def _slots(optimizer: Any, variable: Any) -> list[tf.Variable]:
-    """What the optimizer keeps of a variable: tf_keras holds lists in the order of `build`."""
-    place = optimizer._index_dict.get(optimizer._var_key(raw(variable)))
-    lists = (value for name, value in vars(optimizer).items() if name != "_variables")
-    return [
-        value[place]
-        for value in lists
-        if place is not None
-        and isinstance(value, list)
-        and len(value) == len(optimizer._index_dict)
-        and isinstance(value[place], tf.Variable)
-    ]

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.frameworks.tf_keras.graph import find_wrappers
+from keras_spp.frameworks.tf_keras.private import is_graph_network, note_batch
 from keras_spp.training.fingerprint import check_identity
 from keras_spp.util.files import atomic_path
 from keras_spp.util.messages import first_line
@@ -57,7 +58,7 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
             if latest is not None:
                 status = manager.checkpoint.restore(manager.latest_checkpoint)
                 status.assert_existing_objects_matched()
-            graph = getattr(self.model, "_is_graph_network", False)
+            graph = is_graph_network(self.model)
             if wrappers := find_wrappers(self.model) if graph else []:
                 check_identity(wrappers)
         except _REPORTS as error:
@@ -94,7 +95,7 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Writes a checkpoint if one is due."""
         # Keras has noted the first step of an execution, not the last.
-        self._training_state._ckpt_saved_batch.assign(batch)
+        note_batch(self._training_state, batch)
         super().on_train_batch_end(batch, logs)
 
 

@@ -4,6 +4,7 @@ import warnings
 import pytest
 
 import keras_spp as spp
+from keras_spp.core.pace import Pace
 from tests.helpers.training import compiled, fit, prune, sgd
 
 pytestmark = pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")
@@ -111,3 +112,41 @@ def test_an_unknown_number_of_steps_needs_a_frequency():
     with pytest.raises(ValueError, match="the number of training steps is not known"):
         plan(prune(frequency=None), None)
     assert plan(prune(frequency=3), None) is None
+
+
+# -- in numbers ----------------------------------------------------------------------------------
+
+
+def pace(steps=100, first=0, needed=10, **options):
+    return Pace(spp.SPPSchedule(**options), first, steps, needed)
+
+
+def test_no_update_happens_before_there_was_training_nor_before_begin_step():
+    assert (pace().idle, pace().room) == (1, 99)
+    assert (pace(begin_step=30).idle, pace(begin_step=30).room) == (31, 69)
+    assert (pace(first=20, begin_step=30).idle, pace(first=50, begin_step=30).idle) == (11, 1)
+    assert pace(steps=5, begin_step=30).room == 0
+
+
+@pytest.mark.parametrize(
+    ("steps", "needed", "frequency"),
+    [(1001, 10, 10), (1001, 0, 100), (1001, None, 1), (20001, None, 2), (5, 10, 1)],
+)
+def test_pruning_takes_a_tenth_of_the_room(steps, needed, frequency):
+    assert pace(steps, needed=needed).frequency() == frequency
+
+
+def test_a_run_goes_on_until_it_was_to_end():
+    for first, until, goes_on in ((0, 100, True), (40, 100, True), (0, 0, False), (100, 100, False),
+                                  (0, 101, False)):  # fmt: skip
+        assert pace(first=first).goes_on(until) == goes_on, (first, until)
+    assert pace(first=40).end == 140
+
+
+def test_what_suffices_is_not_told_and_what_has_begun_is_no_error():
+    assert pace().shortfall(9, made=0) is None
+    assert pace(needed=0, steps=1).shortfall(50, made=0) is None
+    assert "give 2 updates" in pace().shortfall(40, made=0)
+    assert "give 0 updates" in pace().shortfall(100, made=1)
+    with pytest.raises(ValueError, match="SPP would prune nothing"):
+        pace().shortfall(100, made=0)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import keras_spp as spp
 from keras_spp.core import arrays
+from keras_spp.core.decision import FlatGroups, State, accumulated, decide
 from keras_spp.core.namespace import namespace_of
 from keras_spp.core.probability import Sets
 from keras_spp.frameworks.tf_keras import arrays as tf_arrays
@@ -155,4 +156,41 @@ def test_an_update_is_numpys_in_eager_graph_and_xla(name, mode, seed):
     for ours, theirs in zip(expected, found, strict=True):
         np.testing.assert_allclose(theirs, ours, rtol=1e-6, atol=1e-7, err_msg=f"seed {seed}")
         # Who is pruned must not depend on the last bit that a compiler rounds otherwise.
+        np.testing.assert_array_equal(theirs == 1, ours == 1, f"seed {seed}")
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
+@pytest.mark.parametrize("score", ["l1", "taylor"])
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_decision_as_a_whole_is_numpys(score, mode, seed):
+    p, _, sets, made = situation(seed)
+    random = np.random.default_rng(seed)
+    sizes = np.bincount(sets.of_group).tolist()
+    entries = [
+        {"name": str(number), "size": size, "goal": int(goal)}
+        for number, (size, goal) in enumerate(zip(sizes, sets.goal, strict=True))
+    ]
+    readers = [[entry] for entry in entries] + [entries[::-1]]  # every set is read twice
+    flat = FlatGroups.of(readers, 0.1)
+    schedule = spp.SPPSchedule(A=0.3, score=score, score_decay=0.5)
+    old, new = (
+        [random.integers(1, 9, len(places)).astype(np.float32) for places in flat.places]
+        for _ in range(2)
+    )
+    state = State(p, old, np.int64(made), np.int64(0))
+    sound = seed % 4 > 0
+
+    def update(namespace, state, new, sound):
+        scored = accumulated(schedule, state.scores, new)
+        return decide(namespace, schedule, flat, flat.sets, state, scored, sound)
+
+    expected = tf.nest.flatten(update(arrays, state, new, np.bool_(sound)))
+    call = functools.partial(update, tf_arrays)
+    if mode != "eager":
+        call = tf.function(call, jit_compile=mode == "xla")
+    found = tf.nest.flatten(call(*tf.nest.map_structure(tf.constant, (state, new, sound))))
+    for ours, theirs in zip(expected, found, strict=True):
+        assert theirs.dtype.as_numpy_dtype == ours.dtype
+        np.testing.assert_allclose(theirs, ours, rtol=1e-6, atol=1e-7, err_msg=f"seed {seed}")
         np.testing.assert_array_equal(theirs == 1, ours == 1, f"seed {seed}")

@@ -155,8 +155,10 @@ def test_optimizers_keep_their_state_by_place():
     assert private.place_of(optimizer, tf.Variable(np.ones(3))) is None
     rate = private.learning_rate(optimizer)
     assert isinstance(rate, keras.optimizers.schedules.CosineDecay)
-    with private.with_learning_rate(optimizer, tf.constant(0.5)):
-        assert float(private.learning_rate(optimizer)) == 0.5
+    before = dict(vars(optimizer))
+    twin = private.with_learning_rate(optimizer, tf.constant(0.5))
+    assert twin.get_config()["learning_rate"] == 0.5
+    assert vars(optimizer) == before
     assert private.learning_rate(optimizer) is rate
 
 
@@ -190,3 +192,13 @@ def test_operations_say_what_they_do():
     assert not private.op_def_registry.get("Relu").is_stateful
     assert private.get_symbol_from_name("nn.relu") is tf.nn.relu
     assert private.get_canonical_name_for_symbol(tf.nn.relu) == "nn.relu"
+
+
+def test_where_backups_note_the_batch(tmp_path):
+    callback = keras.callbacks.BackupAndRestore(tmp_path)
+    model = net()
+    model.compile("sgd", "mse")
+    callback.set_model(model)
+    callback.on_train_begin()
+    private.note_batch(callback._training_state, 7)
+    assert int(callback._training_state._ckpt_saved_batch) == 7

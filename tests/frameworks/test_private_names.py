@@ -18,8 +18,9 @@ from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.layers.core.tf_op_layer import SlicingOpLambda, TFOpLambda
 
 from keras_spp.frameworks.tf_keras.graph import find_wrappers
+from keras_spp.frameworks.tf_keras.private import PruneLowMagnitude
 from keras_spp.frameworks.tf_keras.variables import raw
-from keras_spp.frameworks.tf_keras.wrapper import PruneLowMagnitude, PruneSPP
+from keras_spp.frameworks.tf_keras.wrapper import PruneSPP
 from tests.helpers.training import (
     conv_net,
     prune,

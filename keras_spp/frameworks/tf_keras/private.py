@@ -7,6 +7,7 @@ what, and this file is the only one to mend.
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -213,12 +214,16 @@ def learning_rate(optimizer: Any) -> Any:
     return optimizer._learning_rate
 
 
-@contextlib.contextmanager
-def with_learning_rate(optimizer: Any, rate: Any) -> Iterator[None]:
-    """Lets an optimizer have another learning rate, without a state of its own, for a while."""
-    before = optimizer._learning_rate
-    optimizer._learning_rate = rate
-    try:
-        yield
-    finally:
-        optimizer._learning_rate = before
+def with_learning_rate(optimizer: Any, rate: Any) -> Any:
+    """Returns a copy, to be asked for its config, that shares all but the learning rate."""
+    twin = copy.copy(optimizer)
+    vars(twin)["_learning_rate"] = rate  # past Keras, which would track it for both
+    return twin
+
+
+# -- callbacks -----------------------------------------------------------------------------------
+
+
+def note_batch(state: Any, batch: int) -> None:
+    """Notes the batch at which BackupAndRestore writes a checkpoint, in what it keeps of a run."""
+    state._ckpt_saved_batch.assign(batch)

@@ -1,8 +1,4 @@
-"""The bridge to tfmot: a pruning wrapper that draws probabilistic masks in the forward pass.
-
-The only file that touches tfmot's private modules: `tests/frameworks/test_private_names.py` pins
-what it uses.
-"""
+"""The bridge to tfmot: a pruning wrapper that draws probabilistic masks in the forward pass."""
 
 from __future__ import annotations
 
@@ -12,18 +8,14 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tf_keras as keras
-from tensorflow_model_optimization.python.core.keras import utils as tfmot_utils
-from tensorflow_model_optimization.python.core.sparsity.keras.prune_registry import PruneRegistry
-from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import (
-    PruneLowMagnitude,
-)
-from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
 
 from keras_spp.core import scores
-from keras_spp.frameworks.tf_keras import schedules  # noqa: F401  (registers them)
+from keras_spp.frameworks.tf_keras import (
+    private,
+    schedules,  # noqa: F401  (registers them)
+)
 from keras_spp.frameworks.tf_keras.driver import Driver
 from keras_spp.frameworks.tf_keras.masked_weight import MaskedWeight
-from keras_spp.frameworks.tf_keras.private import own_metrics
 from keras_spp.frameworks.tf_keras.standstill import Standstill
 from keras_spp.frameworks.tf_keras.variables import copies
 
@@ -76,7 +68,7 @@ class GroupPruning:
 
 
 @keras.saving.register_keras_serializable(package="keras_spp")
-class PruneSPP(PruneLowMagnitude):
+class PruneSPP(private.PruneLowMagnitude):
     """Masks groups of a layer's input weights with probability p during training.
 
     `spp.prune` makes these wrappers. In training each group takes part in a step iff
@@ -120,7 +112,7 @@ class PruneSPP(PruneLowMagnitude):
             )
         # The wrapper computes in its layer's precision: a float32 head stays one under mixed.
         kwargs.setdefault("dtype", layer.dtype_policy if hasattr(layer, "dtype_policy") else None)
-        if not hasattr(layer, "get_prunable_weights") and not PruneRegistry.supports(layer):
+        if not hasattr(layer, "get_prunable_weights") and not private.PruneRegistry.supports(layer):
             # tfmot lists classes; what makes a layer prunable here is a rule that reads channels.
             layer.get_prunable_weights = lambda: self.prunable_weights
         super().__init__(layer, pruning_schedule=pruning_schedule, **kwargs)
@@ -147,7 +139,7 @@ class PruneSPP(PruneLowMagnitude):
         # On the variables and not in the layer's config, which must stay the user's own.
         for entry in self.masked:
             for replica in copies(entry.weight):
-                replica._constraint = KeepPruned(self, entry, replica.constraint)
+                private.replace_constraint(replica, KeepPruned(self, entry, replica.constraint))
         groups = sum(entry["size"] for entry in self.sets)
 
         def state(name: str, value: float, shape: list[int], dtype: Any = tf.float32) -> Any:
@@ -206,11 +198,11 @@ class PruneSPP(PruneLowMagnitude):
 
         Those it does that bear the name of a metric of the model when an epoch begins.
         """
-        own_metrics(self).extend(map(Shown, names))
+        private.own_metrics(self).extend(map(Shown, names))
 
     def show_no_more(self) -> None:
         """Takes these names back, before anything computes metrics."""
-        metrics = own_metrics(self)
+        metrics = private.own_metrics(self)
         metrics[:] = [entry for entry in metrics if not isinstance(entry, Shown)]
 
     def reset_states(self) -> None:
@@ -271,7 +263,7 @@ class PruneSPP(PruneLowMagnitude):
             training = keras.backend.learning_phase()
 
         def in_training() -> list[tf.Tensor]:
-            if in_tf_saved_model_scope():
+            if private.in_tf_saved_model_scope():
                 # Saving traces the training branch too, in models that nothing drives. The trace
                 # is for programs that do not know this class and cannot go on pruning.
                 if self.conductor:
@@ -289,14 +281,15 @@ class PruneSPP(PruneLowMagnitude):
 
         def in_inference() -> list[tf.Tensor]:
             samples = (
-                self.pruning_schedule.evaluation == "sampled" and not in_tf_saved_model_scope()
+                self.pruning_schedule.evaluation == "sampled"
+                and not private.in_tf_saved_model_scope()
             )
             driven = self._driver is not None and self._driver.counts_steps()
             return self.factors(sampled=samples and driven)
 
-        if not self.layer._expects_mask_arg:  # Keras gives a sequence's mask to every **kwargs
+        if not private.expects_mask(self.layer):  # Keras gives a sequence's mask to every **kwargs
             kwargs.pop("mask", None)
-        factors = tfmot_utils.smart_cond(training, in_training, in_inference)
+        factors = private.tfmot_utils.smart_cond(training, in_training, in_inference)
         # Also where training is False: layers of a base called so are trained, and pruned, too.
         gather = self.gather if self.gathers else None
         with contextlib.ExitStack() as stack:

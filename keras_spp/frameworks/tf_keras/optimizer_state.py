@@ -1,0 +1,69 @@
+"""Optimizers of tf_keras: what they keep of each variable, and others like them without state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_spp.frameworks.tf_keras import private
+from keras_spp.frameworks.tf_keras.variables import raw
+
+
+def inner(optimizer: Any) -> Any:
+    """Returns the optimizer that holds the moments: that inside a LossScaleOptimizer, or itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def remake(optimizer: Any) -> Any:
+    """Makes an optimizer of the same class and configuration, without state."""
+    if hasattr(optimizer, "inner_optimizer"):  # a LossScaleOptimizer, which has adapted its scale
+        scale = float(optimizer.loss_scale)
+        options = optimizer.dynamic, scale, optimizer.dynamic_growth_steps
+        return type(optimizer)(remake(optimizer.inner_optimizer), *options)
+    rate = private.learning_rate(optimizer)
+    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        return type(optimizer).from_config(optimizer.get_config())
+    # A schedule has no state and may be of a class that nobody can make from a config.
+    config = private.with_learning_rate(optimizer, tf.constant(0.0)).get_config()
+    return type(optimizer).from_config({**config, "learning_rate": rate})
+
+
+def with_state(optimizer: Any, variables: Sequence[Any]) -> Any:
+    """Returns an optimizer that has made a step, or else one like it with state of variables."""
+    if private.is_built(inner(optimizer)):
+        return optimizer
+    other = remake(optimizer)
+    other.build(variables)
+    other.iterations.assign(optimizer.iterations)
+    return other
+
+
+def spare_alike(optimizer: Any, other: Any, pairs: Sequence[tuple[Any, Any]]) -> None:
+    """Has weight decay leave alone in one optimizer what it leaves alone in another.
+
+    Args:
+        optimizer: The one that has been told.
+        other: One without state.
+        pairs: Variables that belong together: of the one, of the other.
+    """
+    spared, names = private.spared_from_decay(optimizer, [raw(mine) for mine, _ in pairs])
+    if names is not None:
+        alone = [theirs for (_, theirs), spare in zip(pairs, spared, strict=True) if spare]
+        other.exclude_from_weight_decay(var_list=alone, var_names=names)
+
+
+def slots(optimizer: Any, variable: Any) -> list[tf.Variable]:
+    """Lists what an optimizer keeps of a variable: it holds lists in the order of `build`."""
+    place = private.place_of(optimizer, raw(variable))
+    lists = (value for name, value in vars(optimizer).items() if name != "_variables")
+    return [
+        value[place]
+        for value in lists
+        if place is not None
+        and isinstance(value, list)
+        and len(value) == private.places(optimizer)
+        and isinstance(value[place], tf.Variable)
+    ]
