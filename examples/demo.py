@@ -29,7 +29,7 @@ import keras_spp as spp
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from keras_spp.training.distill import ends_in_softmax
+from keras_spp.frameworks.tf_keras.softmax import ends_in_softmax
 
 L = keras.layers
 

@@ -16,7 +16,7 @@ from benchmarks.accuracy import variants
 from benchmarks.accuracy.silent import silent
 from examples import images
 from keras_spp.frameworks.tf_keras.loading import load_model
-from keras_spp.training.distill import ends_in_softmax
+from keras_spp.frameworks.tf_keras.softmax import ends_in_softmax
 from keras_spp.util.files import atomic_path
 
 

@@ -7,16 +7,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 
-from keras_spp.allocation.greedy import copied, importance
+from keras_spp.allocation.greedy import importance
 from keras_spp.allocation.sensitivity import change
 from keras_spp.core.groups import Goals, Groups
 from keras_spp.frameworks.data import chunks, fitting
-from keras_spp.frameworks.tf_keras.probe import Look
-from keras_spp.frameworks.tf_keras.variables import host, raw
+from keras_spp.frameworks.tf_keras.probe import Hook, Probe
+from keras_spp.frameworks.tf_keras.softmax import ends_in_softmax, is_softmax
 from keras_spp.rules.channelwise import channel_axis
-from keras_spp.training.distill import SOFTMAX, ends_in_softmax
 
 CHUNK = 64  # samples that pass through the network together
 FEW = 32  # positions and samples of which statistics would say too little
@@ -26,17 +24,13 @@ ROUNDING = 1e-6  # relative difference of outputs that are the same
 class Distortion:
     """What goals do to the outputs, beyond what statistics of the layers can make up for."""
 
-    def __init__(
-        self, model: keras.Model, groups: Groups, representative_data: Any, samples: int
-    ) -> None:
+    def __init__(self, model: Any, groups: Groups, representative_data: Any, samples: int) -> None:
         self.groups = groups
         self.importance = importance(groups)
         readers = {id(reader.layer) for reader in groups.readers}
-        self.copy, masked = copied(
-            model, groups, lambda layer: self._look(layer) if id(layer) in readers else None
+        self.probe = Probe(
+            model, groups, lambda layer: self._hook(layer) if id(layer) in readers else None
         )
-        self.masked = [[masked[id(each.variable)] for each in r.weights] for r in groups.readers]
-        self.dense = [(raw(each.weight), host(each.weight)) for each in masked.values()]
         self.softmax = [ends_in_softmax(output) for output in model.outputs]
         fixed = model.inputs[0].shape[0]
         size = fixed or min(CHUNK, samples)
@@ -52,46 +46,37 @@ class Distortion:
 
     def __call__(self, goals: Goals) -> float:
         """Returns the change of the outputs when the least important groups are pruned."""
-        for weight, value in self.dense:
-            weight.assign(value)
-        kept = self.groups.kept(goals, self.importance)
-        for reader, weights in zip(self.groups.readers, self.masked, strict=True):
-            groups = tf.constant(reader.joined(kept), tf.float32)
-            for masked in weights:
-                masked.multiply(groups)
+        self.probe.zero(self.groups.kept(goals, self.importance))
         self.given = iter(self.moments)
-        found = [change(*pair) for pair in zip(self.outputs, self._outputs(), strict=True)]
-        result = float(np.average(found, weights=[len(each[0]) for each in self.outputs]))
+        changes = [change(*pair) for pair in zip(self.outputs, self._outputs(), strict=True)]
+        self.probe.restore()
+        result = float(np.average(changes, weights=[len(chunk[0]) for chunk in self.outputs]))
         return result if np.isfinite(result) else np.inf
 
     def _outputs(self) -> list[list[tf.Tensor]]:
-        """Of the copy as it is, for each chunk: logits, where a softmax makes probabilities."""
-        self.copy.reset_states()
-        result = []
-        for inputs in self.inputs:
-            outputs = tf.nest.flatten(self.copy(inputs, training=False))
-            result.append(
-                [
-                    self._restored(
-                        tf.math.log(tf.maximum(tf.cast(x, tf.float32), 1e-7)) if softmax else x, -1
-                    )
-                    for x, softmax in zip(outputs, self.softmax, strict=True)
-                    if x.dtype.is_floating
-                ]
-            )
-        return result
+        """Computes those of the copy, by chunk: logits, where a softmax makes probabilities."""
+        return [
+            [
+                self._restored(
+                    tf.math.log(tf.maximum(tf.cast(x, tf.float32), 1e-7)) if softmax else x, -1
+                )
+                for x, softmax in zip(tf.nest.flatten(outputs), self.softmax, strict=True)
+                if x.dtype.is_floating
+            ]
+            for outputs in self.probe.outputs(self.inputs, eager=True)
+        ]
 
-    def _look(self, layer: keras.layers.Layer) -> Look:
+    def _hook(self, layer: Any) -> Hook:
         """Restores the statistics of what comes out, but for probabilities."""
         axis = channel_axis(layer)
-        if getattr(layer, "activation", None) in SOFTMAX:
+        if is_softmax(getattr(layer, "activation", None)):
             return lambda *_: None
         return lambda _, outputs: tf.nest.map_structure(lambda x: self._restored(x, axis), outputs)
 
     def _restored(self, x: tf.Tensor, axis: int) -> tf.Tensor:
-        """With the mean and standard deviation that each channel had in the dense network."""
-        others = [each for each in range(len(x.shape)) if each != axis % len(x.shape)]
-        if not x.dtype.is_floating or np.prod([x.shape[each] for each in others]) < FEW:
+        """Gives each channel the mean and standard deviation that it had in the dense network."""
+        others = [other for other in range(len(x.shape)) if other != axis % len(x.shape)]
+        if not x.dtype.is_floating or np.prod([x.shape[other] for other in others]) < FEW:
             return x
         values = tf.cast(x, tf.float32)
         mean, variance = tf.nn.moments(values, others, keepdims=True)
@@ -104,8 +89,8 @@ class Distortion:
         return tf.cast(values, x.dtype)
 
     def _check(self) -> None:
-        """That the dense network's outputs are finite and differ."""
-        by_output = [np.concatenate(each) for each in zip(*self.outputs, strict=True)]
+        """Checks that the dense network's outputs are finite and differ."""
+        by_output = [np.concatenate(parts) for parts in zip(*self.outputs, strict=True)]
         what = None
         if not all(np.isfinite(each).all() for each in by_output):
             what = "NaN or infinity in the outputs"

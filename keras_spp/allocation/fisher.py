@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 
-from keras_spp.allocation.greedy import Stepwise, copied, importance
+from keras_spp.allocation.greedy import Stepwise, importance
 from keras_spp.core.groups import Groups
 from keras_spp.frameworks.data import chunks, fitting
-from keras_spp.frameworks.tf_keras.variables import copies
+from keras_spp.frameworks.tf_keras.probe import Probe
 from keras_spp.util.checks import check_integer
 
 POINTS = 16  # at which the price of pruning a set is looked at
@@ -70,7 +69,7 @@ class Fisher(Stepwise):
         check_integer("seed", seed, 0)
         self.passes, self.samples, self.seed = int(passes), int(samples), int(seed)
 
-    def prepare(self, model: keras.Model, groups: Groups, representative_data: Any) -> None:
+    def prepare(self, model: Any, groups: Groups, representative_data: Any) -> None:
         """Estimates what groups do to the outputs, and sorts the sets' steps."""
         importances = importance(groups)
         order = {name: values.argsort(kind="stable") for name, values in importances.items()}
@@ -80,8 +79,8 @@ class Fisher(Stepwise):
             ends[entry.name] = np.round(np.linspace(0, entry.size, steps + 1)[1:]).astype(int) - 1
         alone = {name: np.zeros(len(at)) for name, at in ends.items()}
         together = {name: np.zeros(len(at)) for name, at in ends.items()}
-        for found in self._derivatives(model, groups, representative_data):
-            for name, values in found.items():
+        for derivatives in self._derivatives(model, groups, representative_data):
+            for name, values in derivatives.items():
                 gone = values[order[name]]
                 alone[name] += (gone**2).cumsum()[ends[name]]
                 together[name] += gone.cumsum()[ends[name]] ** 2
@@ -99,42 +98,26 @@ class Fisher(Stepwise):
         self.sort(groups, costs)
 
     def _derivatives(
-        self, model: keras.Model, groups: Groups, representative_data: Any
+        self, model: Any, groups: Groups, representative_data: Any
     ) -> Iterator[dict[str, np.ndarray]]:
-        """For each pass the derivatives by each set's groups, shape (size,)."""
-        copy, masked_of = copied(model, groups)
-        masked = [[masked_of[id(each.variable)] for each in r.weights] for r in groups.readers]
-        # Under a distribution strategy the copy that is called here; outside of a replica there
-        # is no derivative by all of them.
-        weights = [copies(each.weight)[0] for layer in masked for each in layer]
-
-        @tf.function(reduce_retracing=True)
-        def derivatives(inputs: Any, seed: tf.Tensor) -> list[tf.Tensor]:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(weights)
-                outputs = copy(inputs, training=False)
-                value = _projected(outputs, seed, self.centred)
-            gradients = iter(tape.gradient(value, weights, unconnected_gradients="zero"))
-            return [
-                tf.add_n([each.derivative(each.weight, next(gradients)) for each in layer])
-                for layer in masked
-            ]
-
+        """Yields for each pass the derivatives by each set's groups, shape (size,)."""
+        derivatives = Probe(model, groups).derivatives(
+            lambda outputs, seed: _projected(outputs, seed, self.centred)
+        )
         fixed = model.inputs[0].shape[0]
         parts = chunks(representative_data, fixed or self.samples, self.passes, bool(fixed))
         for number, inputs in enumerate(parts):
-            copy.reset_states()
             with fitting(self.samples, "Fisher"):
                 by_reader = derivatives(inputs, tf.constant([self.seed, number], tf.int64))
-            found = {entry.name: np.zeros(entry.size) for entry in groups.sets}
+            by_set = {entry.name: np.zeros(entry.size) for entry in groups.sets}
             for reader, values in zip(groups.readers, by_reader, strict=True):
-                for entry, part in reader.split(values.numpy()):
-                    found[entry.name] += part
-            yield found
+                for entry, part in reader.split(values):
+                    by_set[entry.name] += part
+            yield by_set
 
 
 def _projected(outputs: Any, seed: tf.Tensor, centred: bool) -> tf.Tensor:
-    """A random sum of all outputs whose square is, on average, their mean square.
+    """Returns a random sum of all outputs whose square is, on average, their mean square.
 
     Each output is taken relative to its standard deviation. The factors are independent, so that
     products of different outputs, and of different samples, cancel in the mean. When centred they

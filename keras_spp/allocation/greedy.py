@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
 from keras_spp.core.groups import Groups, GroupSet
-from keras_spp.frameworks.tf_keras import arrays
-from keras_spp.frameworks.tf_keras.masked_weight import MaskedWeight
-from keras_spp.frameworks.tf_keras.probe import Look, observed
-from keras_spp.frameworks.tf_keras.variables import raw
+from keras_spp.frameworks.tf_keras.probe import norms
 
 
 class Stepwise:
@@ -55,41 +49,15 @@ class Stepwise:
         return [min(found[id(entry)], 1.0) for entry in sets]
 
 
-def copied(
-    model: keras.Model,
-    groups: Groups,
-    look_for: Callable[[keras.layers.Layer], Look | None] = lambda _: None,
-) -> tuple[keras.Model, dict[int, MaskedWeight]]:
-    """A copy to change and call at will, and its masked weights by the id of the model's.
-
-    With `look_for`, what passes through its layers can be seen, as in `observed`.
-    """
-    layer_of: dict[int, Any] = {}
-    copy = observed(model, look_for, layer_of)
-    masked = {
-        id(entry.variable): MaskedWeight(layer_of[id(reader.layer)], **entry.config(), groups=size)
-        for reader in groups.readers
-        for size in [sum(each.size for each in reader.sets)]
-        for entry in reader.weights
-    }
-    return copy, masked
-
-
 def importance(groups: Groups) -> dict[str, np.ndarray]:
-    """L1 norms of each set's groups, relative to their mean in each layer, of all its layers."""
-    found = {entry.name: np.zeros(entry.size) for entry in groups.sets}
+    """Returns the L1 norms of each set's groups, relative to their mean in each layer, summed."""
+    sums = {entry.name: np.zeros(entry.size) for entry in groups.sets}
     for reader in groups.readers:
-        norms = np.sum(
-            [
-                mask.layout.summed(arrays, tf.abs(tf.cast(raw(mask.variable), tf.float32)))
-                for mask in reader.weights
-            ],
-            axis=0,
-        )
-        norms = norms / (norms.mean() or 1)
-        for entry, part in reader.split(norms):
-            found[entry.name] += part
-    return found
+        relative = norms(reader)
+        relative = relative / (relative.mean() or 1)
+        for entry, part in reader.split(relative):
+            sums[entry.name] += part
+    return sums
 
 
 def _saved(groups: Groups, entry: GroupSet, points: int) -> np.ndarray:

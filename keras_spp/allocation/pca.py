@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
 from keras_spp.core.groups import Groups, GroupSet
 from keras_spp.frameworks.data import batches
-from keras_spp.frameworks.tf_keras.probe import Look, observed
+from keras_spp.frameworks.tf_keras.probe import Hook, Probe
 from keras_spp.rules.kernels import channel_axis
 from keras_spp.util.checks import check_integer
 
@@ -47,12 +45,12 @@ class PCA:
         self.batches = batches
         self._energy: dict[str, np.ndarray] = {}
 
-    def prepare(self, model: keras.Model, groups: Groups, representative_data: Any) -> None:
+    def prepare(self, model: Any, groups: Groups, representative_data: Any) -> None:
         """Gathers the covariance of each layer's output."""
         found = {id(layer): _Covariance() for layer in _makers(groups).values()}
-        copy = observed(model, lambda layer: _look(layer, found.get(id(layer))))
+        probe = Probe(model, hooks=lambda layer: _hook(layer, found.get(id(layer))))
         for inputs in batches(representative_data, self.batches):
-            copy(inputs, training=False)
+            probe.model(inputs, training=False)
         for name, layer in _makers(groups).items():
             if not np.isfinite(found[id(layer)].products).all():
                 raise ValueError(
@@ -81,15 +79,15 @@ def _makers(groups: Groups) -> dict[str, Any]:
     }
 
 
-def _look(layer: Any, covariance: _Covariance | None) -> Look | None:
+def _hook(layer: Any, covariance: _Covariance | None) -> Hook | None:
     if covariance is None:
         return None
 
-    def look(_: tf.Tensor, outputs: tf.Tensor) -> None:
+    def hook(_: Any, outputs: Any) -> None:
         values = np.moveaxis(np.asarray(outputs, np.float64), channel_axis(layer), -1)
         covariance.add(values.reshape(-1, values.shape[-1]))
 
-    return look
+    return hook
 
 
 class _Covariance:

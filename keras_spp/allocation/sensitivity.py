@@ -11,9 +11,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp.allocation.greedy import Stepwise, copied, importance
+from keras_spp.allocation.greedy import Stepwise, importance
 from keras_spp.core.groups import Groups, GroupSet
 from keras_spp.frameworks.data import batches
+from keras_spp.frameworks.tf_keras.probe import Probe
 from keras_spp.frameworks.tf_keras.variables import host
 from keras_spp.util.checks import check_integer, check_number
 from keras_spp.util.json_cache import JsonCache
@@ -92,12 +93,11 @@ class _Measured:
         with_targets = settings.loss is not None
         self.data = list(batches(representative_data, settings.batches, targets=with_targets))
         self.inputs = [batch[0] for batch in self.data] if with_targets else self.data
-        self.copy, self.masked = copied(model, groups)
+        self.probe = Probe(model, groups)
         if with_targets:
-            self.copy.compile(loss=settings.loss)
+            self.probe.model.compile(loss=settings.loss)
         self.importance = importance(groups)
-        self.call = tf.function(lambda inputs: self.copy(inputs, training=False))
-        self.dense = self._outputs()
+        self.dense = self.probe.outputs(self.inputs)
         self.before = self._loss(self.dense)
         if not np.isfinite(self.before):
             raise ValueError(
@@ -142,27 +142,13 @@ class _Measured:
 
     def _rise(self, entry: GroupSet, share: float) -> float:
         gone = self.importance[entry.name].argsort(kind="stable")[: round(share * entry.size)]
-        kept = np.ones(entry.size, "float32")
-        kept[gone] = 0
-        restore = []
-        for reader in self.groups.readers:
-            if not any(each is entry for each in reader.sets):
-                continue
-            parts = [kept if each is entry else np.ones(each.size) for each in reader.sets]
-            for original in reader.weights:
-                masked = self.masked[id(original.variable)]
-                restore.append((masked.weight, host(masked.weight)))
-                masked.multiply(tf.constant(np.concatenate(parts), tf.float32))
-        rise = self._loss(self._outputs()) - self.before
-        for weight, value in restore:
-            weight.assign(value)
+        kept = np.ones(entry.size, bool)
+        kept[gone] = False
+        self.probe.zero({entry.name: kept})
+        rise = self._loss(self.probe.outputs(self.inputs)) - self.before
+        self.probe.restore()
         # A loss that overflows is as bad as can be, and must stay comparable.
         return rise if np.isfinite(rise) else float(np.finfo(np.float32).max)
-
-    def _outputs(self) -> list[Any]:
-        """Of the copy as it is, for each batch."""
-        self.copy.reset_states()
-        return [self.call(inputs) for inputs in self.inputs]
 
     def _loss(self, outputs: list[Any]) -> float:
         """Mean over the batches, weighted by their samples."""
@@ -172,7 +158,7 @@ class _Measured:
                 losses.append(change(dense, given))
             else:  # as `fit` computes it: targets by output, (n,) beside outputs (n, 1), weights
                 targets, *weights = tf.nest.map_structure(tf.convert_to_tensor, batch[1:])
-                losses.append(float(self.copy.compiled_loss(targets, given, *weights)))
+                losses.append(float(self.probe.model.compiled_loss(targets, given, *weights)))
             samples.append(len(tf.nest.flatten(given)[0]))
         return float(np.average(losses, weights=samples))
 

@@ -12,7 +12,7 @@ from keras_spp import frameworks
 from keras_spp.core.kinds import is_a
 from keras_spp.frameworks.data import batches
 from keras_spp.frameworks.tf_keras.graph import layers
-from keras_spp.frameworks.tf_keras.probe import Look, observed
+from keras_spp.frameworks.tf_keras.probe import Hook, Probe
 from keras_spp.frameworks.tf_keras.stages import stage
 from keras_spp.rules.channelwise import BATCH_NORMALIZATIONS
 from keras_spp.util.checks import check_integer
@@ -58,9 +58,9 @@ def reestimate_batch_norm(model: keras.Model, data: Any, most: int | None = 50) 
             f"statistics before quantize_model."
         )
     found = {id(layer): _Statistics(layer) for layer in layers(model) if _is_plain(layer)}
-    copy = observed(model, lambda layer: found[id(layer)].look if id(layer) in found else None)
+    probe = Probe(model, hooks=lambda layer: found[id(layer)].hook if id(layer) in found else None)
     for inputs in batches(data, most, "data"):
-        copy(inputs, training=False)
+        probe.model(inputs, training=False)
     for statistics in found.values():
         statistics.assign()
     return model
@@ -79,10 +79,10 @@ class _Statistics:
         self.variances: list[np.ndarray] = []
 
     @property
-    def look(self) -> Look:
+    def hook(self) -> Hook:
         """Takes the statistics of a batch, and normalises with them."""
 
-        def look(inputs: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
+        def hook(inputs: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
             layer, rank = self.layer, len(inputs.shape)
             axes = {axis % rank for axis in tf.nest.flatten(layer.axis)}
             others = [axis for axis in range(rank) if axis not in axes]
@@ -96,7 +96,7 @@ class _Statistics:
             y = tf.nn.batch_normalization(x, mean, variance, beta, gamma, layer.epsilon)
             return tf.cast(y, inputs.dtype)
 
-        return look
+        return hook
 
     def assign(self) -> None:
         """Writes the averages into the layer."""

@@ -9,13 +9,10 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp import frameworks
-from keras_spp.frameworks.tf_keras.models import is_graph
-from keras_spp.frameworks.tf_keras.wrapper import unwrap
+from keras_spp.frameworks.tf_keras.softmax import ends_in_softmax
 from keras_spp.util.checks import check_number
 
 MOST = 1e6
-
-SOFTMAX = (keras.activations.softmax, tf.nn.softmax)
 
 
 def distill(
@@ -113,31 +110,6 @@ def _divergence(
         return temperature**2 * tf.reduce_sum(tf.exp(wanted) * (wanted - given), -1)
 
     return loss
-
-
-def ends_in_softmax(output: Any) -> bool:
-    """Whether an output of a functional model holds probabilities, not logits."""
-    layer = unwrap(output.node.layer)
-    while is_graph(layer) or _passes_on(layer):
-        if is_graph(layer):  # a nested model
-            place = [id(each) for each in tf.nest.flatten(output.node.outputs)].index(id(output))
-            output = layer.outputs[place]
-        else:
-            output = tf.nest.flatten(output.node.keras_inputs)[0]
-        layer = unwrap(output.node.layer)
-    while isinstance(layer, keras.layers.TimeDistributed):
-        layer = unwrap(layer.layer)
-    functions = [getattr(layer, name, None) for name in ("activation", "function")]
-    return isinstance(layer, keras.layers.Softmax) or any(f in SOFTMAX for f in functions)
-
-
-def _passes_on(layer: Any) -> bool:
-    """Whether a layer only gives on what it gets, as one that casts or reshapes the outputs."""
-    kinds = (keras.layers.Reshape, keras.layers.Dropout)
-    linear = isinstance(layer, keras.layers.Activation) and (
-        layer.activation is keras.activations.linear
-    )
-    return isinstance(layer, kinds) or linear
 
 
 class _Distilled(keras.Model):
