@@ -21,6 +21,7 @@ from keras_spp.core.schedule import Schedule
 Model = Any
 Layer = Any
 Variable = Any
+Tensor = Any
 
 
 class Adapter(Protocol):
@@ -29,6 +30,15 @@ class Adapter(Protocol):
     # -- the model -------------------------------------------------------------------------------
 
     arrays: ModuleType  # the functions of `keras_spp.core.arrays`
+    callbacks: Any  # the module of Keras' own
+    optimizers: Any  # a module that says what optimizers keep, like `tf_keras.optimizer_state`
+
+    # Classes: a copy of a model to be tried, and what one batch normalisation sees.
+    Probe: Any
+    BatchStatistics: Any
+
+    def is_graph_network(self, model: Any) -> bool:
+        """Tells whether something holds the graph of its layers' calls."""
 
     def check(self, model: Any, argument: str = "model") -> None:
         """Raises TypeError or ValueError for what is no model whose graph of layers can be read."""
@@ -129,6 +139,34 @@ class Adapter(Protocol):
 
     def read(self, variable: Variable) -> np.ndarray:
         """Returns a variable's value in its own type."""
+
+    def raw(self, variable: Variable) -> Variable:
+        """Returns the variable in its own type, under mixed precision too."""
+
+    # -- training --------------------------------------------------------------------------------
+
+    def distilled(
+        self,
+        model: Model,
+        teacher: Model,
+        weight: float,
+        temperature: float,
+        loss: Any,
+        from_logits: bool | None,
+    ) -> Model:
+        """Returns a model of the same layers whose training also follows a teacher's outputs."""
+
+    def is_frozen(self, layer: Layer) -> bool:
+        """Tells whether training leaves a layer's weights alone."""
+
+    def require_alike(self, model: Model, numbers: Callable[[], Sequence[int]]) -> None:
+        """Raises ValueError if workers differ in what they are about to train."""
+
+    def checksum(self, model: Model) -> int:
+        """Computes a number for the bits of all variables that replicas share."""
+
+    def note_batch(self, callback: Any, batch: int) -> None:
+        """Has Keras' BackupAndRestore note the last step of an execution, not the first."""
 
     # -- pruned models ---------------------------------------------------------------------------
 

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
-import tf_keras as keras
-
 from keras_spp import frameworks
-from keras_spp.frameworks.tf_keras import optimizer_state
-from keras_spp.frameworks.tf_keras.graph import layers
-from keras_spp.frameworks.tf_keras.variables import host, raw
-from keras_spp.frameworks.tf_keras.wrapper import unwrap
+from keras_spp.frameworks.interface import Model
 from keras_spp.shrinking.shrink import sliced
 from keras_spp.training.state import State
 
 
-def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
+def sliced_optimizer(pruned: Model, small: Model) -> Any:
     """An optimizer that goes on with the small model where the pruned one's stopped.
 
     Momenta and other moments lose the channels that `spp.shrink` removed; the step counter, and
@@ -48,12 +42,12 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
         >>> int(small.optimizer.iterations)
         64
     """
-    frameworks.of(pruned, "pruned")
+    framework = frameworks.of(pruned, "pruned")
     frameworks.of(small, "small")
     if getattr(pruned, "optimizer", None) is None:
         raise ValueError("`pruned` must be compiled but has no optimizer whose state to slice.")
-    old = pruned.optimizer
-    if not isinstance(old, keras.optimizers.Optimizer):
+    old, optimizers = pruned.optimizer, framework.optimizers
+    if not optimizers.is_known(old):
         raise TypeError(
             f"`pruned` must be compiled with an optimizer of keras.optimizers but its optimizer is "
             f"a {type(old).__module__}.{type(old).__name__}."
@@ -61,31 +55,31 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
     state = State(pruned)
     pairs = _pairs(pruned, small)
     dead = state.dead()
-    new = optimizer_state.remake(old)
-    old_inner, new_inner = map(optimizer_state.inner, (old, new))
-    optimizer_state.spare_alike(old_inner, new_inner, pairs)
-    inner = optimizer_state.inner(optimizer_state.with_state(old, pruned.trainable_variables))
+    new = optimizers.remake(old)
+    old_inner, new_inner = map(optimizers.inner, (old, new))
+    optimizers.spare_alike(old_inner, new_inner, pairs)
+    inner = optimizers.inner(optimizers.with_state(old, pruned.trainable_variables))
     new.build(small.trainable_variables)
     taken = set()
-    for name, mine in vars(inner).items():
-        if isinstance(mine, tf.Variable):  # the step counter, Nadam's product of its decays
-            getattr(new_inner, name).assign(mine)
-            taken.add(id(mine))
+    # The step counter, Nadam's product of its decays.
+    for mine, its in optimizers.counters(inner, new_inner):
+        its.assign(mine)
+        taken.add(id(mine))
     for variable, other in pairs:
-        moments = optimizer_state.slots(inner, variable)
-        slots = optimizer_state.slots(new_inner, other)
+        moments = optimizers.slots(inner, variable)
+        slots = optimizers.slots(new_inner, other)
         if len(moments) != len(slots):
             raise ValueError(
                 f"`pruned` must have been trained with the layers that are trainable now but "
                 f"its optimizer has no state of {variable.name!r}: compile `small` with a new one."
             )
         for mine, slot in zip(moments, slots, strict=True):
-            if mine.shape != raw(variable).shape:
+            if mine.shape != variable.shape:
                 raise ValueError(
                     f"`pruned` has an optimizer, {type(inner).__name__}, whose moments have other "
                     f"shapes than the weights: compile `small` with a new optimizer."
                 )
-            value = sliced(state.coupling, dead, variable, host(mine))
+            value = sliced(state.coupling, dead, variable, framework.read(mine))
             if value.shape != slot.shape:
                 raise ValueError(
                     f"`small` must be what spp.shrink(pruned) returned but its {other.name!r} has "
@@ -102,9 +96,10 @@ def sliced_optimizer(pruned: keras.Model, small: keras.Model) -> Any:
     return new
 
 
-def _pairs(pruned: keras.Model, small: keras.Model) -> list[tuple[Any, Any]]:
+def _pairs(pruned: Model, small: Model) -> list[tuple[Any, Any]]:
     """Pairs trainable weights of both models that belong together."""
-    old, new = ([*map(unwrap, layers(each))] for each in (pruned, small))
+    framework = frameworks.of(pruned)
+    old, new = ([*map(framework.unwrap, framework.layers(model))] for model in (pruned, small))
     if [layer.name for layer in old] != [layer.name for layer in new]:
         raise ValueError("`small` must be what spp.shrink(pruned) returned but has other layers.")
     found: list[tuple[Any, Any]] = []

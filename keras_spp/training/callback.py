@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 
-from keras_spp.frameworks.tf_keras.variables import host
+from keras_spp import frameworks
+from keras_spp.frameworks.interface import Model
 from keras_spp.training.pruner import TOLD, Progress, Pruner
 from keras_spp.util.messages import first_line
 
+_Callback: Any = frameworks.default().callbacks.Callback
 
-class SPPCallback(keras.callbacks.Callback):
+
+class SPPCallback(_Callback):
     """Prunes a model from `spp.prune` during `fit`, then goes on as fine-tuning.
 
     It does what tfmot's `UpdatePruningStep` does too (giving both is harmless). The progress
@@ -64,7 +66,7 @@ class SPPCallback(keras.callbacks.Callback):
         self._checked = self._shown = -1
         self._logs: dict[str, float] = {}
 
-    def set_model(self, model: keras.Model) -> None:
+    def set_model(self, model: Model) -> None:
         """Attaches to the model before its training step is traced."""
         super().set_model(model)
         self.pruner = Pruner(model)
@@ -157,7 +159,7 @@ class SPPCallback(keras.callbacks.Callback):
     def _seen(self) -> tuple[int, int]:
         """Training steps by the optimizer's counter, and the last in which the model pruned."""
         steps = int(self.pruner.clock()) if self.pruner.counts_steps() else 0
-        return steps, int(host(self.pruner.conductor.pruning_step))
+        return steps, int(self.pruner.framework.read(self.pruner.conductor.pruning_step))
 
     def _check_restored(self) -> None:
         """Refuses what another callback has restored if it was of a model without pruning.

@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-import tf_keras as keras
 
-from keras_spp.frameworks.tf_keras.graph import find_wrappers
-from keras_spp.frameworks.tf_keras.private import is_graph_network, note_batch
+from keras_spp import frameworks
 from keras_spp.training.fingerprint import check_identity
 from keras_spp.util.files import atomic_path
 from keras_spp.util.messages import first_line
+
+_framework = frameworks.default()
+_BackupAndRestore: Any = _framework.callbacks.BackupAndRestore
+_ModelCheckpoint: Any = _framework.callbacks.ModelCheckpoint
 
 # How TensorFlow reports checkpoints that are cut, damaged, or of another model.
 _REPORTS = (tf.errors.OpError, ValueError, IndexError, AssertionError, OSError)
 
 
-class BackupAndRestore(keras.callbacks.BackupAndRestore):
+class BackupAndRestore(_BackupAndRestore):
     """`keras.callbacks.BackupAndRestore` that refuses a damaged checkpoint or a foreign one.
 
     Keras takes from a checkpoint what fits, and leaves the rest as it is; and where none can be
@@ -58,8 +60,8 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
             if latest is not None:
                 status = manager.checkpoint.restore(manager.latest_checkpoint)
                 status.assert_existing_objects_matched()
-            graph = is_graph_network(self.model)
-            if wrappers := find_wrappers(self.model) if graph else []:
+            graph = _framework.is_graph_network(self.model)
+            if wrappers := _framework.wrappers(self.model) if graph else []:
                 check_identity(wrappers)
         except _REPORTS as error:
             if latest is None:
@@ -95,11 +97,11 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Writes a checkpoint if one is due."""
         # Keras has noted the first step of an execution, not the last.
-        note_batch(self._training_state, batch)
+        _framework.note_batch(self._training_state, batch)
         super().on_train_batch_end(batch, logs)
 
 
-class ModelCheckpoint(keras.callbacks.ModelCheckpoint):
+class ModelCheckpoint(_ModelCheckpoint):
     """`keras.callbacks.ModelCheckpoint` that replaces a file only by a whole one.
 
     Keras empties the file that it is about to write, so that a run which is killed in that moment

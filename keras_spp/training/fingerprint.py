@@ -13,8 +13,8 @@ import json
 import zlib
 from typing import Any
 
+from keras_spp import frameworks
 from keras_spp.core.schedule import Schedule
-from keras_spp.frameworks.tf_keras.variables import host
 
 
 def identity(wrappers: list[Any]) -> int:
@@ -41,7 +41,7 @@ def of_plan(wrappers: list[Any], schedule: Schedule) -> int:
 def give_identity(wrappers: list[Any]) -> None:
     """Writes that number into the model's state, where none is."""
     (variable,) = (wrapper.identity for wrapper in wrappers if wrapper.conductor)
-    if not host(variable):
+    if not frameworks.default().read(variable):
         variable.assign(identity(wrappers))
 
 
@@ -52,7 +52,7 @@ def check_identity(wrappers: list[Any]) -> None:
         ValueError: If it was restored from a model that was pruned otherwise.
     """
     (variable,) = (wrapper.identity for wrapper in wrappers if wrapper.conductor)
-    if int(host(variable)) != identity(wrappers):
+    if int(frameworks.default().read(variable)) != identity(wrappers):
         raise ValueError(
             "The state that was restored must be of a model pruned alike but is of one with other "
             "groups, goals or seeds: give spp.prune the same model (same names of layers) and the "

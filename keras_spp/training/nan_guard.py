@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 
-from keras_spp.frameworks.tf_keras.graph import layers
-from keras_spp.frameworks.tf_keras.variables import host, raw
+from keras_spp import frameworks
+from keras_spp.frameworks.interface import Layer, Model
 
 NONE = -1
 
@@ -29,8 +28,9 @@ class Faults:
             among `graph.layers`, shape (2,), int64; both -1 where none was.
     """
 
-    def __init__(self, model: keras.Model, record: tf.Variable) -> None:
-        self._layers = list(layers(model))
+    def __init__(self, model: Model, record: tf.Variable) -> None:
+        self._framework = frameworks.of(model)
+        self._layers = list(self._framework.layers(model))
         self._record = record
 
     def note(self, step: tf.Tensor, wrappers: Sequence[Any], scores: Sequence[tf.Tensor]) -> Any:
@@ -47,7 +47,9 @@ class Faults:
         of_layer = {id(wrapper): score for wrapper, score in zip(wrappers, scores, strict=True)}
         sound = []
         for layer in self._layers:
-            values = [tf.convert_to_tensor(raw(weight)) for weight in _floats(layer)]
+            values = [
+                tf.convert_to_tensor(self._framework.raw(weight)) for weight in _floats(layer)
+            ]
             values += [of_layer[id(layer)]] if id(layer) in of_layer else []
             finite = [tf.reduce_all(tf.math.is_finite(value)) for value in values]
             sound.append(tf.reduce_all(finite))  # of none: True
@@ -64,7 +66,7 @@ class Faults:
         Raises:
             FloatingPointError: With the layer and the step.
         """
-        step, number = host(self._record).tolist()
+        step, number = self._framework.read(self._record).tolist()
         if step > NONE:
             raise FloatingPointError(
                 f"SPP stopped at step {step}, before an update of the pruning probabilities: the "
@@ -80,7 +82,8 @@ class Faults:
             FloatingPointError: If they are not.
         """
         for layer in self._layers:
-            if not all(np.isfinite(host(weight)).all() for weight in _floats(layer)):
+            values = map(self._framework.read, _floats(layer))
+            if not all(np.isfinite(value).all() for value in values):
                 raise FloatingPointError(
                     f"SPP cannot go on at step {step}: the weights of layer {layer.name!r} hold "
                     f"NaN or infinity; go back to a sound checkpoint of model and optimizer."
@@ -88,5 +91,5 @@ class Faults:
         self._record.assign([NONE, NONE])
 
 
-def _floats(layer: keras.layers.Layer) -> list[tf.Variable]:
+def _floats(layer: Layer) -> list[tf.Variable]:
     return [weight for weight in layer.trainable_weights if weight.dtype.is_floating]

@@ -15,16 +15,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 
 from keras_spp.core import decision, scores
 from keras_spp.core.cost import MACs
 from keras_spp.core.pace import Pace
 from keras_spp.core.probability import Sets
-from keras_spp.frameworks.tf_keras import arrays
-from keras_spp.frameworks.tf_keras.distribution import checksum, require_alike
-from keras_spp.frameworks.tf_keras.function_layers import is_frozen
-from keras_spp.frameworks.tf_keras.variables import host
+from keras_spp.frameworks.interface import Model
 from keras_spp.training.fingerprint import check_identity, give_identity, of_plan
 from keras_spp.training.state import State
 
@@ -94,7 +90,7 @@ class Pruner(State):
         True
     """
 
-    def __init__(self, model: keras.Model, optimizer: Any = None) -> None:
+    def __init__(self, model: Model, optimizer: Any = None) -> None:
         super().__init__(model)
         self._optimizer = optimizer
         give_identity(self.wrappers)
@@ -160,6 +156,7 @@ class Pruner(State):
             tf.convert_to_tensor(conductor.updates_made),
             tf.convert_to_tensor(conductor.finished),
         )
+        arrays = self.framework.arrays
         new = scores.get(schedule.score).of(arrays, self.wrappers, lambda: self.coupling)
         scored = decision.accumulated(schedule, before.scores, new)
         sound = self.faults.note(self.clock(), self.wrappers, scored)
@@ -175,21 +172,23 @@ class Pruner(State):
     def sets_in_training(self) -> Sets:
         """Returns the sets, without a goal where a frozen layer reads them: it is left alone."""
         layers = [wrapper.layer for wrapper in self.wrappers]
-        return self.groups.without([at for at, layer in enumerate(layers) if is_frozen(layer)])
+        frozen = [self.framework.is_frozen(layer) for layer in layers]
+        return self.groups.without(np.flatnonzero(frozen).tolist())
 
     def set_probabilities(self, p: tf.Tensor | np.ndarray) -> None:
         """Writes probabilities of all groups, shape (groups,), into every layer that reads them.
 
         A p of 1 fixes the mask, but weights stay as they are: an update scales them.
         """
-        parts = self.groups.split(arrays, tf.cast(p, tf.float32))
+        parts = self.groups.split(self.framework.arrays, tf.cast(p, tf.float32))
         for wrapper, part in zip(self.wrappers, parts, strict=True):
             wrapper.p.assign(part)
             wrapper.mask.assign(tf.cast(wrapper.p < 1, tf.float32))
 
     def _settle(self, p: tf.Tensor, scale: tf.Tensor) -> None:
         """Writes probabilities, and multiplies the groups' weights."""
-        for wrapper, part in zip(self.wrappers, self.groups.split(arrays, scale), strict=True):
+        parts = self.groups.split(self.framework.arrays, scale)
+        for wrapper, part in zip(self.wrappers, parts, strict=True):
             wrapper.multiply(part)
         self.set_probabilities(p)
 
@@ -219,7 +218,7 @@ class Pruner(State):
         check_identity(self.wrappers)
         if steps is None:  # otherwise the updates that are needed are counted, which tells it too
             self.tell()
-        require_alike(self.model.distribute_strategy, lambda: self._common(steps))
+        self.framework.require_alike(self.model, lambda: self._common(steps))
         if steps is None and not self.frequency():
             raise ValueError(
                 "SPPSchedule has no frequency and the number of training steps is not known: "
@@ -239,7 +238,9 @@ class Pruner(State):
         if steps is None:
             return
         pace, conductor = Pace(self.schedule, first, steps, self.updates_needed()), self.conductor
-        if self.schedule.frequency is None and not pace.goes_on(int(host(conductor.planned_until))):
+        if self.schedule.frequency is None and not pace.goes_on(
+            int(self.framework.read(conductor.planned_until))
+        ):
             conductor.frequency.assign(pace.frequency())
             conductor.planned_until.assign(pace.end)
         if message := pace.shortfall(self.frequency(), self.updates):
@@ -248,7 +249,12 @@ class Pruner(State):
     def _common(self, steps: int | None) -> list[int]:
         """Lists what must be alike on all workers, see `distribution.COMMON`."""
         plan = of_plan(self.wrappers, self.schedule)
-        return [plan, checksum(self.model), int(self.clock()), -1 if steps is None else steps]
+        return [
+            plan,
+            self.framework.checksum(self.model),
+            int(self.clock()),
+            -1 if steps is None else steps,
+        ]
 
     def _held(self) -> list[str]:
         """Names the sets that frozen layers keep from their goals."""

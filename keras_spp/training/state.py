@@ -6,21 +6,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
+from keras_spp import frameworks
 from keras_spp.core.coupling import Coupling
 from keras_spp.core.decision import FlatGroups
 from keras_spp.core.probability import Sets
-from keras_spp.frameworks.tf_keras import arrays
-from keras_spp.frameworks.tf_keras.distribution import require_copies
-from keras_spp.frameworks.tf_keras.graph import find_wrappers
-from keras_spp.frameworks.tf_keras.inputs import sizes_that_fit
-from keras_spp.frameworks.tf_keras.private import is_graph_network
-from keras_spp.frameworks.tf_keras.stages import stage
-from keras_spp.frameworks.tf_keras.tracing import find_channels
-from keras_spp.frameworks.tf_keras.variables import host
-from keras_spp.frameworks.tf_keras.wrapper import PruneSPP
+from keras_spp.frameworks.interface import Adapter, Layer, Model, Tensor
 from keras_spp.training.fingerprint import check_identity
 from keras_spp.training.nan_guard import Faults
 
@@ -35,6 +26,7 @@ class State:
 
     Attributes:
         model: The model.
+        framework: The adapter of its framework.
         wrappers: Its pruning wrappers, in the order of their first call.
         conductor: The one that holds what there is once for the model.
         schedule: Decides when groups are pruned, and how.
@@ -45,16 +37,16 @@ class State:
         ValueError: If the model is not pruned, or holds the state of one that was pruned otherwise.
     """
 
-    def __init__(self, model: keras.Model) -> None:
-        self.model = model
-        self.wrappers, self.conductor = _find(model)
-        require_copies(model)
+    def __init__(self, model: Model) -> None:
+        self.model, self.framework = model, frameworks.default()
+        self.wrappers, self.conductor = _find(self.framework, model)
+        self.framework.require_copies(model)
         self.schedule = self.conductor.pruning_schedule
         self.groups = FlatGroups.of(
             [wrapper.sets for wrapper in self.wrappers], self.schedule.overshoot
         )
         self.faults = Faults(model, self.conductor.fault)
-        if host(self.conductor.identity):  # not before anything has driven the model
+        if self.framework.read(self.conductor.identity):  # not before anything has driven the model
             check_identity(self.wrappers)
 
     @property
@@ -75,31 +67,31 @@ class State:
     @property
     def updates(self) -> int:
         """Updates of the pruning probabilities made."""
-        return int(host(self.conductor.updates_made))
+        return int(self.framework.read(self.conductor.updates_made))
 
     @property
     def finished(self) -> bool:
         """Whether pruning has met its target and is over."""
-        return bool(host(self.conductor.finished))
+        return bool(self.framework.read(self.conductor.finished))
 
     def frequency(self) -> int:
         """Returns the one given, whatever a restored run was given, or the one chosen, or 0."""
-        return self.schedule.frequency or int(host(self.conductor.frequency))
+        return self.schedule.frequency or int(self.framework.read(self.conductor.frequency))
 
-    def probabilities(self) -> tf.Tensor:
+    def probabilities(self) -> Tensor:
         """Reads the probabilities of all groups, shape (groups,), in the order of `names`."""
-        return self.groups.join(arrays, [wrapper.p for wrapper in self.wrappers])
+        return self.groups.join(self.framework.arrays, [wrapper.p for wrapper in self.wrappers])
 
     @cached_property
     def coupling(self) -> Coupling:
         """The model's channels."""
-        sizes = sizes_that_fit(self.model, self.conductor.input_sizes)
-        return find_channels(self.model, sizes=sizes)
+        sizes = self.framework.sizes_that_fit(self.model, self.conductor.input_sizes)
+        return self.framework.label(self.model, sizes=sizes)
 
     def alive(self) -> dict[int, np.ndarray]:
         """Tells which groups of each masked kernel are not pruned, as `dead` takes it."""
         return {
-            id(masked.weight): masked.spread(host(wrapper.mask)).numpy() > 0
+            id(masked.weight): masked.spread(self.framework.read(wrapper.mask)).numpy() > 0
             for wrapper in self.wrappers
             for masked in wrapper.masked
         }
@@ -130,13 +122,13 @@ class State:
             self.conductor.standstill.tell(driver.optimizer, stacklevel=4)
 
 
-def _find(model: keras.Model) -> tuple[list[PruneSPP], PruneSPP]:
+def _find(framework: Adapter, model: Model) -> tuple[list[Layer], Layer]:
     """Returns a model's wrappers, and the first of them that was made to conduct."""
-    wrappers = find_wrappers(model) if is_graph_network(model) else []
+    wrappers = framework.wrappers(model) if framework.is_graph_network(model) else []
     conductors = [wrapper for wrapper in wrappers if wrapper.conductor]
     if len(conductors) == 1:
         return wrappers, conductors[0]
-    other = stage(model) if is_graph_network(model) else None
+    other = framework.stage(model) if framework.is_graph_network(model) else None
     if other is not None and not wrappers:
         raise ValueError(
             f"`model` {model.name!r} is not a model that spp.prune returned but one that "

@@ -1,10 +1,16 @@
 """The tf_keras adapter: all that `keras_spp.frameworks.interface.Adapter` asks for."""
 
+from tf_keras import callbacks
+
 from keras_spp.frameworks.tf_keras import arrays
+from keras_spp.frameworks.tf_keras import optimizer_state as optimizers
 from keras_spp.frameworks.tf_keras.alone import function_of, input_shapes
+from keras_spp.frameworks.tf_keras.batch_statistics import BatchStatistics
 from keras_spp.frameworks.tf_keras.clone import clone_layer as clone
 from keras_spp.frameworks.tf_keras.convolution import convolved_by
-from keras_spp.frameworks.tf_keras.distribution import require_copies
+from keras_spp.frameworks.tf_keras.distillation import distilled
+from keras_spp.frameworks.tf_keras.distribution import checksum, require_alike, require_copies
+from keras_spp.frameworks.tf_keras.function_layers import is_frozen
 from keras_spp.frameworks.tf_keras.graph import find_wrappers as wrappers
 from keras_spp.frameworks.tf_keras.graph import layers
 from keras_spp.frameworks.tf_keras.inference import inference
@@ -20,11 +26,14 @@ from keras_spp.frameworks.tf_keras.loading import load_model as load
 from keras_spp.frameworks.tf_keras.loading import save_model as save
 from keras_spp.frameworks.tf_keras.models import check
 from keras_spp.frameworks.tf_keras.openable import opened
+from keras_spp.frameworks.tf_keras.private import is_graph_network, note_batch
+from keras_spp.frameworks.tf_keras.probe import Probe
 from keras_spp.frameworks.tf_keras.rebuilding import copy_weights, declare_inputs, rebuild
 from keras_spp.frameworks.tf_keras.score_functions import check_score
 from keras_spp.frameworks.tf_keras.stages import require_unwrapped, stage
 from keras_spp.frameworks.tf_keras.tracing import find_channels as label
 from keras_spp.frameworks.tf_keras.variables import host as read
+from keras_spp.frameworks.tf_keras.variables import raw
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
 from keras_spp.frameworks.tf_keras.wrapping import find_conductor, keep_probabilities
 from keras_spp.frameworks.tf_keras.wrapping import wrapped as wrap

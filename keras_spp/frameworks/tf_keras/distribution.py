@@ -46,18 +46,19 @@ def require_copies(model: keras.Model | None = None) -> None:
         )
 
 
-def require_alike(strategy: tf.distribute.Strategy, numbers: Callable[[], Sequence[int]]) -> None:
+def require_alike(model: keras.Model, numbers: Callable[[], Sequence[int]]) -> None:
     """Compares what the workers of a MultiWorkerMirroredStrategy are about to train.
 
     All of them have to call this, as they exchange what is compared.
 
     Args:
-        strategy: The model's.
+        model: The model.
         numbers: Gives a number for each thing in `COMMON`, below 2**63.
 
     Raises:
         ValueError: If one differs, in which case all raise it.
     """
+    strategy = model.distribute_strategy
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return  # one process has made all replicas
     mine = [list(numbers())]

@@ -12,6 +12,11 @@ from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.variables import raw
 
 
+def is_known(optimizer: Any) -> bool:
+    """Tells whether an optimizer is of those of today's tf_keras, not a legacy one."""
+    return isinstance(optimizer, keras.optimizers.Optimizer)
+
+
 def inner(optimizer: Any) -> Any:
     """Returns the optimizer that holds the moments: that inside a LossScaleOptimizer, or itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)
@@ -66,4 +71,13 @@ def slots(optimizer: Any, variable: Any) -> list[tf.Variable]:
         and isinstance(value, list)
         and len(value) == private.places(optimizer)
         and isinstance(value[place], tf.Variable)
+    ]
+
+
+def counters(optimizer: Any, other: Any) -> list[tuple[tf.Variable, tf.Variable]]:
+    """Pairs the variables that two optimizers of one class hold once, not for each variable."""
+    return [
+        (value, getattr(other, name))
+        for name, value in vars(optimizer).items()
+        if isinstance(value, tf.Variable)
     ]
