@@ -1,6 +1,6 @@
-"""The command `keras-spp`: what the functions do, on saved files.
+"""The command `keras-spp`: the functions of the package, on saved files.
 
-What only some commands need is imported by them: those that load no model start at once, without
+Commands import what only they need, so that those that load no model start at once, without
 TensorFlow.
 """
 
@@ -26,7 +26,7 @@ from keras_spp.util.files import atomic_path, check_apart
 from keras_spp.util.report import as_text
 
 _SAVED = (".keras", ".h5")
-# Where the options that all commands share stand in the context.
+# Keys of the context, under which the options that commands share are kept.
 _MODULES, _ALLOW_CODE = "keras_spp.modules", "keras_spp.allow_code"
 
 
@@ -39,14 +39,14 @@ class _Commands(click.Group):
             warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
             try:
                 return super().invoke(ctx)
-            except BrokenPipeError:  # the reader of our output has left: click knows what to do
+            except BrokenPipeError:  # the reader of our output has left: click handles that
                 raise
             except (OSError, TypeError, ValueError) as error:
                 raise click.ClickException(_cause(error)) from error
 
 
 def _cause(error: Exception) -> str:
-    """The first line of an error's message: tf_keras adds whole configurations and tracebacks."""
+    """Returns the first line of an error: tf_keras adds whole configurations and tracebacks."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:500]
 
@@ -71,7 +71,7 @@ def _import(context: click.Context, option: click.Parameter, modules: tuple[str,
 
 
 def _loads_models(command: Callable) -> Callable:
-    """Adds the options that say what a model may bring along."""
+    """Adds the options for models with custom layers or code."""
     imports = click.option(
         "--import",
         metavar="MODULE",
@@ -102,17 +102,17 @@ _path = click.Path(path_type=Path)
 
 
 def _load(path: Path) -> Any:
-    given = click.get_current_context().meta
+    options = click.get_current_context().meta
     return spp.load_model(
         path,
         compile=False,
-        allow_code=given.get(_ALLOW_CODE, False),
-        modules=given.get(_MODULES, ()),
+        allow_code=options.get(_ALLOW_CODE, False),
+        modules=options.get(_MODULES, ()),
     )
 
 
 def _check_apart(outputs: dict[str, Path | None], inputs: dict[str, Path | None]) -> None:
-    """Refuses to write what is read, the user's modules included, or two files to one place."""
+    """Raises ValueError if a file to write is one that is read, or two are the same."""
     for module in click.get_current_context().meta.get(_MODULES, ()):
         inputs[f"--import {module}"] = getattr(sys.modules.get(module), "__file__", None)
     for name, path in outputs.items():
@@ -194,10 +194,10 @@ def shrink(pruned: Path, small: Path) -> None:
         framework.save(result, temporary)
     # At the sizes of inputs at which MACs were counted when it was pruned.
     sizes = framework.sizes_that_fit(model, State(model).conductor.input_sizes)
-    _print(_comparison(analyze_at(sizes, model), analyze_at(sizes, result)))
+    _print(_comparison_table(analyze_at(sizes, model), analyze_at(sizes, result)))
 
 
-def _comparison(before: spp.Analysis, after: spp.Analysis) -> Any:
+def _comparison_table(before: spp.Analysis, after: spp.Analysis) -> Any:
     from rich.table import Table
 
     table = Table("")
@@ -212,7 +212,7 @@ def _comparison(before: spp.Analysis, after: spp.Analysis) -> Any:
 
 
 def _samples(path: Path | None, argument: str) -> Any:
-    """The batches in a .npy or .npz file: an array, or arrays by input and perhaps "labels"."""
+    """Returns the batch in a .npy or .npz file: an array, or arrays by input and "labels"."""
     if path is None:
         return None
     if not path.exists():
@@ -365,7 +365,7 @@ def benchmark(files: tuple[str, ...], as_json: bool, **options: Any) -> None:
 
 @contextlib.contextmanager
 def _progress_bar() -> Iterator[Callable[[float], None] | None]:
-    """Yields what moves a bar on a terminal's stderr: what is printed stays clean."""
+    """Yields a function that moves a bar on stderr, so that stdout stays clean, or None."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
@@ -373,7 +373,7 @@ def _progress_bar() -> Iterator[Callable[[float], None] | None]:
     if not console.is_terminal:
         yield None
         return
-    # No refreshing of its own: a thread that draws would take time from what is timed.
+    # No automatic refresh: a thread that draws would slow down what is timed.
     columns = TextColumn("timing"), BarColumn(), TaskProgressColumn()
     with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
         task = bar.add_task("timing", total=1.0)

@@ -1,7 +1,7 @@
-"""One call of a layer: what a rule is given, and what it can say about the channels.
+"""One call of a layer: what a rule receives, and what it can record about the channels.
 
-The call knows no framework. The few things that only a framework can do, such as trying out a
-function, it asks of the `Framework` that whoever makes the call hands in.
+The call is independent of frameworks. For the few things that only a framework can do, such as
+trying out a function, it has a `Framework`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from keras_spp.core.kinds import own_name
 
 @dataclass(frozen=True)
 class Followed:
-    """How a function's results follow its operands.
+    """The way in which a function's results follow its operands.
 
     Attributes:
         operands: The tensors whose channels it keeps apart, tied position by position.
@@ -33,7 +33,7 @@ class Followed:
 
 
 class Framework(Protocol):
-    """What rules ask of the framework whose layers are called; a module or an object may be one.
+    """The interface of rules to the framework of the layers; a module or an object may be one.
 
     `keras_spp.frameworks.tf_keras.labelling` is that of tf_keras.
     """
@@ -48,9 +48,9 @@ class Framework(Protocol):
         """Tries a function with all channels of its operands and with some left out.
 
         Args:
-            functions: What is called; all have to do the same. None: nothing is known.
+            functions: What is called; all have to do the same. Without any nothing is followed.
             args: Its arguments, `Tensor`s in place of tensors.
-            kwargs: Those given by name.
+            kwargs: Its keyword arguments.
             operands: The tensors whose channels may leave; some of these must have channels.
 
         Returns:
@@ -58,30 +58,31 @@ class Framework(Protocol):
         """
 
     def as_functions(self, layer: Any) -> list[Callable[..., Any]]:
-        """Returns what a layer without weights computes, in inference and in training.
+        """Returns what a layer without weights computes, as functions of inference and training.
 
-        None if it depends on more than its arguments. Raises ValueError if it cannot be copied.
+        There are none if it depends on more than its arguments. Raises ValueError if the layer
+        cannot be copied.
         """
 
     def config(self, layer: Any) -> dict[str, Any]:
         """Returns a layer's config without the objects that Keras may not read back."""
 
     def weight_path(self, layer: Any, variable: Any) -> str | None:
-        """Returns where a layer holds a variable, like "cell.kernel"; None if in no attribute."""
+        """Returns the attribute that holds a variable, like "cell.kernel"; None if none does."""
 
     def takes_sizes(self, layer: Any) -> bool:
-        """Says whether a layer's rule knows what to do with tensors made of others' sizes."""
+        """Tells whether a layer's rule can handle tensors made of others' sizes."""
 
     def asks_for_mask(self, layer: Any) -> bool:
-        """Says whether a mask that a layer makes reaches one that uses it, or may do so."""
+        """Tells whether a mask that a layer makes reaches, or may reach, one that uses it."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of one layer, and what a rule can say about it.
+    """One call of one layer, with what a rule can record about it.
 
     Attributes:
-        framework: Whose layer it is.
+        framework: The framework of the layer.
         channels: The record of the model.
         layer: The layer.
         shapes: The static shapes of its outputs.
@@ -97,7 +98,7 @@ class Call:
     def vector(self, tensor: Tensor, axis: int = -1) -> Labels:
         """Returns the labels along one axis of a tensor, one per channel.
 
-        Labels that differ along another axis are frozen: what meets all of them mixes them.
+        Labels that differ along another axis are frozen: a layer that meets all of them mixes them.
         """
         if set(tensor.varying) - {axis % len(tensor.shape)}:
             self.freeze(tensor.labels, Reason.MIXES)
@@ -110,38 +111,38 @@ class Call:
         return vector.reshape(shape)
 
     def reads(self, variable: Any, axis: int, labels: Labels) -> None:
-        """Says that the axis of this kernel consumes these channels: zeros there drop them.
+        """Records that the axis of this kernel reads these channels: zeros there drop them.
 
         The kernel must be an attribute of the layer, or of a layer that is one.
         """
         path = self.framework.weight_path(self.layer, variable)
-        if path is None:  # then nothing could put a mask on it
+        if path is None:  # then no mask can be put on it
             self.freeze(labels, Reason.UNKNOWN)
         self.channels.label(self.layer, variable, axis, labels, "reads", path)
 
     def writes(self, variable: Any, axis: int) -> Labels:
-        """Says that the axis of this variable makes new channels; returns their labels."""
-        known = self.channels.axes.get((id(variable), axis % len(variable.shape)))
-        labels = known.labels if known else self.channels.new(variable.shape[axis])
+        """Records that the axis of this variable makes new channels; returns their labels."""
+        recorded = self.channels.axes.get((id(variable), axis % len(variable.shape)))
+        labels = recorded.labels if recorded else self.channels.new(variable.shape[axis])
         return self.channels.label(self.layer, variable, axis, labels, "writes")
 
     def follows(self, variable: Any, axis: int, labels: Labels) -> None:
-        """Says that the axis of this variable (a bias, a scale...) has one entry per channel."""
+        """Records that the axis of this variable (a bias, a scale...) has one entry per channel."""
         if variable is not None:
             self.channels.label(self.layer, variable, axis, labels, "follows")
 
     def costs(self, variable: Any, positions: Iterable[int | None]) -> None:
-        """Says that each element of this kernel is multiplied at each position of these sizes."""
+        """Records that each element of this kernel is multiplied once per position."""
         batch, of_sample = self.shapes[0][0], self.channels.batch
-        spread = (batch or 1) // (of_sample or 1)  # over how many a sample was spread before
+        spread = (batch or 1) // (of_sample or 1)  # how many batch entries a sample has become
         self.channels.cost(self.layer, variable, (*positions, spread))
 
     def resize(
         self, key: str | Argument, labels: Sequence[Labels], value: Callable[..., Any]
     ) -> None:
-        """Says that the config entry or `Argument` `key` becomes `value(*keep_vectors)`."""
+        """Records that the config entry or `Argument` `key` becomes `value(*keep_vectors)`."""
         if isinstance(key, str) and not self._has_config(key):
-            for vector in labels:  # a subclass that fixes the size, or calls it otherwise
+            for vector in labels:  # a subclass that fixes the size, or renames it
                 self.freeze(vector, Reason.UNKNOWN)
         self.channels.edit(self.layer, key, labels, value)
 
@@ -154,7 +155,7 @@ class Call:
             return False
 
     def freeze(self, labels: Labels, reason: Reason) -> None:
-        """Says that these channels must all stay."""
+        """Records that these channels must all stay."""
         self.channels.freeze(labels, reason, self.layer.name)
 
     def opaque(self, tensors: Iterable[Tensor], reason: Reason) -> list[Labels]:
@@ -164,7 +165,7 @@ class Call:
         return [self.fixed(reason, output) for output in range(len(self.shapes))]
 
     def fixed(self, reason: Reason, output: int = 0) -> Labels:
-        """Returns new labels for an output, frozen."""
+        """Returns new, frozen labels for an output."""
         shape = self.shapes[output]
         labels = self.channels.new(1 if len(shape) < 2 else shape[-1] or 1)
         self.freeze(labels, reason)
@@ -172,7 +173,7 @@ class Call:
 
 
 class Refused(Exception):
-    """Says why a rule cannot follow the form in which a function was called."""
+    """The reason why a rule cannot follow the form in which a function was called."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(str(reason))
@@ -180,7 +181,7 @@ class Refused(Exception):
 
 
 def flatten(structure: Any) -> list[Any]:
-    """Returns what is in nested sequences and mappings, the latter in the order of their keys.
+    """Returns the items of nested sequences and mappings, the latter in the order of their keys.
 
     Example:
         >>> flatten({"b": [1, (2, None)], "a": "text"})
@@ -201,9 +202,9 @@ def labelled(structure: Any) -> list[Tensor]:
 def tensors_in(*structures: Any) -> list[Tensor]:
     """Returns the labelled tensors in call arguments.
 
-    In place of sizes that count channels it returns the tensors whose sizes those are.
+    In place of a size that counts channels it returns the tensor whose size that is.
     """
     tensors = []
-    for x in labelled(structures):
-        tensors += x.origins() if x.counts_channels() else [x]
+    for tensor in labelled(structures):
+        tensors += tensor.origins() if tensor.counts_channels() else [tensor]
     return tensors

@@ -1,4 +1,4 @@
-"""Which channel is which, everywhere in a model: labels, what ties them, what freezes them.
+"""The record of a model's channels: their labels, ties between them, and which are frozen.
 
 Every channel that a layer produces gets an integer *label*. A tensor is described by an array
 of labels with one axis per tensor axis (batch included, size 1); an axis along which the
@@ -8,7 +8,7 @@ Rules (`keras_spp.core.rule`) move labels through the layers and record here
 * which axis of which variable carries which labels, and whether it *writes*, *reads* or merely
   *follows* them,
 * which labels are one and the same channel (an addition ties both of its inputs),
-* which labels nobody may remove, and why,
+* which labels must not be removed, and why,
 * which sizes in layer configs and call arguments depend on them.
 
 `keras_spp.core.coupling` finds in this record which channels live and die together.
@@ -29,7 +29,7 @@ Sizes = tuple[int | None, ...]  # None where a size is open
 
 
 class Reason(enum.StrEnum):
-    """Why channels cannot be pruned: the closed set that `spp.analyze` prints."""
+    """The reasons why channels cannot be pruned, as `spp.analyze` prints them."""
 
     INPUT = "model input"
     OUTPUT = "model output"
@@ -55,7 +55,7 @@ class Tensor:
         labels: Its labels.
         shape: Its static shape, None where a size is not known.
         dtype: The type of its elements.
-        made_of: How it is computed, if from sizes of other tensors alone.
+        made_of: How it is computed, if only from sizes of other tensors.
     """
 
     labels: Labels
@@ -65,32 +65,32 @@ class Tensor:
 
     @property
     def varying(self) -> list[int]:
-        """Axes along which the labels differ."""
+        """The axes along which the labels differ."""
         return [axis for axis, size in enumerate(self.labels.shape) if size > 1]
 
     def origins(self) -> list[Tensor]:
-        """Returns the tensors whose sizes this one is made of; itself if it is not made of any."""
+        """Returns the tensors whose sizes this one is made of; itself if of none."""
         return [self] if self.made_of is None else self.made_of.origins()
 
     def counts_channels(self) -> bool:
-        """Says whether it changes when channels leave the tensors whose sizes it is made of."""
+        """Tells whether this tensor changes when channels leave those whose sizes it is made of."""
         return self.made_of is not None and self.made_of.counts_channels()
 
 
 class Computation(Protocol):
-    """How a framework computes a tensor from the sizes of others, like `tf.shape(x)[1] // 2`."""
+    """A computation of a tensor from the sizes of others, like `tf.shape(x)[1] // 2`."""
 
     def origins(self) -> list[Tensor]:
         """Returns the tensors whose sizes are taken."""
 
     def counts_channels(self) -> bool:
-        """Says whether the result changes when channels leave those tensors."""
+        """Tells whether the result changes when channels leave those tensors."""
 
     def value(self, places: dict[int, Any]) -> Any:
         """Computes the result.
 
         Args:
-            places: What stands for each of the labelled tensors, by its id.
+            places: The value that replaces each of the labelled tensors, by its id.
         """
 
 
@@ -149,7 +149,7 @@ class Channels:
         self.count = 0
         self._times: list[int | None] = []
         self._unmeasured: list[Any] = []
-        self.given: dict[int, str] = {}  # variables given to functions, and by which layer
+        self.in_functions: dict[int, str] = {}  # layer by id of a function's variable
         self.failures: dict[str, str] = {}  # what rules have raised, by the layer's name
         self.measured: dict[int, int] = {}  # MACs of layers without a rule, by id
         self.ties: list[tuple[Labels, Labels]] = []
@@ -167,7 +167,7 @@ class Channels:
         self.ties.append((np.ravel(first), np.ravel(second)))
 
     def freeze(self, labels: Labels, reason: Reason, detail: str = "") -> None:
-        """Forbids to remove these labels; the first reason given is the one reported."""
+        """Records that these labels must stay; the first reason given is the one reported."""
         self.frozen.append((np.ravel(labels), reason, detail))
 
     def label(
@@ -181,63 +181,63 @@ class Channels:
     ) -> Labels:
         """Records that an axis of a variable carries labels; a second call ties them."""
         axis %= len(variable.shape)
-        known = self.axes.setdefault(
+        recorded = self.axes.setdefault(
             (id(variable), axis), Axis(layer, variable, axis, labels, role, path)
         )
-        if known.labels is not labels:
-            self.tie(known.labels, labels)
-        return known.labels
+        if recorded.labels is not labels:
+            self.tie(recorded.labels, labels)
+        return recorded.labels
 
     def edit(
         self, layer: Any, key: str | Argument, labels: Sequence[Labels], value: Callable[..., Any]
     ) -> None:
         """Records a size to rewrite; a shared layer has one config, so its calls are tied."""
-        known = self.edits.setdefault((id(layer), key), Edit(layer, key, labels, value))
-        for before, now in zip(known.labels, labels, strict=True):
-            if before is now:
+        recorded = self.edits.setdefault((id(layer), key), Edit(layer, key, labels, value))
+        for old, new in zip(recorded.labels, labels, strict=True):
+            if old is new:
                 continue
-            if before.shape == now.shape:
-                self.tie(before, now)
+            if old.shape == new.shape:
+                self.tie(old, new)
             else:
-                self.freeze(before, Reason.SHARED, layer.name)
-                self.freeze(now, Reason.SHARED, layer.name)
+                self.freeze(old, Reason.SHARED, layer.name)
+                self.freeze(new, Reason.SHARED, layer.name)
 
     def cost(self, layer: Any, variable: Any, positions: Sequence[int | None]) -> None:
         """Adds the multiply-accumulates of one call: kernel elements times positions."""
-        known = self.kernels.get(id(variable))
+        recorded = self.kernels.get(id(variable))
         positions = [*positions, *self._times]
         # A free input size has no MACs; counting one position keeps the ratios of layers at
         # one resolution right, and `unknown_size` lets callers refuse a target in MACs.
         self.unknown_size |= None in positions
         count = int(np.prod([size or 1 for size in positions], dtype=np.int64))
         self.kernels[id(variable)] = Kernel(
-            layer, variable, count + (known.positions if known else 0)
+            layer, variable, count + (recorded.positions if recorded else 0)
         )
 
-    def give(self, layer: Any, variable: Any) -> None:
-        """Says that a function was given a variable, perhaps another layer's."""
-        self.given.setdefault(id(variable), layer.name)
+    def give_to_function(self, layer: Any, variable: Any) -> None:
+        """Records that a function receives a variable, perhaps another layer's."""
+        self.in_functions.setdefault(id(variable), layer.name)
 
     def fail(self, layer: Any, error: str) -> None:
-        """Says what a layer's rule has raised; what it had recorded by then stays whole."""
+        """Records what a layer's rule raised, and freezes what it had recorded before."""
         self.failures.setdefault(layer.name, error)
         for axis in self.axes.values():
             if axis.layer is layer:
                 self.freeze(axis.labels, Reason.FAILED, layer.name)
 
     def leave_to_measure(self, layer: Any) -> None:
-        """Says that no rule tells what this layer costs."""
+        """Records that no rule tells what this layer costs."""
         self._unmeasured.append(layer)
 
     def take_unmeasured(self) -> list[Any]:
-        """The layers that `leave_to_measure` named since this was last asked."""
-        found, self._unmeasured = self._unmeasured, []
-        return found
+        """Returns and forgets the layers that `leave_to_measure` has recorded."""
+        layers, self._unmeasured = self._unmeasured, []
+        return layers
 
     def cost_measured(self, layer: Any, count: int | None) -> None:
-        """Adds the multiply-accumulates of one call of such a layer; None if a size is open.
+        """Adds the measured multiply-accumulates of one call; None if a size is open.
 
-        They are those of a whole batch, of one sample if its size is open.
+        They are counted for a whole batch, or for one sample if the batch size is open.
         """
         times = [size or 1 for size in self._times]
         self.unknown_size |= count is None or None in self._times
@@ -246,22 +246,22 @@ class Channels:
 
     @contextlib.contextmanager
     def repeated(self, times: int | None) -> Iterator[None]:
-        """What is recorded inside is computed so many times per sample."""
+        """Multiplies the costs that are recorded inside by this many times per sample."""
         self._times.append(times)
         yield
         self._times.pop()
 
     def causes(self) -> dict[str, Reason]:
-        """Layers that freeze something, by name."""
+        """Returns the first reason of each layer that freezes something, by its name."""
         return {name: reason for _, reason, name in reversed(self.frozen) if name}
 
     # -- label arrays ------------------------------------------------------------------------
 
     def vector(self, tensor: Tensor, axis: int = -1) -> Labels:
-        """Labels along one axis, one per position; differences along other axes are tied."""
+        """Returns the labels along one axis, one per position; ties those along other axes."""
         axis %= len(tensor.shape)
         size = tensor.shape[axis]
-        if size == 0:  # a part of nothing, as tf.split may make it
+        if size == 0:  # an empty part, as tf.split may make it
             return np.empty(0, int)
         rows = np.moveaxis(tensor.labels, axis, -1).reshape(-1, tensor.labels.shape[axis])
         self.tie(np.broadcast_to(rows[0], rows[1:].shape), rows[1:])
@@ -286,12 +286,12 @@ class Channels:
         return labels
 
     def same_along(self, labels: Labels, axis: int) -> Labels:
-        """Ties what differs along an axis, which gets size 1."""
+        """Ties the labels that differ along an axis, which gets size 1."""
         first = labels.take([0], axis)
         self.tie(np.broadcast_to(first, labels.shape), labels)
         return first
 
 
 def _line(labels: Labels, axis: int) -> Labels:
-    """The labels along one axis at the origin of the others."""
+    """Returns the labels along one axis at the origin of the others."""
     return labels[tuple(slice(None) if i == axis else 0 for i in range(labels.ndim))]

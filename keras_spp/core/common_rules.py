@@ -1,4 +1,4 @@
-"""Rules that many layers share, and what they are made of: count, move, merge, try out."""
+"""Rules that many layers share, and their parts: count, move, merge, try out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def count(keep: np.ndarray) -> int:
 
 
 def counted(sizes: Sequence[Any], at: int) -> Callable[[np.ndarray], list[Any]]:
-    """Returns a function of a keep-vector: these sizes, with the survivors' number at one place."""
+    """Returns a function from a keep-vector to these sizes, with the kept number at index `at`."""
     return lambda keep: [*sizes[:at], count(keep), *sizes[at + 1 :]]
 
 
@@ -35,14 +35,14 @@ def elementwise(call: Call, x: Tensor, *_: Any, **__: Any) -> Labels:
 
 
 def full(x: Tensor, unknown: int | None = None) -> Labels | None:
-    """Returns labels at every position of one sample; None if a size is open and none is given."""
+    """Returns labels at every position of one sample; None if a size is open and not given."""
     sizes = [size or unknown for size in x.shape[1:]]
-    known = [size for size in sizes if size is not None]
-    return np.broadcast_to(x.labels, (1, *known)) if len(known) == len(sizes) else None
+    declared = [size for size in sizes if size is not None]
+    return np.broadcast_to(x.labels, (1, *declared)) if len(declared) == len(sizes) else None
 
 
 def moved(call: Call, x: Tensor, move: Callable[[Labels], Labels]) -> Labels | list[Labels]:
-    """Returns the labels behind a layer that moves values: `move` does the same with the labels.
+    """Returns the labels of a layer that moves values: `move` does the same with the labels.
 
     Args:
         call: The call of the layer.
@@ -66,7 +66,7 @@ def moved(call: Call, x: Tensor, move: Callable[[Labels], Labels]) -> Labels | l
 
 
 def merged(call: Call, tensors: Sequence[Tensor], *_: Any, **__: Any) -> Labels | list[Labels]:
-    """Returns the labels of elementwise arithmetic: channel by channel, all tensors are one.
+    """Returns the labels of elementwise arithmetic, which ties all tensors channel by channel.
 
     Args:
         call: The call of the layer.
@@ -104,7 +104,7 @@ def merged(call: Call, tensors: Sequence[Tensor], *_: Any, **__: Any) -> Labels 
 
 
 def _raised(x: Tensor, rank: int) -> Tensor:
-    """Returns the tensor as broadcasting takes it, with axes of size 1 in front."""
+    """Returns the tensor with axes of size 1 in front, as broadcasting adds them."""
     missing = (1,) * (rank - len(x.shape))
     return Tensor(x.labels.reshape(missing + x.labels.shape), missing + x.shape, x.dtype)
 
@@ -112,14 +112,14 @@ def _raised(x: Tensor, rank: int) -> Tensor:
 def tried(
     call: Call, functions: Sequence[Callable[..., Any]], args: tuple, kwargs: dict
 ) -> list[Labels]:
-    """Returns the labels behind a function without a rule, by what calling it shows.
+    """Returns the labels of a function without a rule, found by calling it.
 
     Args:
         call: The call of the layer.
         functions: What is called, on tensors in place of the labelled ones: all have to do the
             same, in training and in inference, say.
         args: Its arguments.
-        kwargs: Those given by name.
+        kwargs: Its keyword arguments.
 
     Returns:
         The labels of the outputs; frozen ones, and the inputs frozen, if it cannot be followed.
@@ -131,21 +131,21 @@ def tried(
 def followed(
     call: Call, functions: Sequence[Callable[..., Any]], args: tuple, kwargs: dict
 ) -> list[Labels] | Reason:
-    """Does the same as `tried`, but returns the reason if it cannot, and freezes nothing then."""
-    given = tensors_in(args, kwargs)
-    if not any(x.varying for x in given):  # sizes, or maps of one channel
-        return Reason.FEW if any(len(x.shape) > 1 for x in given) else Reason.INPUT
-    result = call.framework.follow(functions, args, kwargs, given)
+    """Does the same as `tried`, but freezes nothing and returns the reason if that fails."""
+    tensors = tensors_in(args, kwargs)
+    if not any(tensor.varying for tensor in tensors):  # sizes, or maps of one channel
+        return Reason.FEW if any(len(tensor.shape) > 1 for tensor in tensors) else Reason.INPUT
+    result = call.framework.follow(functions, args, kwargs, tensors)
     if isinstance(result, Reason):
         return result
     if any(map(_misplaced, result.places, call.shapes)):
         return Reason.FUNCTION
     vector = result.operands[0].labels.ravel()
-    for x in given:
-        if any(x is operand for operand in result.operands):
-            call.channels.tie(vector, x.labels)
+    for tensor in tensors:
+        if any(tensor is operand for operand in result.operands):
+            call.channels.tie(vector, tensor.labels)
         else:
-            call.freeze(x.labels, Reason.MIXES)
+            call.freeze(tensor.labels, Reason.MIXES)
     for argument, cut in result.edits:
         call.resize(argument, [vector], cut)
     return [
@@ -157,7 +157,7 @@ def followed(
 
 
 def _misplaced(place: tuple[int, np.ndarray] | None, shape: tuple[int | None, ...]) -> bool:
-    """Says whether channels have become the batch or are mixed with it, or the rank is open."""
+    """Tells whether channels have become the batch or are mixed with it, or the rank is open."""
     if place is None:
         return False
     axis, channels = place

@@ -1,4 +1,4 @@
-"""Which channels live and die together: what a record of labels, ties and reasons comes to."""
+"""Finds in a record of labels and ties which channels live and die together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras_spp.core.channels import Axis, Channels, Labels, Reason
 
 
 def couple(channels: Channels) -> Coupling:
-    """Closes a record: merges tied labels, collects reasons, finds what may be pruned.
+    """Evaluates a record: merges tied labels, collects reasons, finds what may be pruned.
 
     Example:
         >>> channels = Channels()
@@ -21,8 +21,8 @@ def couple(channels: Channels) -> Coupling:
         array([0, 1, 0, 1], dtype=int32)
     """
     for (variable, _), axis in channels.axes.items():
-        if variable in channels.given:  # a tied weight cannot change its shape
-            channels.freeze(axis.labels, Reason.SHARED, channels.given[variable])
+        if variable in channels.in_functions:  # a tied weight cannot change its shape
+            channels.freeze(axis.labels, Reason.SHARED, channels.in_functions[variable])
     first = np.concatenate([np.empty(0, int), *[pair[0] for pair in channels.ties]])
     second = np.concatenate([np.empty(0, int), *[pair[1] for pair in channels.ties]])
     shape = (channels.count, channels.count)
@@ -61,10 +61,10 @@ class Coupling:
         self.prunable[list(self.reasons)] = False
         for index in np.flatnonzero(~read):
             self.reasons.setdefault(int(index), (Reason.UNREAD, ""))
-        self._freeze_the_only_one()
+        self._freeze_whole_axes()
 
-    def _freeze_the_only_one(self) -> None:
-        """A class that fills a whole axis cannot go: nothing would be left of the layer."""
+    def _freeze_whole_axes(self) -> None:
+        """Freezes a class that fills a whole axis: without it the layer would have no channels."""
         for axis in self.channels.axes.values():
             classes = np.unique(self.of(axis))
             if len(classes) == 1 and classes[0] not in self.reasons:
@@ -76,15 +76,15 @@ class Coupling:
 
     @property
     def reads(self) -> list[Axis]:
-        """Kernel axes that consume channels."""
+        """The kernel axes that read channels."""
         return [axis for axis in self.channels.axes.values() if axis.role == "reads"]
 
     def of(self, axis: Axis) -> np.ndarray:
-        """Class of each position of a variable's axis."""
+        """Returns the class of each position of a variable's axis."""
         return self.of_label[axis.labels]
 
     def dead(self, alive: Mapping[int, np.ndarray]) -> np.ndarray:
-        """Returns the classes that no layer sees any more.
+        """Returns the classes that no layer reads any more.
 
         Args:
             alive: For the kernels that are masked, `id(variable)` -> boolean array that
@@ -110,5 +110,5 @@ class Coupling:
         return dead
 
     def keep(self, labels: Labels, dead: np.ndarray) -> np.ndarray:
-        """Boolean keep-vector for a label array."""
+        """Returns the boolean keep-vector of a label array."""
         return ~dead[self.of_label[labels]]

@@ -1,4 +1,4 @@
-"""Keras' own classes, known by their names: Keras 2 and Keras 3 share these, but not the classes.
+"""Keras' own classes, recognised by their names, which Keras 2 and Keras 3 share.
 
 A class that someone else has called `Dense` may do anything, so a name counts only where Keras
 itself defines it.
@@ -27,15 +27,15 @@ def own_name(kind: type) -> str | None:
     module, name = kind.__module__, kind.__name__
     if module.split(".")[0] not in _PACKAGES:
         return None
-    # The layers of TensorFlow 1 have the names of those that took their place.
+    # The layers of TensorFlow 1 have the names of those that replaced them.
     if "legacy" in module or module.endswith("_v1"):
         return None
-    # Keras makes classes on the way, with a user's name: for a layer of a SavedModel, say.
+    # Keras also creates classes at run time, with a user's name: for a layer of a SavedModel, say.
     return name if getattr(sys.modules.get(module), name, None) is kind else None
 
 
 def is_a(layer: Any, *names: str) -> bool:
-    """Says whether a layer is of one of these classes of Keras, or of a subclass.
+    """Tells whether a layer is of one of these classes of Keras, or of a subclass.
 
     Args:
         layer: Any object.
@@ -45,5 +45,5 @@ def is_a(layer: Any, *names: str) -> bool:
 
 
 def is_subclass(kind: type, *names: str) -> bool:
-    """Says whether a class is one of these classes of Keras, or a subclass."""
+    """Tells whether a class is one of these classes of Keras, or a subclass."""
     return any(own_name(ancestor) in names for ancestor in kind.__mro__)

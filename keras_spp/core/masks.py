@@ -1,4 +1,4 @@
-"""Where groups lie in a weight: from one value for each group to the weight's shape, and back."""
+"""The layout of groups in a weight: converts between values per group and per element."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = Any
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Places the groups of a layer in one of its weights.
+    """The places of a layer's groups in one of its weights.
 
     Attributes:
         shape: Shape of the mask; it broadcasts against the weight.
@@ -47,7 +47,7 @@ class Layout:
         return arrays.segment_sum(values, np.asarray(self.index), self.groups + 1)[: self.groups]
 
     def place(self, values: np.ndarray, groups: np.ndarray) -> None:
-        """Writes what holds for each position along this weight's axis of channels, by group."""
+        """Copies values by position along this weight's axis of channels to `groups`, by group."""
         index = np.arange(self.groups) if self.index is None else np.asarray(self.index)
         groups[index[index < self.groups]] = values[index < self.groups]
 
@@ -67,5 +67,5 @@ class WeightMask:
     layout: Layout
 
     def config(self) -> dict[str, Any]:
-        """Returns what a wrapper's config stores of it."""
+        """Returns the part of a wrapper's config that describes this weight."""
         return {"path": self.path, "shape": self.layout.shape, "index": self.layout.index}

@@ -1,9 +1,9 @@
-"""How labels pass through each kind of layer: one small rule per layer, found along the MRO.
+"""The registry of rules, which say how labels pass through each kind of layer, by the MRO.
 
 A rule receives a `Call` and the labelled tensors that the layer was called with, tells the call
 which variables read, write or follow which channels, and returns the labels of the outputs.
-A layer without a rule is tried if it has no weights, and freezes what goes in and what comes out
-if it has some. Your own layer needs a few lines:
+A layer without a rule is tried out if it has no weights; if it has some, its inputs and outputs
+are frozen. Your own layer needs a few lines:
 
     >>> import keras_spp as spp, tf_keras as keras
     >>> class Scale(keras.layers.Layer):            # y = x * w, one weight per channel
@@ -30,7 +30,7 @@ from keras_spp.core.kinds import is_subclass, own_name
 from keras_spp.util.messages import first_line
 
 Rule = Callable[..., Any]
-_REGISTRY: dict[type | str, Rule] = {}  # those of Keras' own classes by the class's name
+_REGISTRY: dict[type | str, Rule] = {}  # rules of Keras' own classes by the class's name
 
 
 def rule(*classes: type) -> Callable[[Rule], Rule]:
@@ -53,9 +53,9 @@ def rule(*classes: type) -> Callable[[Rule], Rule]:
 
 
 def keras_rule(*names: str) -> Callable[[Rule], Rule]:
-    """Registers a rule for classes of Keras' own, by their names, and for their subclasses.
+    """Registers a rule for Keras' own classes, by their names, and for their subclasses.
 
-    A class of anyone else's that has one of these names is not meant.
+    It does not apply to a class of anyone else that has one of these names.
     """
     return _registered(names)
 
@@ -69,19 +69,19 @@ def _registered(keys: tuple[type | str, ...]) -> Callable[[Rule], Rule]:
 
 
 def apply(call: Call, args: tuple, kwargs: dict) -> list[Tensor]:
-    """Applies the rule of a layer's class, or freezes everything around what cannot be followed.
+    """Applies the rule of a layer's class; freezes inputs and outputs if they cannot be followed.
 
     Args:
         call: The call of the layer.
         args: Its arguments, `Tensor`s in place of tensors.
-        kwargs: Those given by name.
+        kwargs: Its keyword arguments.
 
     Returns:
         The labelled outputs.
     """
     try:
         return _outputs(call, _labels(call, args, kwargs))
-    except Exception as error:  # whatever a rule raises, of which some are the user's
+    except Exception as error:  # whatever a rule raises: some are the user's
         call.channels.fail(call.layer, f"{type(error).__name__}: {first_line(error)}")
         return _outputs(call, call.opaque(tensors_in(args, kwargs), Reason.FAILED))
 
@@ -98,28 +98,28 @@ def _labels(call: Call, args: tuple, kwargs: dict) -> Any:
 
 
 def _outputs(call: Call, labels: Any) -> list[Tensor]:
-    """Returns what a rule has returned as tensors of the outputs' shapes."""
+    """Returns the labels that a rule returned as tensors of the outputs' shapes."""
     labels = labels if isinstance(labels, list) else [labels]
     tensors = []
-    for given, shape, dtype in zip(labels, call.shapes, call.dtypes, strict=True):
-        x = given if isinstance(given, Tensor) else Tensor(given, shape, dtype)
-        sizes = x.labels.shape
+    for result, shape, dtype in zip(labels, call.shapes, call.dtypes, strict=True):
+        tensor = result if isinstance(result, Tensor) else Tensor(result, shape, dtype)
+        sizes = tensor.labels.shape
         if len(sizes) != len(shape) or any(
             along not in (1, size) for along, size in zip(sizes, shape, strict=True)
         ):
             raise ValueError(f"labels of shape {sizes} for an output of shape {shape}")
-        tensors.append(x)
+        tensors.append(tensor)
     return tensors
 
 
 def _without_rule(call: Call, args: tuple, kwargs: dict) -> list[Labels]:
-    """Tries a layer without weights, which is a function; freezes around one that has some."""
+    """Tries out a layer without weights; freezes inputs and outputs of one that has some."""
     if call.layer.weights:
         return call.opaque(tensors_in(args, kwargs), Reason.UNKNOWN)
     return tried_layer(call, args, kwargs)
 
 
-# What a subclass may define and still be followed like its ancestor.
+# Names that a subclass may define and still have the rule of its ancestor.
 _HARMLESS = frozenset({
     "__abstractmethods__", "__annotations__", "__dict__", "__doc__", "__init__", "__module__",
     "__orig_bases__", "__parameters__", "__slots__", "__weakref__", "_abc_impl",
@@ -141,7 +141,7 @@ def find(kind: type) -> Rule | None:
         function = _REGISTRY.get(ancestor) or _REGISTRY.get(own_name(ancestor) or "")
         if function is not None:
             # A subclass that replaces any part (weight standardisation in convolution_op, another
-            # weight in build) may do what the ancestor's rule knows nothing of.
+            # weight in build) may do what the ancestor's rule does not cover.
             replaced = {name for part in kind.__mro__[:number] for name in vars(part)}
             changed = any(hasattr(ancestor, name) for name in replaced - _HARMLESS)
             return None if changed else function

@@ -20,8 +20,8 @@ from keras_spp.devices.job import Dropped, Job, Measurement, Timing, with_retrie
 from keras_spp.util.files import temporary_folder
 from keras_spp.util.messages import last_line
 
-_PLACE = "/data/local/tmp"  # where Android lets adb put programs
-_AWAY = 30.0  # seconds to wait for a lost device: adb tries every ten
+_DEVICE_FOLDER = "/data/local/tmp"  # where Android lets adb put programs
+_RECONNECTING = 30.0  # seconds to wait for a lost device: adb tries every ten
 _CLEANING = 10.0  # seconds to remove a folder
 _ROUNDS = 5  # processes per file: each loads the file anew, which takes longer than its runs
 _FLAGS = {
@@ -30,7 +30,7 @@ _FLAGS = {
     "gpu": "--use_gpu=true",
     "nnapi": "--use_nnapi=true",
 }
-_MACHINES = {3: "x86", 40: "armeabi-v7a", 62: "x86_64", 183: "arm64-v8a", 243: "riscv64"}
+_PROCESSORS = {3: "x86", 40: "armeabi-v7a", 62: "x86_64", 183: "arm64-v8a", 243: "riscv64"}
 _LOST = re.compile(
     r"device '[^\n]*' not found|device offline|no devices/emulators found|error: closed"
     r"|protocol fault|[Cc]onnection reset|copy response: EOF|device still (connecting|authorizing)"
@@ -57,62 +57,62 @@ def time_on_android(job: Job) -> Measurement:
         ValueError: If `benchmark_model` is for another processor, lacks what is asked for, fails
             or prints something unknown.
     """
-    machine = None if job.binary is None else _machine(job.binary)
-    adb = _Adb(job, _choose(job), f"{_PLACE}/keras-spp-{uuid.uuid4().hex[:12]}")
+    processor = None if job.binary is None else _processor(job.binary)
+    adb = _Adb(job, _choose_serial(job), f"{_DEVICE_FOLDER}/keras-spp-{uuid.uuid4().hex[:12]}")
     with temporary_folder() as folder:
         inputs = [
             _write_inputs(job, name, folder / str(place)) for place, name in enumerate(job.files)
         ]
         try:
-            return with_retries(job, lambda: _attempt(job, adb, machine, inputs))
+            return with_retries(job, lambda: _attempt(job, adb, processor, inputs))
         finally:
             adb.clean()
 
 
 @dataclass(frozen=True)
 class _Inputs:
-    """The inputs of one file: a file for each, and its shape."""
+    """The inputs of one model: a file and a shape for each."""
 
     files: Sequence[Path]
     shapes: Sequence[Sequence[int]]
 
 
-def _attempt(job: Job, adb: _Adb, machine: str | None, inputs: Sequence[_Inputs]) -> Measurement:
+def _attempt(job: Job, adb: _Adb, processor: str | None, inputs: Sequence[_Inputs]) -> Measurement:
     adb.wait()
     properties = ("ro.product.model", "ro.product.cpu.abilist", "ro.build.version.release")
-    model, machines, version = (adb.shell(f"getprop {name}")[1].strip() for name in properties)
-    if machine and machine not in machines.split(","):
+    product, supported, version = (adb.shell(f"getprop {name}")[1].strip() for name in properties)
+    if processor and processor not in supported.split(","):
         raise ValueError(
-            f"`binary` is {str(job.binary)!r}, which is built for {machine}, but {job.device!r} "
-            f"runs {machines}: take a benchmark_model for that."
+            f"`binary` is {str(job.binary)!r}, which is built for {processor}, but {job.device!r} "
+            f"runs {supported}: take a benchmark_model for that."
         )
     adb.clean()  # what an attempt whose connection was lost has left
     status, text = adb.shell(f"mkdir {adb.folder}")
     if status:
-        raise adb.full(text)
+        raise adb.write_error(text)
     program = _provide_binary(job, adb)
     for place, (path, values) in enumerate(zip(job.files.values(), inputs, strict=True)):
         adb.push(path, f"{adb.folder}/{place}.tflite")
         for index, file in enumerate(values.files):
             adb.push(file, f"{adb.folder}/{place}.{index}")
     outputs: list[list[Output]] = [[] for _ in job.files]
-    shares = [share for share in _shares(job.runs, _ROUNDS) if share]
-    for turn, runs in enumerate(shares):
+    turns = [runs for runs in _split_runs(job.runs, _ROUNDS) if runs]
+    for turn, runs in enumerate(turns):
         for step, place in enumerate(range(len(inputs))[:: 1 if turn % 2 == 0 else -1]):
             arguments = _arguments(job, f"{adb.folder}/{place}", inputs[place], runs)
             status, text = adb.run_program(f"{program} {arguments}")
-            outputs[place].append(_read(job, list(job.files)[place], text, status, runs))
+            outputs[place].append(_parse_output(job, list(job.files)[place], text, status, runs))
             if job.progress:
-                job.progress((turn * len(inputs) + step + 1) / (len(shares) * len(inputs)))
-    return Measurement(tuple(map(_combined, outputs)), f"{model}, Android {version}, {machines}")
+                job.progress((turn * len(inputs) + step + 1) / (len(turns) * len(inputs)))
+    return Measurement(tuple(map(_combine, outputs)), f"{product}, Android {version}, {supported}")
 
 
-def _shares(runs: int, rounds: int) -> list[int]:
-    return [runs // rounds + (turn < runs % rounds) for turn in range(rounds)]
+def _split_runs(runs: int, rounds: int) -> list[int]:
+    return [runs // rounds + (round_index < runs % rounds) for round_index in range(rounds)]
 
 
-def _combined(rounds: Sequence[Output]) -> Timing:
-    """What the rounds say together: medians over rounds; no percentile but those printed."""
+def _combine(rounds: Sequence[Output]) -> Timing:
+    """Returns one timing of all rounds: medians over them; no percentile but those printed."""
     medians = [output.median / 1e3 for output in rounds]
     return Timing(
         rounds=medians,
@@ -125,7 +125,7 @@ def _combined(rounds: Sequence[Output]) -> Timing:
     )
 
 
-def _read(job: Job, name: str, text: str, status: int, runs: int) -> Output:
+def _parse_output(job: Job, name: str, text: str, status: int, runs: int) -> Output:
     if _WRONG_FILE.search(text):
         raise ValueError(
             f"`binary` must be a benchmark_model that {job.device!r} can execute but it cannot "
@@ -153,7 +153,7 @@ def _arguments(job: Job, stem: str, inputs: _Inputs, runs: int) -> str:
 
 
 def _write_inputs(job: Job, name: str, folder: Path) -> _Inputs:
-    """Writes the values that the other devices use too, as bytes for `benchmark_model`."""
+    """Writes the same inputs that other devices get, as bytes for `benchmark_model`."""
     path = str(job.files[name])
     interpreter = runner.open_file({"name": name, "given": path, "path": path})
     details: Sequence[Mapping] = interpreter.get_input_details()
@@ -173,7 +173,7 @@ def _write_inputs(job: Job, name: str, folder: Path) -> _Inputs:
     return _Inputs(files, shapes)
 
 
-def _machine(binary: Path) -> str:
+def _processor(binary: Path) -> str:
     """Returns the processor that a program is built for, in Android's words."""
     what = f"`binary` is {str(binary)!r}, which"
     if not binary.is_file():
@@ -183,7 +183,7 @@ def _machine(binary: Path) -> str:
     if len(head) < 20 or head[:4] != b"\x7fELF":
         raise ValueError(f"{what} is not a program for Android: give TensorFlow's benchmark_model.")
     number = int.from_bytes(head[18:20], "little")
-    return _MACHINES.get(number, f"an unknown processor (ELF machine {number})")
+    return _PROCESSORS.get(number, f"an unknown processor (ELF machine {number})")
 
 
 def _provide_binary(job: Job, adb: _Adb) -> str:
@@ -191,7 +191,7 @@ def _provide_binary(job: Job, adb: _Adb) -> str:
         adb.push(job.binary, f"{adb.folder}/benchmark_model")
         adb.shell(f"chmod 755 {adb.folder}/benchmark_model")
         return f"{adb.folder}/benchmark_model"
-    program = f"{_PLACE}/benchmark_model"
+    program = f"{_DEVICE_FOLDER}/benchmark_model"
     if adb.shell(f"ls {program}")[0]:
         raise FileNotFoundError(
             f"`binary` must be given because {job.device!r} has no {program}: name TensorFlow's "
@@ -200,24 +200,24 @@ def _provide_binary(job: Job, adb: _Adb) -> str:
     return program
 
 
-def _choose(job: Job) -> str:
-    """Returns the serial number of the device that is meant."""
+def _choose_serial(job: Job) -> str:
+    """Returns the serial number of the device that the job names, or of the only one."""
     if shutil.which("adb") is None:
         raise FileNotFoundError(
             f"`device` is {job.device!r} but there is no `adb` on this computer: install Android's "
             "platform tools."
         )
     wanted = job.device.partition(":")[2]
-    status, text = _run(job, "devices")
+    status, text = _run_adb(job, "devices")
     listed = text.partition("List of devices attached")[2]
     if status or not listed:
         raise ConnectionError(f"`device` is {job.device!r} but adb failed ({last_line(text)}).")
     lines = (line.split(None, 1) for line in listed.splitlines() if line.strip())
     states = {serial: state.strip() for serial, state in lines}
     if wanted and wanted not in states:
-        there = f"only {', '.join(states)}" if states else "none at all"
+        others = f"only {', '.join(states)}" if states else "none at all"
         raise ConnectionError(
-            f"`device` is {job.device!r} but adb sees no device {wanted}, {there}: plug it in and "
+            f"`device` is {job.device!r} but adb sees no device {wanted}, {others}: plug it in and "
             "switch USB debugging on."
         )
     if not states:
@@ -233,46 +233,46 @@ def _choose(job: Job) -> str:
     serial = wanted or next(iter(states))
     if states[serial] != "device":
         state = states[serial]
-        known = (words for key, words in _STATES.items() if state.startswith(key))
-        problem = next(known, f"is in the state {state!r}: start it as usual")
+        problems = (problem for key, problem in _STATES.items() if state.startswith(key))
+        problem = next(problems, f"is in the state {state!r}: start it as usual")
         raise ConnectionError(f"`device` is {job.device!r} but {serial} {problem}.")
     return serial
 
 
 @dataclass(frozen=True)
 class _Adb:
-    """The commands that are needed, on one device, with a folder there of our own."""
+    """The adb commands in use here, on one device, with a temporary folder there."""
 
     job: Job
     serial: str
     folder: str
 
     def shell(self, command: str) -> tuple[int, str]:
-        """Returns the exit status of a command on the device, and all that it printed."""
+        """Runs a command on the device and returns its exit status and all that it printed."""
         # Old versions of Android do not hand the status on; and without it the answer is cut off.
         mark = "keras-spp-status="
-        status, text = _run(
+        status, text = _run_adb(
             self.job, "-s", self.serial, "shell", f"({command}) 2>&1; echo {mark}$?"
         )
-        before, found, after = text.replace("\r", "").rpartition(mark)
-        if not found or not after.strip().isdigit():
+        before, separator, after = text.replace("\r", "").rpartition(mark)
+        if not separator or not after.strip().isdigit():
             raise self._lost(text or f"exit status {status}")
         return int(after), before
 
     def wait(self) -> None:
-        """Waits for a device that was lost a moment ago: adb connects again of itself."""
-        status, text = _run(self.job, "-s", self.serial, "wait-for-device", limit=_AWAY)
+        """Waits for a device that was lost a moment ago: adb reconnects by itself."""
+        status, text = _run_adb(self.job, "-s", self.serial, "wait-for-device", limit=_RECONNECTING)
         if status:
             raise self._lost(text)
 
     def push(self, source: Path, target: str) -> None:
         """Copies a file to the device."""
-        status, text = _run(self.job, "-s", self.serial, "push", str(source.resolve()), target)
+        status, text = _run_adb(self.job, "-s", self.serial, "push", str(source.resolve()), target)
         if status:
-            raise self._lost(text) if _LOST.search(text) else self.full(text)
+            raise self._lost(text) if _LOST.search(text) else self.write_error(text)
 
     def run_program(self, command: str) -> tuple[int, str]:
-        """Like `shell`, for what may outlive a lost connection: `clean` ends it."""
+        """Runs like `shell` what may outlive a lost connection, so that `clean` can end it."""
         pid = f"{self.folder}/pid"
         return self.shell(
             f"sh -c 'echo $$ > {pid}; exec {command}'; status=$?; rm -f {pid}; exit $status"
@@ -282,8 +282,8 @@ class _Adb:
         """Ends what still runs in the folder, by its number, and removes it, if possible."""
         end = f"test -f {self.folder}/pid && kill -9 $(cat {self.folder}/pid)"
         words = ["adb", "-s", self.serial, "wait-for-device", "shell"]
-        # Not through `shell`: it has to be tried when the time is up, too, and must not hide the
-        # error that has led here.
+        # Not through `shell`: this must run even when the time is up, and must not hide the error
+        # that has led here.
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             subprocess.run(
                 [*words, f"{end}; rm -rf {self.folder}"],
@@ -292,10 +292,10 @@ class _Adb:
                 stdin=subprocess.DEVNULL,
             )
 
-    def full(self, text: str) -> OSError:
-        what = f"`device` is {self.job.device!r}, whose {_PLACE}"
-        if found := re.search(r"[^\n]*No space left[^\n]*", text):
-            return OSError(f"{what} is full ({last_line(found[0])}): free some storage.")
+    def write_error(self, text: str) -> OSError:
+        what = f"`device` is {self.job.device!r}, whose {_DEVICE_FOLDER}"
+        if complaint := re.search(r"[^\n]*No space left[^\n]*", text):
+            return OSError(f"{what} is full ({last_line(complaint[0])}): free some storage.")
         return OSError(f"{what} cannot be written ({last_line(text)}).")
 
     def _lost(self, text: str) -> Dropped:
@@ -306,8 +306,8 @@ class _Adb:
         )
 
 
-def _run(job: Job, *words: str, limit: float = math.inf) -> tuple[int, str]:
-    """Returns the exit status of adb and what it printed; a status of 1 if the limit is over."""
+def _run_adb(job: Job, *words: str, limit: float = math.inf) -> tuple[int, str]:
+    """Runs adb and returns its exit status and what it printed; status 1 if the limit is over."""
     try:
         done = subprocess.run(
             ["adb", *words],

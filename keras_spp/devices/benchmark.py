@@ -26,7 +26,7 @@ _TITLES = ("median ms", "p90 ms", "p95 ms", "min ms", "speedup", "KiB", "nodes",
 
 @dataclass(frozen=True)
 class BenchmarkRow:
-    """What was measured on one file.
+    """The measurements of one file.
 
     Attributes:
         name: The name the file was given.

@@ -1,4 +1,4 @@
-"""What TensorFlow's `benchmark_model` prints, read strictly.
+"""Parses the output of TensorFlow's `benchmark_model`, strictly.
 
 Its format is documented in tensorflow/lite/tools/benchmark. It prints one line of statistics for
 the warm-up and one for the timed runs, in microseconds, and says what a delegate took over. What
@@ -41,7 +41,7 @@ class Output:
 
 
 def parse(text: str, status: int, runs: int, delegate: str, what: str) -> Output:
-    r"""Returns what the output says.
+    r"""Parses the output of one run of one file.
 
     Args:
         text: All that `benchmark_model` printed.
@@ -63,24 +63,24 @@ def parse(text: str, status: int, runs: int, delegate: str, what: str) -> Output
         4
     """
     text = text.replace("\r", "")
-    if found := _LACKING.search(text):
+    if missing := _LACKING.search(text):
         raise ValueError(
-            f"{what} needs an operation that benchmark_model lacks ({_short(found[0])}): take a "
+            f"{what} needs an operation that benchmark_model lacks ({_short(missing[0])}): take a "
             "newer benchmark_model or export the model without that operation."
         )
-    if found := _IGNORED.search(text):
+    if ignored := _IGNORED.search(text):
         raise ValueError(
-            f"{what} was run by a benchmark_model without the options {found[1].strip()}: take a "
+            f"{what} was run by a benchmark_model without the options {ignored[1].strip()}: take a "
             "newer one, or one that has the `delegate`."
         )
     if status:
         raise ValueError(f"{what} does not run ({_tail(text)}).")
-    unknown = ValueError(
+    unknown_output = ValueError(
         f"{what} gave an output of benchmark_model that is unknown ({_tail(text)})."
     )
     lines = list(_STATISTICS.finditer(text))
     if len(lines) != 2 or not _END.search(text):
-        raise unknown
+        raise unknown_output
     timed = lines[1]
     if not timed["percentiles"]:
         raise ValueError(
@@ -89,7 +89,7 @@ def parse(text: str, status: int, runs: int, delegate: str, what: str) -> Output
     least, most = (int(timed[key] or timed["same"] or -1) for key in ("min", "max"))
     p5, median, p95 = (int(timed[key]) for key in ("p5", "median", "p95"))
     if not 0 <= least <= p5 <= median <= p95 <= most:
-        raise unknown
+        raise unknown_output
     if int(timed["count"]) != runs:
         raise ValueError(
             f"{what} was run {timed['count']} times instead of {runs}: allow a longer `timeout`."
@@ -98,13 +98,13 @@ def parse(text: str, status: int, runs: int, delegate: str, what: str) -> Output
         raise ValueError(
             f"{what} takes less than a microsecond, which benchmark_model cannot time."
         )
-    return Output(runs, least, median, p95, _delegated(text, delegate, what))
+    return Output(runs, least, median, p95, _count_delegated(text, delegate, what))
 
 
-def _delegated(text: str, delegate: str, what: str) -> int | None:
+def _count_delegated(text: str, delegate: str, what: str) -> int | None:
     if delegate == "none":
         return 0
-    applied = [found["used"] or found["unused"] for found in _APPLIED.finditer(text)]
+    applied = [line["used"] or line["unused"] for line in _APPLIED.finditer(text)]
     if delegate.upper() not in applied:
         raise ValueError(
             f"{what} was run without the `delegate` {delegate!r}, which benchmark_model did not "

@@ -1,4 +1,4 @@
-"""A device on which latencies are measured, and what is known of it."""
+"""A device on which latencies are measured, and the latencies measured so far."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MERGING = threading.Lock()  # of all devices: one of its own would keep a devic
 
 
 class Device:
-    """Where a model will run: what is decided by latency is decided by what is measured there.
+    """The device on which a model will run: every decision by latency uses what is measured there.
 
     Args:
         name: As for `spp.benchmark`: "local", "ssh://user@host", "android" or "android:SERIAL".
@@ -55,15 +55,15 @@ class Device:
         find_device(name)
         check_integer("threads", threads, 1)
         check_integer("runs", runs, 1)
-        known = ("delegate", "binary", "timeout", "retries")
-        if unknown := sorted(set(options).difference(known)):
+        allowed = ("delegate", "binary", "timeout", "retries")
+        if unknown := sorted(set(options).difference(allowed)):
             raise TypeError(
-                f"`options` must be of {', '.join(known)} but have {', '.join(unknown)}."
+                f"`options` must be of {', '.join(allowed)} but have {', '.join(unknown)}."
             )
         self.name, self.threads, self.runs = name, int(threads), int(runs)
         self.options = options
-        self._system = ""  # known from the cache, or when something has been measured
-        self._known: dict[str, float] = {}
+        self._system = ""  # filled from the cache, or by the first measurement
+        self._latencies: dict[str, float] = {}
         self._file = None if cache is None else JsonCache(cache, "spp.Device", self._parse)
         self.cache = None if self._file is None else self._file.path
         check_apart("`cache`", cache, {**self.files(), "`cache`": None})
@@ -73,15 +73,15 @@ class Device:
         return f"Device({self.name!r}, threads={self.threads})"
 
     def knows(self, keys: Iterable[str]) -> bool:
-        """Whether all of these have been measured, here or by others who share the cache."""
+        """Tells whether all of these were measured, here or by others who share the cache."""
         wanted = set(keys)
-        if not self._known.keys() >= wanted:
+        if not self._latencies.keys() >= wanted:
             self._refresh()
-        return self._known.keys() >= wanted
+        return self._latencies.keys() >= wanted
 
     def latency(self, key: str) -> float:
-        """Milliseconds of what was measured under this key."""
-        return self._known[key]
+        """Returns the latency that was measured under this key, in milliseconds."""
+        return self._latencies[key]
 
     def measure(self, files: Mapping[str, bytes]) -> None:
         """Measures TFLite files side by side.
@@ -100,16 +100,16 @@ class Device:
             for key, path in paths.items():
                 path.write_bytes(files[key])
             report = self.time(paths)
-        found = {row.name: row.median_ms for row in report}
+        measured = {row.name: row.median_ms for row in report}
         with _MERGING:
             if report.system != self._system:  # another runtime since: other latencies
-                self._system, self._known = report.system, {}
-            self._known = {**self._known, **found}
+                self._system, self._latencies = report.system, {}
+            self._latencies = {**self._latencies, **measured}
         if self._file is not None:
-            self._file.update(lambda content: self._merged(content, report.system, found))
+            self._file.update(lambda content: self._merged(content, report.system, measured))
 
     def files(self) -> dict[str, Any]:
-        """The files that timing reads or writes, by what messages call them."""
+        """Returns the files that timing reads or writes, by their names in messages."""
         config = parse_address(self.name).config if self.name.startswith("ssh://") else None
         return {
             "`cache`": self.cache,
@@ -118,7 +118,7 @@ class Device:
         }
 
     def time(self, paths: Any) -> BenchmarkReport:
-        """What `spp.benchmark` says of files here; nothing is remembered."""
+        """Returns the report of `spp.benchmark` on this device; nothing is remembered."""
         return benchmark(paths, self.name, self.threads, runs=self.runs, **self.options)
 
     def _label(self) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class Device:
         return {"device": self.name, "threads": self.threads, "delegate": delegate}
 
     def _refresh(self) -> None:
-        """Takes up what the cache has."""
+        """Reads the latencies that the cache has."""
         if self._file is None or (content := self._file.read()) is None:
             return
         self._check(content)
@@ -134,18 +134,18 @@ class Device:
             if not self._system:
                 self._system = content["system"]
             if content["system"] == self._system:
-                self._known = {**content["milliseconds"], **self._known}
+                self._latencies = {**content["milliseconds"], **self._latencies}
 
     def _parse(self, content: Any) -> dict[str, Any]:
-        """A cache's content, with numbers that are latencies."""
-        known = {}
+        """Returns a cache's content with checked latencies."""
+        latencies = {}
         for key, milliseconds in content["milliseconds"].items():
             check_number(key, milliseconds, 1e-9, 1e12, "a latency")
-            known[key] = float(milliseconds)
-        return {**content, "system": str(content["system"]), "milliseconds": known}
+            latencies[key] = float(milliseconds)
+        return {**content, "system": str(content["system"]), "milliseconds": latencies}
 
     def _check(self, content: dict[str, Any]) -> None:
-        """Refuses a cache of another device; what runs on a remote one only measuring tells."""
+        """Raises ValueError for the cache of another device, as far as known before measuring."""
         system = {"system": runner.system()} if self.name == "local" else {}
         for key, value in {**self._label(), **system}.items():
             if content.get(key) != value:
@@ -155,17 +155,17 @@ class Device:
                 )
 
     def _merged(
-        self, content: dict[str, Any] | None, system: str, found: dict[str, float]
+        self, content: dict[str, Any] | None, system: str, measured: dict[str, float]
     ) -> dict[str, Any]:
-        """The cache's new content: what is there and what has been found."""
-        known = {}
+        """Returns the cache's new content: what it has and what was measured."""
+        cached = {}
         if content is not None:
             self._check(content)
             if content["system"] == system:  # otherwise a remote device has another runtime now
-                known = content["milliseconds"]
-        return {**self._label(), "system": system, "milliseconds": {**known, **found}}
+                cached = content["milliseconds"]
+        return {**self._label(), "system": system, "milliseconds": {**cached, **measured}}
 
 
 def find(device: Any) -> Device:
-    """The device that an argument means: one, or the name of one."""
+    """Returns the device that an argument is, or names."""
     return device if isinstance(device, Device) else Device(device)

@@ -1,4 +1,4 @@
-"""What every device is asked, and what it answers."""
+"""The job that every device gets, and the measurement that it returns."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ class Job:
         """Returns the seconds left; raises TimeoutError if there are none."""
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise self.late()
+            raise self.timeout_error()
         return left
 
-    def late(self) -> TimeoutError:
+    def timeout_error(self) -> TimeoutError:
         """Returns the error of a measurement that did not end in time."""
         return TimeoutError(
             f"`timeout` is {self.timeout:g} seconds but {self.device!r} did not finish in that "
@@ -68,7 +68,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Timing:
-    """What a device measured on one file.
+    """The latencies of one file on a device.
 
     Attributes:
         rounds: A latency for each round of all files, in milliseconds: what a ratio is made of.
@@ -90,7 +90,7 @@ class Timing:
 
     @classmethod
     def of(cls, nanoseconds: Sequence[int], delegated_nodes: int | None) -> Timing:
-        """The timing of a device that tells the latency of every round, in nanoseconds."""
+        """Returns the timing of a device that tells the latency of every round, in nanoseconds."""
         rounds = np.asarray(nanoseconds, float) / 1e6
         p90, p95 = map(float, np.percentile(rounds, [90, 95]))
         median, least = float(np.median(rounds)), float(rounds.min())

@@ -1,4 +1,4 @@
-"""Where files can be timed: which function is behind the name of a device."""
+"""The names of devices, and the function that times files on each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DELEGATES = ("xnnpack", "none", "gpu", "nnapi")
 
 
 def find_device(device: Any) -> Callable[[Job], Measurement]:
-    """Returns what times files on a device.
+    """Returns the function that times files on a device.
 
     Args:
         device: "local", "ssh://[user@]host[:port]", "android" or "android:SERIAL".
@@ -44,15 +44,15 @@ is 'cloud'.
 
 
 def check_options(job: Job) -> None:
-    """Raises ValueError if the device does not have what is asked for.
+    """Raises ValueError if the device lacks the delegate or cannot use the binary.
 
-    GPU and NNAPI are Android's, and only there the timing is a program's that the user may name.
+    GPU and NNAPI are Android's, and only there a program that the user may name does the timing.
     """
     android = job.device.startswith("android")
-    known = DELEGATES if android else DELEGATES[:2]
-    if job.delegate not in known:
+    delegates = DELEGATES if android else DELEGATES[:2]
+    if job.delegate not in delegates:
         raise ValueError(
-            f"`delegate` must be one of {', '.join(map(repr, known))} on {job.device!r} but is "
+            f"`delegate` must be one of {', '.join(map(repr, delegates))} on {job.device!r} but is "
             f"{job.delegate!r}."
         )
     if job.binary is not None and not android:
@@ -76,6 +76,6 @@ def time_locally(job: Job) -> Measurement:
     try:
         answer = runner.time_rounds(interpreters, job.runs, job.warmup, job.deadline, job.progress)
     except TimeoutError as error:
-        raise job.late() from error
+        raise job.timeout_error() from error
     timings = map(Timing.of, answer["nanoseconds"], answer["delegated"])
     return Measurement(tuple(timings), answer["system"])

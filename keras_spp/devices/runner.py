@@ -27,7 +27,7 @@ try:
 except ModuleNotFoundError:  # a board with the runtime's older package
     from tflite_runtime.interpreter import Interpreter, OpResolverType
 
-_NAMES = (  # where Linux says what it runs on
+_SYSTEM_FILES = (  # where Linux says what it runs on
     ("/proc/device-tree/model", r"^([^\0]+)"),
     ("/proc/cpuinfo", r"(?m)^model name\s*: (.+)$"),
 )
@@ -36,7 +36,7 @@ _RESOLVERS = {
     "xnnpack": OpResolverType.AUTO,
     "none": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
 }
-_PIECE = 1 << 20  # bytes: a large file need not fit into a small board's memory
+_CHUNK_BYTES = 1 << 20  # a large file need not fit into a small board's memory
 _LACKING = re.compile(r"unresolved custom op|Didn't find op for builtin opcode")
 
 
@@ -244,7 +244,7 @@ def system() -> str:
     with contextlib.suppress(metadata.PackageNotFoundError):
         package = f"{package} {metadata.version(package)}"
     names = []
-    for path, pattern in _NAMES:
+    for path, pattern in _SYSTEM_FILES:
         with contextlib.suppress(OSError), open(path, errors="replace") as file:
             names += [name.strip() for name in re.findall(pattern, file.read())]
     return ", ".join([platform.machine(), *names[:1], package])
@@ -287,8 +287,8 @@ def main() -> None:
 
 def _receive(path: str, size: int) -> None:
     with open(path, "wb") as file:
-        for start in range(0, size, _PIECE):
-            file.write(_read(min(_PIECE, size - start)))
+        for start in range(0, size, _CHUNK_BYTES):
+            file.write(_read(min(_CHUNK_BYTES, size - start)))
 
 
 def _read(size: int) -> bytes:

@@ -23,7 +23,7 @@ from keras_spp.devices import runner
 from keras_spp.devices.job import Dropped, Job, Measurement, Timing, with_retries
 
 # Runs the program that arrives on standard input. Double quotes only: the shell gets single ones.
-_RECEIVE = (
+_BOOTSTRAP = (
     'import sys; assert sys.version_info >= (3, 9), "Python 3.9 or later is needed"; '
     "size = int(sys.stdin.buffer.readline()); "
     'exec(compile(sys.stdin.buffer.read(size), "board.py", "exec"), {"__name__": "__main__"})'
@@ -41,7 +41,7 @@ _LOST = re.compile(r"(closed|reset) by|Broken pipe|not responding|reset$|Connect
 
 @dataclass(frozen=True)
 class Address:
-    """Where a board is: what ssh is told, the board's Python, an ssh configuration file."""
+    """The address of a board: ssh's destination, the board's Python, an ssh config file."""
 
     destination: str
     python: str = "python3"
@@ -49,10 +49,10 @@ class Address:
 
 
 def parse_address(device: str) -> Address:
-    """Returns what `ssh://[user@]host[:port][?python=PATH&config=FILE]` says.
+    """Parses `ssh://[user@]host[:port][?python=PATH&config=FILE]`.
 
     Raises:
-        ValueError: If it says something else.
+        ValueError: If the name of the device has another form.
 
     Example:
         >>> parse_address("ssh://pi@raspberry:2222?python=venv/bin/python")
@@ -68,8 +68,8 @@ def parse_address(device: str) -> Address:
         options = {name: unquote(value) for name, value in pairs}
     except ValueError as error:
         raise problem from error
-    known = {"python", "config"}.issuperset(options) and all(options.values())
-    if not host or parts.path.strip("/") or parts.fragment or not known:
+    valid_options = {"python", "config"}.issuperset(options) and all(options.values())
+    if not host or parts.path.strip("/") or parts.fragment or not valid_options:
         raise problem
     if password is not None:
         raise ValueError(
@@ -103,14 +103,14 @@ def time_over_ssh(job: Job) -> Measurement:
 
 
 def _ask(job: Job, address: Address) -> dict[str, Any]:
-    """Returns the answer of the board; raises what stands in the way of one."""
+    """Returns the answer of the board, or raises the reason why there is none."""
     seconds = job.remaining()
     command = [
         *("ssh", "-T"),
         *(["-F", os.path.expanduser(address.config)] if address.config else []),
         *_options(seconds),
         *("--", address.destination),
-        f"{shlex.quote(address.python.removeprefix('~/'))} -u -c '{_RECEIVE}'",
+        f"{shlex.quote(address.python.removeprefix('~/'))} -u -c '{_BOOTSTRAP}'",
     ]
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(
@@ -131,13 +131,13 @@ def _ask(job: Job, address: Address) -> dict[str, Any]:
                 if "result" in answer:
                     return answer["result"]
                 if "error" in answer:
-                    _raise(job, answer)
+                    _raise_answered(job, answer)
                 if job.progress:
                     job.progress(answer["progress"])
             status = process.wait()
             job.remaining()  # if the timer has killed ssh, that is the reason
             complaints.seek(0)
-            _explain(job, address, status, complaints.read().decode(errors="replace"))
+            _raise_no_answer(job, address, status, complaints.read().decode(errors="replace"))
         finally:
             late.cancel()
             process.kill()  # a board whose standard input closes stops at once
@@ -155,7 +155,7 @@ def _options(seconds: float) -> list[str]:
         "ServerAliveCountMax": 3,
         "ClearAllForwardings": "yes",  # the user's may be in use by another session
         "RemoteCommand": "none",
-        "LogLevel": "INFO",  # what `_explain` reads
+        "LogLevel": "INFO",  # what `_raise_no_answer` reads
     }
     return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
 
@@ -167,8 +167,8 @@ def _send(board_input: IO[bytes], job: Job, seconds: float) -> None:
         {"name": name, "given": str(path), "bytes": path.stat().st_size}
         for name, path in job.files.items()
     ]
-    arrays = None if job.inputs is None else [_packed(array) for array in job.inputs]
-    order = {
+    arrays = None if job.inputs is None else [_serialize(array) for array in job.inputs]
+    job_line = {
         "files": files,
         "inputs": None if arrays is None else [len(array) for array in arrays],
         "threads": job.threads,
@@ -177,7 +177,7 @@ def _send(board_input: IO[bytes], job: Job, seconds: float) -> None:
         "delegate": job.delegate,
         "seconds": seconds,
     }
-    board_input.write(json.dumps(order).encode() + b"\n")
+    board_input.write(json.dumps(job_line).encode() + b"\n")
     for path in job.files.values():
         with path.open("rb") as file:
             shutil.copyfileobj(file, board_input)
@@ -186,7 +186,7 @@ def _send(board_input: IO[bytes], job: Job, seconds: float) -> None:
     board_input.flush()
 
 
-def _packed(array: Any) -> bytes:
+def _serialize(array: Any) -> bytes:
     array, content = np.asarray(array), io.BytesIO()
     if array.dtype.hasobject:
         raise ValueError(f"`inputs` must hold arrays of numbers but holds one of {array.dtype}.")
@@ -194,11 +194,11 @@ def _packed(array: Any) -> bytes:
     return content.getvalue()
 
 
-def _raise(job: Job, answer: dict[str, str]) -> NoReturn:
-    """Raises on this side what was raised on the board."""
+def _raise_answered(job: Job, answer: dict[str, str]) -> NoReturn:
+    """Raises here the error that the board answered with."""
     kind, text = answer["kind"], answer["error"].strip().partition("\n")[0]
     if kind == "TimeoutError":
-        raise job.late()
+        raise job.timeout_error()
     if kind == "ValueError":
         raise ValueError(text)
     if kind in ("OSError", "FileNotFoundError", "PermissionError"):
@@ -209,26 +209,26 @@ def _raise(job: Job, answer: dict[str, str]) -> NoReturn:
     raise OSError(f"`device` is {job.device!r}, where the measurement failed ({kind}: {text}).")
 
 
-def _explain(job: Job, address: Address, status: int, complaints: str) -> NoReturn:
+def _raise_no_answer(job: Job, address: Address, status: int, complaints: str) -> NoReturn:
     """Raises the reason why a board gave no answer."""
     what = f"`device` is {job.device!r}, which"
     lines = [line.strip() for line in complaints.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith(("INFO:", "WARNING:"))]  # the runtime's
-    last = lines[-1].rstrip(".")[:200] if lines else f"exit status {status}"
+    last_line = lines[-1].rstrip(".")[:200] if lines else f"exit status {status}"
     if status == 255:  # ssh's own: the program on the board ends with others
         for pattern, problem, remedy in _PROBLEMS:
             if re.search(pattern, complaints):
-                raise ConnectionError(f"{what} {problem} ({last}): {remedy}.")
+                raise ConnectionError(f"{what} {problem} ({last_line}): {remedy}.")
         if any(_LOST.search(line) for line in lines):
-            raise Dropped(f"{what} lost the connection {job.retries + 1} times ({last}).")
+            raise Dropped(f"{what} lost the connection {job.retries + 1} times ({last_line}).")
     if status in (137, 255) and not lines:  # the board's system has ended the program
-        raise OSError(f"{what} stopped the program ({last}): its memory may be too small.")
+        raise OSError(f"{what} stopped the program ({last_line}): its memory may be too small.")
     python = f"{address.python!r}"
     if status in (126, 127):
-        raise OSError(f"{what} has no Python at {python} ({last}): name it with ?python=PATH.")
-    if re.search(r"^(ModuleNotFound|Import)Error", last):
+        raise OSError(f"{what} has no Python at {python} ({last_line}): name it with ?python=PATH.")
+    if re.search(r"^(ModuleNotFound|Import)Error", last_line):
         raise OSError(
-            f"{what} lacks what the models need in {python} ({last}): install ai-edge-litert "
+            f"{what} lacks what the models need in {python} ({last_line}): install ai-edge-litert "
             "there, or name another Python with ?python=PATH."
         )
-    raise OSError(f"{what} ended without an answer ({last}).")
+    raise OSError(f"{what} ended without an answer ({last_line}).")

@@ -1,8 +1,8 @@
 """Convolutions without their pruned columns, for export.
 
 A kernel of shape (height, width, in, out) has one column for each position and input channel. The
-columns that are left are gathered from the input, tap by tap, into a tensor of so many channels,
-and a 1x1 convolution does the rest: exactly what the dense convolution computes, without its zeros.
+columns that are left are gathered from the input, tap by tap, as the channels of one tensor. A 1x1
+convolution of that gives exactly the result of the dense convolution, without its zeros.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from keras_spp import frameworks
 from keras_spp.core.kinds import own_name
 from keras_spp.frameworks.interface import Layer, Model
 
-# What decides over speed is how channels are gathered. "gather" does it in the order that TFLite
-# keeps images in, one number at a time. "rows" turns the image around first, so that each channel
+# How channels are gathered decides the speed. "gather" does it in the order in which TFLite keeps
+# images, one number at a time. "rows" turns the image around first, so that each channel
 # is one block of memory, and back at the end: on large images that is far less work.
 LAYOUTS = ("gather", "rows")
-LEFT = 0.75  # with more columns left there is too little to gain to time it
+LEFT = 0.75  # with a larger share of columns left, the gain is not worth timing
 
 Operation = Callable[[tf.Tensor, Any], tf.Tensor]
 
 
 def left(layer: Layer) -> np.ndarray:
-    """Which columns are not pruned, shape (height, width, in)."""
+    """Returns which columns are not pruned, shape (height, width, in)."""
     return np.any(_kernel(layer), -1)
 
 
@@ -38,7 +38,7 @@ def _kernel(layer: Layer) -> np.ndarray:
 
 
 def find_pruned(model: Model) -> list[Layer]:
-    """The convolutions that can be computed without a good part of their columns."""
+    """Returns the convolutions that can be computed without a good part of their columns."""
     return [
         layer
         for layer in frameworks.of(model).layers(model)
@@ -49,7 +49,7 @@ def find_pruned(model: Model) -> list[Layer]:
 
 
 def packed(layer: Layer, layout: str) -> Operation:
-    """What computes a layer's convolution without its pruned columns.
+    """Returns a function that computes a layer's convolution without its pruned columns.
 
     Args:
         layer: A layer that `find_pruned` returns.
@@ -57,11 +57,11 @@ def packed(layer: Layer, layout: str) -> Operation:
 
     Returns:
         A function of inputs of a known shape (batch, height, width, channels) and the kernel,
-        which it does not look at: it holds the columns that are left.
+        which it ignores: it holds the columns that are left.
     """
     windows = _windows(layer)
     kernel = np.concatenate([rows for *_, rows in windows])
-    axis, places = (3, (1, 2)) if layout == "gather" else (0, (2, 3))
+    axis, spatial_axes = (3, (1, 2)) if layout == "gather" else (0, (2, 3))
 
     def convolve(inputs: tf.Tensor, _: Any) -> tf.Tensor:
         batch, *sizes = inputs.shape[:3]
@@ -70,8 +70,8 @@ def packed(layer: Layer, layout: str) -> Operation:
         parts = []
         for start, channels, _ in windows:
             window = [slice(None)] * 4
-            for place, first, out in zip(places, start, outs, strict=True):
-                window[place] = slice(first, first + out)
+            for spatial_axis, first, out in zip(spatial_axes, start, outs, strict=True):
+                window[spatial_axis] = slice(first, first + out)
             parts.append(_take(inputs, channels, axis)[tuple(window)])
         columns = tf.concat(parts, axis)
         if layout == "rows":
@@ -83,17 +83,17 @@ def packed(layer: Layer, layout: str) -> Operation:
 
 
 def _windows(layer: Layer) -> list[tuple[tuple[int, ...], np.ndarray, np.ndarray]]:
-    """What a layer reads of the split image: offsets, channels, and the kernel's rows for them."""
-    kernel, there = _kernel(layer), left(layer)
-    found: dict[tuple[int, ...], list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
-    for tap in np.ndindex(there.shape[:2]):
+    """Returns what a layer reads of the split image: offsets, channels and their kernel rows."""
+    kernel, surviving = _kernel(layer), left(layer)
+    parts_by_start: dict[tuple[int, ...], list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
+    for tap in np.ndindex(surviving.shape[:2]):
         offsets = np.multiply(tap, layer.dilation_rate)
         start, phase = offsets // layer.strides, offsets % layer.strides
-        channels = np.flatnonzero(there[tap])
-        first = there.shape[2] * np.ravel_multi_index(phase, layer.strides)
-        found[tuple(start.tolist())].append((first + channels, kernel[tap][channels]))
+        channels = np.flatnonzero(surviving[tap])
+        first = surviving.shape[2] * np.ravel_multi_index(phase, layer.strides)
+        parts_by_start[tuple(start.tolist())].append((first + channels, kernel[tap][channels]))
     windows = []
-    for start, parts in found.items():
+    for start, parts in parts_by_start.items():
         channels, rows = map(np.concatenate, zip(*parts, strict=True))
         if len(channels):
             windows.append((start, channels, rows))
@@ -101,7 +101,7 @@ def _windows(layer: Layer) -> list[tuple[tuple[int, ...], np.ndarray, np.ndarray
 
 
 def _padding(layer: Layer, axis: int, size: int) -> tuple[tuple[int, int], int]:
-    """Zeros before and after an axis, as TensorFlow pads it, and the size of the output."""
+    """Returns the zeros before and after an axis, as TensorFlow pads it, and the output's size."""
     stride = layer.strides[axis]
     extent = (layer.kernel_size[axis] - 1) * layer.dilation_rate[axis] + 1
     out = -(-size // stride) if layer.padding == "same" else (size - extent) // stride + 1
@@ -112,13 +112,14 @@ def _padding(layer: Layer, axis: int, size: int) -> tuple[tuple[int, int], int]:
 def _split(
     image: tf.Tensor, pads: Sequence[tuple[int, int]], strides: tuple[int, int], layout: str
 ) -> tf.Tensor:
-    """The padded image, so that a stride is a step of one: what lies between becomes channels.
+    """Pads an image and moves the positions within a stride into channels: strides become 1.
 
-    Shape (batch, height, width, channels) or, for "rows", (channels, batch, height, width).
+    The shape becomes (batch, height, width, channels) or, for "rows", (channels, batch, height,
+    width).
     """
     batch, *sizes, channels = image.shape
-    more = [-(size + sum(pad)) % s for size, pad, s in zip(sizes, pads, strides, strict=True)]
-    widths = [(pad[0], pad[1] + rest) for pad, rest in zip(pads, more, strict=True)]
+    missing = [-(size + sum(pad)) % s for size, pad, s in zip(sizes, pads, strides, strict=True)]
+    widths = [(pad[0], pad[1] + rest) for pad, rest in zip(pads, missing, strict=True)]
     if any(map(any, widths)):
         image = tf.pad(image, ((0, 0), *widths, (0, 0)))
     (rows, down), (columns, right) = (
@@ -134,7 +135,7 @@ def _split(
 
 
 def _take(tensor: tf.Tensor, channels: np.ndarray, axis: int) -> tf.Tensor:
-    """Some channels; neighbours need no gathering."""
+    """Takes some channels of a tensor; neighbours are sliced, not gathered."""
     first, last = int(channels[0]), int(channels[-1])
     if last - first + 1 == len(channels):  # they ascend
         place = [slice(None)] * 4

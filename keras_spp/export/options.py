@@ -1,4 +1,4 @@
-"""What `export_tflite` can be asked for, and what of it goes together."""
+"""The options of `export_tflite`, and which of them go together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8", "int16x8")
 
-# What a file's own inputs and outputs can be; float32 is converted at the file's ends.
+# Types of a file's own inputs and outputs; float32 is converted at the file's ends.
 IO_TYPES = {"int8": ("float32", "int8", "uint8"), "int16x8": ("float32", "int16")}
 
 

@@ -1,4 +1,4 @@
-"""Which convolutions lose their pruned columns in an exported file: those that get faster by it."""
+"""Leaves the pruned columns of convolutions out of an exported file where that is faster."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PackedLayer:
 
     Attributes:
         layer: Its name.
-        columns: How many are left, and how many there were.
+        columns: How many are left, and how many the kernel has.
         layout: How the file computes it: "dense", with the zeros, or one of `columns.LAYOUTS`.
         milliseconds: The latency of the layer alone by layout.
     """
@@ -52,71 +52,71 @@ class PackedLayer:
 
 @contextlib.contextmanager
 def calls(model: Model, pack: bool = True) -> Iterator[Calls]:
-    """Yields what will say with which shapes a model calls its convolutions with pruned columns.
+    """Records the shapes with which a model calls its convolutions with pruned columns.
 
-    Without `pack` that is none.
+    Without `pack` it records none.
     """
-    found: dict[Any, list[tuple[int, ...]]] = defaultdict(list)
+    shapes: dict[Any, list[tuple[int, ...]]] = defaultdict(list)
 
-    def watched(layer: Layer) -> columns.Operation:
+    def recorded(layer: Layer) -> columns.Operation:
         def convolve(inputs: tf.Tensor, kernel: Any) -> tf.Tensor:
-            found[layer].append(tuple(inputs.shape))
+            shapes[layer].append(tuple(inputs.shape))
             return type(layer).convolution_op(layer, inputs, kernel)
 
         return convolve
 
     pruned = columns.find_pruned(model) if pack else ()
-    with frameworks.of(model).convolved_by({layer: watched(layer) for layer in pruned}):
-        yield found
+    with frameworks.of(model).convolved_by({layer: recorded(layer) for layer in pruned}):
+        yield shapes
 
 
 def decide(
-    found: Calls, quantization: str, device: Device
+    shapes: Calls, quantization: str, device: Device
 ) -> tuple[tuple[PackedLayer, ...], dict[Layer, columns.Operation]]:
     """Times each convolution with pruned columns alone, in every layout.
 
     Args:
-        found: What `calls` yielded.
+        shapes: What `calls` yielded.
         quantization: How the file will be stored.
         device: Where to measure.
 
     Returns:
-        What was found for each, and by what to compute those that get faster.
+        A `PackedLayer` for each, and the operations of those that get faster.
     """
-    known = {
-        layer: [_Call(layer, shape, quantization) for shape in shapes]
-        for layer, shapes in found.items()
-        if all(len(shape) == 4 and None not in shape for shape in shapes)
+    calls = {
+        layer: [_Call(layer, shape, quantization) for shape in of_layer]
+        for layer, of_layer in shapes.items()
+        if all(len(shape) == 4 and None not in shape for shape in of_layer)
     }
-    _measure([call for each in known.values() for call in each], device)
+    _measure([call for of_layer in calls.values() for call in of_layer], device)
     rows, operations = [], {}
-    for layer, each in known.items():
+    for layer, of_layer in calls.items():
         total = {
-            layout: sum([device.latency(call.keys[layout]) for call in each], 0.0)
+            layout: sum([device.latency(call.keys[layout]) for call in of_layer], 0.0)
             for layout in LAYOUTS
         }
         best = min(columns.LAYOUTS, key=total.__getitem__)
         layout = best if total[best] * GAIN <= total[DENSE] else DENSE
-        there = columns.left(layer)
-        rows.append(PackedLayer(layer.name, (int(there.sum()), there.size), layout, total))
+        surviving = columns.left(layer)
+        rows.append(PackedLayer(layer.name, (int(surviving.sum()), surviving.size), layout, total))
         if layout != DENSE:
             operations[layer] = columns.packed(layer, layout)
     return tuple(rows), operations
 
 
 def _measure(calls: Sequence[_Call], device: Device) -> None:
-    """Measures what the device does not know yet, the layouts of one call side by side."""
-    unknown = {c.keys[DENSE]: c for c in calls if not device.knows(c.keys.values())}
-    if not unknown:
+    """Measures the calls that the device does not know yet, the layouts of one side by side."""
+    unmeasured = {call.keys[DENSE]: call for call in calls if not device.knows(call.keys.values())}
+    if not unmeasured:
         return
-    functions = [call.function(layout) for call in unknown.values() for layout in LAYOUTS]
-    files = iter(files_of(functions, next(iter(unknown.values())).quantization))
-    for call in unknown.values():
+    functions = [call.function(layout) for call in unmeasured.values() for layout in LAYOUTS]
+    files = iter(files_of(functions, next(iter(unmeasured.values())).quantization))
+    for call in unmeasured.values():
         device.measure({call.keys[layout]: bytes(next(files)) for layout in LAYOUTS})
 
 
 def files_of(functions: Sequence[Any], quantization: str) -> list[bytearray]:
-    """TFLite files to time, of functions of one input."""
+    """Returns TFLite files to time, of functions of one input."""
     if quantization not in IO_TYPES:
         return [convert(function, quantization) for function in functions]
     integers = IO_TYPES[quantization][1]
@@ -138,17 +138,18 @@ class _Call:
 
     @functools.cached_property
     def keys(self) -> dict[str, str]:
-        """Of all that latencies depend on: which columns are left, but not their values."""
-        layer, there = self.layer, columns.left(self.layer)
+        """The device's key of each layout: made of which columns are left, but not their values."""
+        layer, surviving = self.layer, columns.left(self.layer)
         config = (layer.filters, layer.strides, layer.dilation_rate, layer.padding)
-        said = (self.shape, there.shape, config)
-        digest = hashlib.sha256(repr(said).encode() + np.packbits(there).tobytes()).hexdigest()[:16]
-        size = "x".join(map(str, (*self.shape, *there.shape, layer.filters)))
-        what = f"conv2d {size} {there.mean():.3f} {self.quantization} {digest}"
+        settings = (self.shape, surviving.shape, config)
+        content = repr(settings).encode() + np.packbits(surviving).tobytes()
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        size = "x".join(map(str, (*self.shape, *surviving.shape, layer.filters)))
+        what = f"conv2d {size} {surviving.mean():.3f} {self.quantization} {digest}"
         return {layout: f"{what} {layout}" for layout in LAYOUTS}
 
     def function(self, layout: str) -> Any:
-        """The convolution alone: bias and activation take the same time in all layouts."""
+        """Returns the convolution alone: bias and activation take the same time in all layouts."""
         layer, spec = self.layer, tf.TensorSpec(self.shape, tf.float32, name="inputs")
         operations = {} if layout == DENSE else {layer: columns.packed(layer, layout)}
         with frameworks.default().convolved_by(operations):

@@ -25,7 +25,7 @@ from keras_spp.util.report import Rows
 
 @dataclass(frozen=True)
 class ParityRow:
-    """One output.
+    """The difference in one output.
 
     Top-1 is the place of the largest value along the last axis, per sample and position; None
     for outputs with a single value there.
@@ -51,7 +51,7 @@ class ParityRow:
 
 @dataclass(frozen=True)
 class ParityReport(Rows[ParityRow]):
-    """What `parity` found: a sequence of `ParityRow`, one per output, in the model's order.
+    """The differences that `parity` measured: a `ParityRow` per output, in the model's order.
 
     Attributes:
         path: The file.
@@ -64,7 +64,7 @@ class ParityReport(Rows[ParityRow]):
     entries: tuple[ParityRow, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain Python values, ready for JSON."""
+        """Returns plain Python values, ready for JSON."""
         return {"path": str(self.path), "samples": self.samples, "rows": self.rows}
 
     def __rich__(self) -> Table:
@@ -99,14 +99,14 @@ def parity(
             without arguments that returns such data. Arrays
             with labels are one batch: `[(images, labels)]`. Labels are integers, or one-hot;
             other targets are left out.
-        samples: Stop after so many samples; None for all of the data, which has to end then.
+        samples: Stop after this many samples; None for all of the data, which must be finite.
 
     Returns:
         A `ParityReport`, which prints as a table and has the numbers in `rows`.
 
     Raises:
         TypeError: If `model` is no tf_keras model, or there is no data.
-        ValueError: If the file is none or does not fit the model, or the data does not.
+        ValueError: If the file is not a TFLite file, or it or the data does not fit the model.
         OSError: If the file cannot be read.
 
     Example:
@@ -126,12 +126,12 @@ def parity(
     names = framework.output_keys(model)
     outputs = [_Output(name) for name in names]
     fixed = model.inputs[0].shape[0]
-    seen = 0
+    compared = 0
     keras_model = framework.inference(model)
 
     for inputs, targets in arrays(model, data, file.shapes, "data"):
         if samples is not None:
-            inputs = [array[: samples - seen] for array in inputs]
+            inputs = [array[: samples - compared] for array in inputs]
         count = len(inputs[0])
         if not count:
             continue
@@ -140,12 +140,12 @@ def parity(
         labels = _by_output(targets, names)
         for output, want, got, label in zip(outputs, expected, actual, labels, strict=True):
             output.add(want, got, None if label is None else np.asarray(label)[:count])
-        seen += count
-        if seen == samples:
+        compared += count
+        if compared == samples:
             break
-    if not seen:
+    if not compared:
         raise ValueError("`data` must hold at least one sample but holds none.")
-    return ParityReport(Path(path), seen, tuple(output.row() for output in outputs))
+    return ParityReport(Path(path), compared, tuple(output.row() for output in outputs))
 
 
 class _File:
@@ -168,14 +168,14 @@ class _File:
             ("inputs", self.inputs, model.inputs),
             ("outputs", self.outputs, model.outputs),
         ):
-            found = [tuple(detail["shape"].tolist()) for detail in details]
-            wanted = [tuple(tensor.shape) for tensor in tensors]
-            if len(found) != len(wanted) or not all(
-                _fits(shape, want) for shape, want in zip(found, wanted, strict=True)
+            shapes = [tuple(detail["shape"].tolist()) for detail in details]
+            declared = [tuple(tensor.shape) for tensor in tensors]
+            if len(shapes) != len(declared) or not all(
+                _fits(shape, sizes) for shape, sizes in zip(shapes, declared, strict=True)
             ):
                 raise ValueError(
                     f"`path` must be a file made from the model but {self.path!r} has {side} of "
-                    f"shape {_listed(found)} where the model has {_listed(wanted)}."
+                    f"shape {_listed(shapes)} where the model has {_listed(declared)}."
                 )
         self.batch_size = int(self.inputs[0]["shape"][0])
         self.shapes = [tuple(detail["shape"][1:].tolist()) for detail in self.inputs]
@@ -219,7 +219,7 @@ def _in_chunks(
     inputs: list[np.ndarray],
     size: int | None,
 ) -> list[np.ndarray]:
-    """The outputs of a function that takes so many samples at a time."""
+    """Returns the outputs of a function that takes `size` samples at a time."""
     parts = [[y[:count] for y in call(batch)] for batch, count in chunks(inputs, size)]
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
@@ -237,17 +237,17 @@ def _by_output(targets: Any, names: Sequence[str]) -> list[Any]:
         return [None] * len(names)
     if isinstance(targets, Mapping):
         return [targets.get(name) for name in names]
-    given = list(targets) if isinstance(targets, list | tuple) and len(names) > 1 else [targets]
-    if len(given) != len(names):
+    listed = list(targets) if isinstance(targets, list | tuple) and len(names) > 1 else [targets]
+    if len(listed) != len(names):
         raise ValueError(
             f"`data` must yield labels for each of the outputs {', '.join(names)}, as a list or a "
-            f"dict, but yields {len(given)}."
+            f"dict, but yields {len(listed)}."
         )
-    return given
+    return listed
 
 
 def _classes(labels: np.ndarray | None, outputs: np.ndarray) -> np.ndarray | None:
-    """The class at each place, from integers or one-hot vectors; None of what is neither."""
+    """Returns the class at each place, from integers or one-hot vectors; None for other labels."""
     if labels is None or labels.dtype.kind not in "iufb":
         return None
     if len(labels) != len(outputs):
@@ -265,7 +265,7 @@ def _classes(labels: np.ndarray | None, outputs: np.ndarray) -> np.ndarray | Non
 
 
 class _Output:
-    """Sums over the samples seen so far, for one output."""
+    """Running sums over the samples of one output."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -273,24 +273,24 @@ class _Output:
         self.values = self.places = self.agreed = self.keras_hits = self.tflite_hits = 0
         self.labelled = True
 
-    def add(self, want: np.ndarray, got: np.ndarray, labels: np.ndarray | None) -> None:
-        if want.shape != got.shape:
+    def add(self, expected: np.ndarray, actual: np.ndarray, labels: np.ndarray | None) -> None:
+        if expected.shape != actual.shape:
             raise ValueError(
-                f"`path` must be a file made from the model but gives {got.shape} where the model "
-                f"gives {want.shape} for the output {self.name!r}."
+                f"`path` must be a file made from the model but gives {actual.shape} where the "
+                f"model gives {expected.shape} for the output {self.name!r}."
             )
-        difference = np.abs(want.astype(np.float64) - got)
-        # Unlike max(), these keep a NaN.
+        difference = np.abs(expected.astype(np.float64) - actual)
+        # np.maximum, unlike max(), keeps a NaN.
         self.most = float(np.maximum(self.most, difference.max(initial=0)))
-        self.largest = float(np.maximum(self.largest, np.abs(want).max(initial=0)))
+        self.largest = float(np.maximum(self.largest, np.abs(expected).max(initial=0)))
         self.total += float(difference.sum())
         self.values += difference.size
-        if want.ndim < 2 or want.shape[-1] < 2:
+        if expected.ndim < 2 or expected.shape[-1] < 2:
             return
-        first, second = want.argmax(-1), got.argmax(-1)
+        first, second = expected.argmax(-1), actual.argmax(-1)
         self.places += first.size
         self.agreed += int((first == second).sum())
-        classes = _classes(labels, want)
+        classes = _classes(labels, expected)
         if classes is None:
             self.labelled = False
         else:

@@ -1,4 +1,4 @@
-"""How numbers are stored in a TFLite file, and the samples that decide over their ranges."""
+"""How a TFLite file stores numbers, and the samples from which their ranges are taken."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from keras_spp.export.samples import arrays, chunks
 from keras_spp.frameworks.interface import Model
 from keras_spp.util.messages import first_line
 
-# A few hundred samples settle the ranges of activations:
+# A few hundred samples are enough for the ranges of activations:
 # https://ai.google.dev/edge/litert/models/post_training_integer_quant
 CALIBRATION = 256
 
@@ -31,7 +31,7 @@ _AT_THE_ENDS = ("QUANTIZE", "DEQUANTIZE")
 def calibration_batches(
     model: Model, specs: Sequence[tf.TensorSpec], data: Any
 ) -> list[dict[str, np.ndarray]]:
-    """The first `CALIBRATION` samples of the data, in batches as the file takes them, by name."""
+    """Returns the first `CALIBRATION` samples of the data, in batches of the file's inputs."""
     shapes = [tuple(spec.shape[1:]) for spec in specs]
     size = specs[0].shape[0]
 
@@ -40,14 +40,14 @@ def calibration_batches(
             for batch, _ in chunks(inputs, size):
                 yield {spec.name: array for spec, array in zip(specs, batch, strict=True)}
 
-    found = list(itertools.islice(cut(), -(-CALIBRATION // size)))
-    if not found:
+    batches = list(itertools.islice(cut(), -(-CALIBRATION // size)))
+    if not batches:
         raise ValueError("`representative_data` must hold at least one sample but holds none.")
-    return found
+    return batches
 
 
 def needs_samples(graph: tf.Graph, quantization: str, data: Any) -> bool:
-    """Whether ranges have to be taken from data; raises ValueError if there is none."""
+    """Tells whether ranges must be taken from data; raises ValueError if there is none."""
     if quantization not in IO_TYPES or (data is None and is_quantization_aware(graph)):
         return False
     if data is None:
@@ -59,7 +59,7 @@ def needs_samples(graph: tf.Graph, quantization: str, data: Any) -> bool:
 
 
 def is_quantization_aware(graph: tf.Graph) -> bool:
-    """Whether a graph carries ranges of its own, as after tfmot's `quantize_model`."""
+    """Tells whether a graph carries ranges of its own, as after tfmot's `quantize_model`."""
     return any("FakeQuant" in operation.type for operation in graph.get_operations())
 
 
@@ -90,7 +90,7 @@ def check_model(
 
 
 def _operations(buffer: bytes | bytearray) -> Iterator[tuple[str, bool]]:
-    """The name of each operation in a file, and whether it computes with floats."""
+    """Yields the name of each operation in a file, and whether it computes with floats."""
     file = schema.Model.GetRootAs(buffer, 0)
     for graph in (file.Subgraphs(index) for index in range(file.SubgraphsLength())):
         for operation in (graph.Operators(index) for index in range(graph.OperatorsLength())):
@@ -102,7 +102,7 @@ def _operations(buffer: bytes | bytearray) -> Iterator[tuple[str, bool]]:
 
 
 def check_file(buffer: bytes | bytearray, quantization: str, calibrated: bool) -> None:
-    """Raises ValueError if a file is not what was asked for, of which the converter says nothing.
+    """Raises ValueError if a file has floats or overflows, which the converter does not report.
 
     It leaves some operations in float, and writes infinite scales where activations overflow.
 
@@ -139,7 +139,7 @@ def _no_kernels(quantization: str, operations: Iterable[str]) -> ValueError:
 
 
 def in_integers(tasks: Sequence[Task]) -> list[bytearray]:
-    """The contents of files of integers; raises ValueError, in one sentence, if one fails."""
+    """Returns the contents of files of integers; raises ValueError if one fails."""
     files = []
     for task, file in zip(tasks, quantize(tasks), strict=True):
         if isinstance(file, QuantizerError):
@@ -149,7 +149,7 @@ def in_integers(tasks: Sequence[Task]) -> list[bytearray]:
 
 
 def _explained(error: QuantizerError, quantization: str) -> ValueError:
-    """One sentence for what the quantizer said."""
+    """Returns an error of one sentence for what the quantizer reports."""
     message = str(error)
     if operations := re.findall(r"not yet supported for op: '(\w+)'", message):
         return _no_kernels(quantization, operations)

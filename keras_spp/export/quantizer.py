@@ -1,8 +1,8 @@
 """Quantizing to integers in a process of its own, because TensorFlow's quantizer may end it.
 
-It does so without an exception on loops (a GRU's) and on activations that overflow; and there are
+It ends it without an exception on loops (a GRU's) and on activations that overflow; and there are
 16-bit files on which TFLite's interpreter ends the process. Run as a program, this file converts
-what `quantize` has left in folders; it imports no keras_spp, which takes longer than all else.
+the tasks that `quantize` wrote to folders; it imports no keras_spp, which would take longest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _KERNELS = {
 
 
 class QuantizerError(Exception):
-    """What went wrong, as the quantizer put it.
+    """An error of the quantizer, with its message.
 
     Attributes:
         step: "quantizing" or "running" the file once, on zeros.
@@ -40,7 +40,7 @@ class QuantizerError(Exception):
 
 @dataclass(frozen=True)
 class Task:
-    """A file of integers to be made.
+    """A file of integers to make.
 
     Attributes:
         function: A concrete function with named inputs and outputs.
@@ -58,7 +58,7 @@ class Task:
 
 
 def quantize(tasks: Sequence[Task]) -> list[bytearray | QuantizerError]:
-    """The contents of TFLite files of integers, which have run once, or what went wrong.
+    """Returns the contents of TFLite files of integers, which have run once, or their errors.
 
     A task that ends the process ends those after it, too.
     """
@@ -82,7 +82,7 @@ def quantize(tasks: Sequence[Task]) -> list[bytearray | QuantizerError]:
 
 
 def _write(folder: Path, task: Task) -> None:
-    tf.saved_model.save(_held(task.function), str(folder / "model"), signatures=task.function)
+    tf.saved_model.save(_module_of(task.function), str(folder / "model"), signatures=task.function)
     for place, batch in enumerate(task.samples):
         np.savez(folder / f"{place:06}.npz", **batch)  # type: ignore[arg-type]
     types = [task.input_type, task.output_type]
@@ -105,20 +105,20 @@ def _last_words(process: subprocess.CompletedProcess[str]) -> str:
 
 
 def convert(function: Any, quantization: str) -> bytearray:
-    """The content of a TFLite file whose activations are floats.
+    """Returns the content of a TFLite file whose activations are floats.
 
     Args:
         function: A concrete function with named inputs and outputs.
         quantization: "none", "float16" or "dynamic".
     """
     make = tf.lite.TFLiteConverter.from_concrete_functions
-    converter = make([function], trackable_obj=_held(function))
+    converter = make([function], trackable_obj=_module_of(function))
     _set_up(converter, quantization)
     return bytearray(converter.convert())
 
 
-def _held(function: Any) -> tf.Module:
-    """The variables of a function, for the converter, which saves the object it is given.
+def _module_of(function: Any) -> tf.Module:
+    """Returns a module with a function's variables, for the converter, which saves an object.
 
     With a model it would trace every one of the model's functions (5 s instead of 1 s for a
     ResNet-20); with nothing it would drop the names.

@@ -1,4 +1,4 @@
-"""What users give as data, as one array for each input of a model, checked."""
+"""Data of users as checked arrays, one for each input of a model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def arrays(
     shapes: Sequence[Sequence[int]],
     argument: str = "representative_data",
 ) -> Iterator[tuple[list[np.ndarray], Any]]:
-    """Batches of samples, in the order of the model's inputs whatever they come as.
+    """Yields batches of samples in the order of the model's inputs, whatever form the data has.
 
     Args:
         model: The model, which says how its inputs are nested, named and typed.
@@ -32,7 +32,7 @@ def arrays(
         targets that came with them, or None.
 
     Raises:
-        TypeError: If there is no data, or it is no such thing.
+        TypeError: If there is no data, or it has another form.
         ValueError: If it is empty or not finite, or if names, shapes or dtypes do not fit.
 
     Example:
@@ -60,29 +60,29 @@ def arrays(
                 f"`{argument}` must yield {len(names)} arrays for the inputs {', '.join(names)}, "
                 f"as a list or a dict, but yields {len(inputs)}."
             )
-        found = [
+        checked = [
             _checked(array, name, shape, tensor.dtype.as_numpy_dtype, argument)
             for array, name, shape, tensor in zip(inputs, names, shapes, model.inputs, strict=True)
         ]
-        if len({len(array) for array in found}) > 1:
-            sizes = ", ".join(str(len(array)) for array in found)
+        if len({len(array) for array in checked}) > 1:
+            sizes = ", ".join(str(len(array)) for array in checked)
             raise ValueError(
                 f"`{argument}` must hold as many samples for one input as for the other but a "
                 f"batch has {sizes}."
             )
-        yield found, targets[0] if targets else None
+        yield checked, targets[0] if targets else None
 
 
-def _checked(given: Any, name: str, shape: Sequence[int], dtype: Any, argument: str) -> np.ndarray:
-    """An array of samples of the wanted sizes and dtype."""
-    array = np.asarray(given)
+def _checked(value: Any, name: str, shape: Sequence[int], dtype: Any, argument: str) -> np.ndarray:
+    """Returns an array of samples of the sizes and dtype of an input."""
+    array = np.asarray(value)
     if not np.can_cast(array.dtype, dtype, "same_kind"):
         raise ValueError(
             f"`{argument}` must hold {np.dtype(dtype)} for the input {name!r} but holds "
             f"{array.dtype}."
         )
     fits = array.ndim == len(shape) + 1 and all(
-        wanted in (-1, found) for wanted, found in zip(shape, array.shape[1:], strict=True)
+        declared in (-1, size) for declared, size in zip(shape, array.shape[1:], strict=True)
     )
     if not fits:
         sizes = ", ".join("?" if size == -1 else str(size) for size in shape)
@@ -106,7 +106,7 @@ def chunks(
 
     Args:
         inputs: Arrays of shape (samples, ...).
-        size: How many samples a batch holds; None for all of them.
+        size: How many samples a batch holds; None for one batch of all.
 
     Yields:
         The arrays of a batch, and how many samples of it count: the last batch is filled up with

@@ -41,7 +41,7 @@ class TensorInfo:
 def arrange(
     buffer: bytearray, input_names: Sequence[str], output_names: Sequence[str]
 ) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
-    """Puts the file's inputs and outputs into the model's order, in place, and describes them.
+    """Puts a file's inputs and outputs into the model's order, in place, and describes them.
 
     The converter sorts them by name or as the graph happens to lie; only the signature tells
     which is which. It points to tensors, so permuting the graph's own lists leaves it valid.
@@ -79,7 +79,7 @@ def arrange(
 
 
 def keeps_state(buffer: bytes | bytearray) -> bool:
-    """Whether a file has variables, which live on from one invocation to the next."""
+    """Tells whether a file has variables, which keep their values between invocations."""
     file = schema.Model.GetRootAs(buffer, 0)
     graphs = [file.Subgraphs(index) for index in range(file.SubgraphsLength())]
     return any(

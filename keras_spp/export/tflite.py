@@ -31,15 +31,15 @@ from keras_spp.util.messages import example_sizes, first_line
 from keras_spp.util.names import valid_names
 from keras_spp.version import __version__
 
-# Integer files are compared with the model on so many batches, and are called far from it when
-# they are off by this fraction of the largest output, on average.
+# Files of integers are compared with the model on this many batches. They are far from it if they
+# differ by this fraction of the largest output, on average.
 COMPARED = 16
 FAR = 0.25
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What `export_tflite` wrote.
+    """The file that `export_tflite` wrote.
 
     Attributes:
         path: The file.
@@ -248,7 +248,7 @@ def _input_specs(
 
 
 def _trace(model: Model, specs: Sequence[tf.TensorSpec], output_names: Sequence[str]) -> Any:
-    """The model's inference as a concrete function of the given inputs."""
+    """Returns the model's inference as a concrete function of these inputs."""
 
     @tf.function
     def forward(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -270,8 +270,8 @@ def _trace(model: Model, specs: Sequence[tf.TensorSpec], output_names: Sequence[
             frameworks.of(model).check_taken(model, [tuple(spec.shape[1:]) for spec in specs])
         raise problem or error from error
     for name, tensor in zip(output_names, model.outputs, strict=True):
-        given = function.structured_outputs[name].shape
-        if problem and tensor.shape[0] in fixed and given.rank and given[0] != batch:
+        shape = function.structured_outputs[name].shape
+        if problem and tensor.shape[0] in fixed and shape.rank and shape[0] != batch:
             raise problem
     for operation in function.graph.get_operations():
         if any(tensor.dtype in (tf.float16, tf.bfloat16) for tensor in operation.outputs):

@@ -1,4 +1,4 @@
-"""What Keras' layers do to labels, and what rules for layers of your own are made of."""
+"""The rules of Keras' layers, and the parts for rules of your own layers."""
 
 from keras_spp.core.call import Call, tensors_in
 from keras_spp.core.channels import Reason

@@ -23,9 +23,9 @@ _UNITS, _PIXELS = 8, 4  # to try an activation on
 def why_not_elementwise(call: Call, function: Any) -> Reason | None:
     """Returns why an activation does not act on each unit alone; None if it does.
 
-    It is known by name, or tried on a few units.
+    It is recognised by name, or tried on a few units.
     """
-    if is_known(function):
+    if is_elementwise(function):
         return None
     units = np.arange(_UNITS)
     x = Tensor(units[None], (None, _UNITS))
@@ -37,8 +37,8 @@ def why_not_elementwise(call: Call, function: Any) -> Reason | None:
     return None if same else Reason.FUNCTION
 
 
-def is_known(function: Any) -> bool:
-    """Says whether an activation is known by its name to act on each element alone."""
+def is_elementwise(function: Any) -> bool:
+    """Tells whether an activation acts on each element alone, by its name."""
     if is_a(function, "Layer"):
         return find(type(function)) is same
     return function is None or (
@@ -48,18 +48,18 @@ def is_known(function: Any) -> bool:
 
 
 def _functions(call: Call, function: Any) -> list[Callable[..., Any]]:
-    """Returns what an activation computes, be it a function or a layer without weights."""
+    """Returns the functions that an activation computes: itself, or those of a weightless layer."""
     if not is_a(function, "Layer"):
         return [function]
     return [] if function.weights else call.framework.as_functions(function)
 
 
 def activated(call: Call, labels: Labels) -> Labels | list[Labels]:
-    """Returns the labels behind a layer's own activation."""
+    """Returns the labels of what a layer's own activation returns."""
     function = call.layer.activation
-    if is_known(function):
+    if is_elementwise(function):
         return labels
-    # It computes alike in a small picture and in a large one, but not as fast.
+    # A small picture shows the same as a large one, and is faster.
     shape = [
         along if along > 1 else size and min(size, _PIXELS)
         for along, size in zip(labels.shape, call.shapes[0], strict=True)
@@ -74,7 +74,7 @@ def activated(call: Call, labels: Labels) -> Labels | list[Labels]:
     "ActivityRegularization", "Identity",
 )  # fmt: skip
 def same(call: Call, x: Tensor, **_: Any) -> Labels:
-    """Keeps the channels what they are: every element is computed by itself."""
+    """Keeps the channels: every element is computed by itself."""
     noise_shape = getattr(call.layer, "noise_shape", None)
     if noise_shape is not None and any(size not in (1, None) for size in noise_shape[1:]):
         call.freeze(x.labels, Reason.SHAPE)
@@ -85,5 +85,5 @@ def same(call: Call, x: Tensor, **_: Any) -> Labels:
 
 @keras_rule("Activation")
 def activation(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Acts on each element unless it is a softmax or a function that cannot be followed."""
+    """Keeps the channels unless the function is a softmax or cannot be followed."""
     return activated(call, x.labels)

@@ -15,7 +15,7 @@ keras_rule("StochasticDepth")(elementwise)  # drops whole samples' branches in t
 
 @keras_rule("LayerScale")
 def layer_scale(call: Call, x: Tensor, **_: Any) -> Labels:
-    """Has one factor per channel."""
+    """Records one factor per channel."""
     labels = call.vector(x)
     call.follows(call.layer.gamma, 0, labels)
     call.resize("projection_dim", [labels], count)

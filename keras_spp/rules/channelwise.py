@@ -1,4 +1,4 @@
-"""Rules of layers that keep every channel what it is: elementwise, normalisations, constants."""
+"""Rules of layers that keep the channels: elementwise, normalisations, constants."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def spatial(layer: Any, shape: Sequence[int | None]) -> tuple[int | None, ...]:
 
 
 def mixes(x: Tensor, axes: Any) -> bool:
-    """Says whether computing over these axes meets the batch or the channels."""
-    found = {int(axis) % len(x.shape) for axis in flatten(axes)}
-    return bool(found & {0, *(x.varying or [len(x.shape) - 1])})
+    """Tells whether a computation over these axes mixes the batch or the channels."""
+    computed = {int(axis) % len(x.shape) for axis in flatten(axes)}
+    return bool(computed & {0, *(x.varying or [len(x.shape) - 1])})
 
 
 @keras_rule("Softmax", "LayerNormalization", "UnitNormalization")
 def normalised(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Mixes the channels if it is computed over them: each then depends on its neighbours."""
+    """Freezes the channels if the layer normalises over them: each depends on the others then."""
     return call.opaque([x], Reason.MIXES) if mixes(x, call.layer.axis) else x.labels
 
 
 @keras_rule("GroupNormalization")
 def group_normalization(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Takes every channel alone if there are as many groups (instance normalisation)."""
+    """Keeps the channels if each one is a group (instance normalisation)."""
     layer = call.layer
     labels = call.vector(x, layer.axis)
     if layer.groups != len(labels):
@@ -50,9 +50,10 @@ def group_normalization(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels
 
 @keras_rule("Masking")
 def masking(call: Call, x: Tensor, **_: Any) -> Labels:
-    """Lets all channels of a time step decide whether it counts, for layers that ask for masks.
+    """Freezes the channels if they decide which time steps count.
 
-    The numbers are the same without some of them if those that mark a step are zeros.
+    Without some of them the numbers stay the same only if zeros mark a step and no layer asks for
+    the mask.
     """
     if call.layer.mask_value != 0 or call.framework.asks_for_mask(call.layer):
         call.freeze(x.labels, Reason.MIXES)
@@ -60,15 +61,15 @@ def masking(call: Call, x: Tensor, **_: Any) -> Labels:
 
 
 @keras_rule("AddLoss", "AddMetric")
-def watched(call: Call, x: Tensor, *_: Any, **__: Any) -> Labels:
-    """Keeps what a loss or a metric of the model's own looks at."""
+def observed(call: Call, x: Tensor, *_: Any, **__: Any) -> Labels:
+    """Freezes what a loss or a metric of the model's own reads."""
     call.freeze(x.labels, Reason.OUTPUT)
     return x.labels
 
 
 @keras_rule("PReLU")
 def prelu(call: Call, x: Tensor, **_: Any) -> Labels:
-    """Has a slope per channel and, unless shared, per position."""
+    """Records a slope per channel and, unless shared, per position."""
     for axis in x.varying:
         if call.layer.alpha.shape[axis - 1] > 1:
             call.follows(call.layer.alpha, axis - 1, call.vector(x, axis))
@@ -80,7 +81,7 @@ BATCH_NORMALIZATIONS = ("BatchNormalization", "SyncBatchNormalization")
 
 @keras_rule(*BATCH_NORMALIZATIONS)
 def batch_normalization(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Has a scale, an offset and statistics per channel."""
+    """Records a scale, an offset and statistics per channel."""
     axes = flatten(call.layer.axis)
     if len(axes) > 1 or call.layer.virtual_batch_size is not None:
         return call.opaque([x], Reason.MIXES)
@@ -94,7 +95,7 @@ def batch_normalization(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels
 
 
 def sliced_config(call: Call, key: str, labels: Labels) -> None:
-    """Cuts a per-channel constant in the config."""
+    """Records that a constant in the config has one value per channel, if it has."""
     value = call.layer.get_config()[key]
     if value is not None and np.shape(value)[-1:] == labels.shape and np.size(value) > 1:
         call.resize(key, [labels], lambda keep: np.compress(keep, value, axis=-1).tolist())
@@ -102,7 +103,7 @@ def sliced_config(call: Call, key: str, labels: Labels) -> None:
 
 @keras_rule("Rescaling")
 def rescaling(call: Call, x: Tensor, **_: Any) -> Labels:
-    """Has constants of one value, or of one per channel."""
+    """Records constants of one value, or of one per channel."""
     labels = call.vector(x)
     sliced_config(call, "scale", labels)
     sliced_config(call, "offset", labels)
@@ -111,7 +112,7 @@ def rescaling(call: Call, x: Tensor, **_: Any) -> Labels:
 
 @keras_rule("Normalization")
 def normalization(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Has a mean and a variance, as weights (adapted) or as constants (given)."""
+    """Records a mean and a variance, as weights (adapted) or as constants (given)."""
     layer, rank = call.layer, len(x.shape)
     if layer.axis not in ((), (-1,), (rank - 1,)):
         return call.opaque([x], Reason.SHAPE)

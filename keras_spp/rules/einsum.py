@@ -14,7 +14,7 @@ from keras_spp.rules.activations import activated
 
 @dataclass(frozen=True)
 class _Equation:
-    """The names of all axes; those that an ellipsis stands for have names of their own."""
+    """An equation as the names of its axes; those behind an ellipsis have names of their own."""
 
     read: list[str]
     kernel: list[str]
@@ -23,21 +23,21 @@ class _Equation:
     left: bool  # whether it stands on the left
 
     def entry(self, name: str) -> int:
-        """Returns where an axis stands in `output_shape`, which has no batch and no ellipsis."""
+        """Returns the index of an axis in `output_shape`, which has no batch and no ellipsis."""
         number = self.made.index(name)
         return number - self.open if self.left and self.open else number - 1
 
 
 def _parse(equation: str, rank: int) -> _Equation | None:
-    """Returns the names; None for equations that move the batch, or name an axis twice."""
+    """Parses an equation; returns None if it moves the batch, or names an axis twice."""
     operands, made = equation.replace(" ", "").split("->")
     read, kernel = operands.split(",")
     open_axes = rank - len(read.replace("...", "")) if "..." in read else 0
 
     def names(term: str) -> list[str]:
-        before, dots, after = term.partition("...")
-        hidden = [f"...{number}" for number in range(open_axes)] if dots else []
-        return [*before, *hidden, *after]
+        head, ellipsis, tail = term.partition("...")
+        hidden = [f"...{number}" for number in range(open_axes)] if ellipsis else []
+        return [*head, *hidden, *tail]
 
     axes = _Equation(names(read), names(kernel), names(made), open_axes, read.startswith("..."))
     batch = axes.read[0]
@@ -48,7 +48,7 @@ def _parse(equation: str, rank: int) -> _Equation | None:
 
 @keras_rule("EinsumDense")
 def einsum_dense(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Sums over channels, or leaves them what they are; new ones are counted along one axis."""
+    """Records the axes that the kernel reads, follows and writes; one axis has the new channels."""
     layer = call.layer
     axes = _parse(layer.equation, len(x.shape))
     if axes is None:
@@ -59,8 +59,8 @@ def einsum_dense(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     sizes = dict(zip(axes.made, call.shapes[0], strict=True)) | dict(
         zip(axes.read, x.shape, strict=True)
     )
-    beside = {size for size in sizes if size not in axes.kernel} - {axes.read[0]}
-    call.costs(layer.kernel, [sizes[size] for size in sorted(beside)])
+    positions = {axis for axis in sizes if axis not in axes.kernel} - {axes.read[0]}
+    call.costs(layer.kernel, [sizes[axis] for axis in sorted(positions)])
     if name in axes.made:
         if name in axes.kernel:
             call.follows(layer.kernel, axes.kernel.index(name), labels)
@@ -72,12 +72,13 @@ def einsum_dense(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     new = [made for made in axes.made if made not in axes.read]
     if not new:
         return call.opaque([], Reason.MIXES)
-    name = next((made for made in reversed(new) if sizes[made] != 1), new[-1])  # as others read it
+    # Most layers read the last axis.
+    name = next((made for made in reversed(new) if sizes[made] != 1), new[-1])
     return _made(call, axes, name, call.writes(layer.kernel, axes.kernel.index(name)))
 
 
 def _made(call: Call, axes: _Equation, name: str, labels: Labels) -> Labels | list[Labels]:
-    """Returns the output's labels along the axis of a name, and says what counts them."""
+    """Returns the output's labels along a named axis, and records bias and size along it."""
     layer, number = call.layer, axes.made.index(name)
     if layer.bias is not None and name in layer.bias_axes:
         call.follows(layer.bias, number - len(axes.made), labels)

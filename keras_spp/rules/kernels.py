@@ -1,4 +1,4 @@
-"""Rules of layers with kernels: what reads channels and makes new ones."""
+"""Rules of layers with kernels, which read channels and make new ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def fold(call: Call, labels: Labels, groups: int) -> Labels:
 
 @keras_rule("Conv1D", "Conv2D", "Conv3D")
 def convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Has a kernel (..., in / groups, out)."""
+    """Records a kernel (..., in / groups, out)."""
     layer, axis = call.layer, channel_axis(call.layer)
     if axis == 1 and len(x.shape) > layer.rank + 2:  # channels between two kinds of batch and space
         return call.opaque([x], Reason.SHAPE)
@@ -46,7 +46,7 @@ def convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
 
 @keras_rule("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose")
 def transposed_convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Has a kernel (..., out, in); every input position is multiplied by the whole kernel."""
+    """Records a kernel (..., out, in), by which every input position is multiplied as a whole."""
     layer, axis = call.layer, channel_axis(call.layer)
     call.reads(layer.kernel, -1, call.vector(x, axis))
     out = call.writes(layer.kernel, -2)
@@ -58,7 +58,7 @@ def transposed_convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Lab
 
 @keras_rule("DepthwiseConv1D", "DepthwiseConv2D")
 def depthwise_convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Has a kernel (..., in, multiplier): every channel makes its own outputs."""
+    """Records a kernel (..., in, multiplier): every channel makes its own outputs."""
     layer, axis = call.layer, channel_axis(call.layer)
     labels = call.vector(x, axis)
     out = np.repeat(labels, layer.depth_multiplier)
@@ -70,7 +70,7 @@ def depthwise_convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labe
 
 @keras_rule("SeparableConv1D", "SeparableConv2D")
 def separable_convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Has kernels (..., in, multiplier), depthwise, and (..., in * multiplier, out), pointwise."""
+    """Records a depthwise kernel (..., in, multiplier) and one (..., in * multiplier, out)."""
     layer, axis = call.layer, channel_axis(call.layer)
     labels = call.vector(x, axis)
     call.follows(layer.depthwise_kernel, -2, labels)
@@ -85,7 +85,7 @@ def separable_convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labe
 
 @keras_rule("Dense")
 def dense(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Applies a kernel (in, out) to the last axis."""
+    """Records a kernel (in, out) that is applied to the last axis."""
     layer = call.layer
     call.reads(layer.kernel, 0, call.vector(x))
     out = call.writes(layer.kernel, 1)
@@ -97,7 +97,7 @@ def dense(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
 
 @keras_rule("LocallyConnected1D", "LocallyConnected2D")
 def locally_connected(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Has a kernel of its own at every position: (positions, window * in, out)."""
+    """Records a kernel for every position: (positions, window * in, out)."""
     layer = call.layer
     if layer.implementation != 1 or channel_axis(layer) == 1:
         return call.opaque([x], Reason.UNKNOWN)

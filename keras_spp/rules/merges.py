@@ -1,4 +1,4 @@
-"""Rules of layers that make one tensor of several."""
+"""Rules of layers that merge several tensors into one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keras_spp.core.rule import keras_rule
 
 
 def concatenated(call: Call, tensors: Sequence[Tensor], axis: int) -> Labels | list[Labels]:
-    """Puts the labels of tensors one behind the other."""
+    """Concatenates the labels of tensors."""
     rank = len(call.shapes[0])
     axis %= rank
     sizes = [size for x in tensors if (size := x.shape[axis]) is not None]
@@ -32,7 +32,7 @@ def concatenated(call: Call, tensors: Sequence[Tensor], axis: int) -> Labels | l
 
 @keras_rule("Concatenate")
 def concatenate(call: Call, tensors: Sequence[Tensor], **_: Any) -> Labels | list[Labels]:
-    """Concatenates along any axis."""
+    """Concatenates tensors along any axis."""
     return concatenated(call, tensors, call.layer.axis)
 
 

@@ -23,7 +23,7 @@ from keras_spp.rules.channelwise import channel_axis
     "RandomHeight", "RandomWidth", "RandomContrast", "RandomBrightness",
 )  # fmt: skip
 def in_space(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Computes every channel by itself, in space."""
+    """Keeps the channels: each one is computed by itself, in space."""
     axis = channel_axis(call.layer)
     if set(x.varying) - {axis % len(x.shape)}:  # channels where the layer expects space
         return tried_layer(call, (x,), {})
@@ -32,11 +32,11 @@ def in_space(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
 
 @keras_rule("Cropping1D", "Cropping2D", "Cropping3D")
 def cropping(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Leaves those in the middle of channels that lie where the layer expects space."""
+    """Crops the channels, too, if they lie where the layer expects space."""
     first = 2 if channel_axis(call.layer) == 1 else 1
-    given = call.layer.get_config()["cropping"]
-    one_dimension = np.ndim(given) == 1
-    amounts = [given] if one_dimension else list(given)
+    borders = call.layer.get_config()["cropping"]
+    one_dimension = np.ndim(borders) == 1
+    amounts = [borders] if one_dimension else list(borders)
     labels = x.labels
     for place, (before, after) in enumerate(amounts):
         axis = first + place
@@ -46,12 +46,12 @@ def cropping(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
         end = len(vector) - after
         labels = call.place(vector[before:end], axis)
 
-        def left(head: np.ndarray, tail: np.ndarray, place: int = place) -> Any:
-            pair = (count(head), count(tail))
-            new = [pair if i == place else pair_ for i, pair_ in enumerate(amounts)]
-            return pair if one_dimension else new
+        def resized(head: np.ndarray, tail: np.ndarray, place: int = place) -> Any:
+            new = (count(head), count(tail))
+            pairs = [new if i == place else pair for i, pair in enumerate(amounts)]
+            return new if one_dimension else pairs
 
-        call.resize("cropping", [vector[:before], vector[end:]], left)
+        call.resize("cropping", [vector[:before], vector[end:]], resized)
     return labels
 
 
@@ -60,7 +60,7 @@ def cropping(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D",
 )  # fmt: skip
 def out_of_space(call: Call, x: Tensor, **_: Any) -> Labels:
-    """Leaves one value per channel."""
+    """Keeps the channels, of which each becomes one value."""
     axis = channel_axis(call.layer)
     return call.place(call.vector(x, axis), 1 if len(call.shapes[0]) == 2 else axis)
 
@@ -76,14 +76,14 @@ def flatten(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
 
 
 def regroups(x: Tensor, target: tuple[int | None, ...]) -> bool:
-    """Says whether a reshape moves only batch and space, however it mixes the two."""
+    """Tells whether a reshape moves only batch and space, however it mixes the two."""
     last = len(x.shape) - 1
     return last > 0 and len(target) > 1 and x.varying == [last] and target[-1] == x.shape[-1]
 
 
 @keras_rule("Reshape")
 def reshape(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
-    """Rewrites `target_shape`, which leaves the batch out."""
+    """Moves the channels and records `target_shape`, which leaves the batch out."""
     same = regroups(x, call.shapes[0])
     labels: Labels | list[Labels] = (
         call.place(call.vector(x))
@@ -92,11 +92,11 @@ def reshape(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     )
     if isinstance(labels, list):
         return labels
-    given, result = call.layer.target_shape, Tensor(labels, call.shapes[0])
+    target_shape, result = call.layer.target_shape, Tensor(labels, call.shapes[0])
     for axis in result.varying:  # one at most, after settling
-        if given[axis - 1] != -1:
+        if target_shape[axis - 1] != -1:
             vector = call.vector(result, axis)
-            call.resize("target_shape", [vector], counted(given, axis - 1))
+            call.resize("target_shape", [vector], counted(target_shape, axis - 1))
     return labels
 
 
@@ -108,5 +108,5 @@ def permute(call: Call, x: Tensor, **_: Any) -> Labels:
 
 @keras_rule("RepeatVector")
 def repeat_vector(call: Call, x: Tensor, **_: Any) -> Labels:
-    """Makes (batch, n, channels) of (batch, channels)."""
+    """Repeats (batch, channels) as (batch, n, channels)."""
     return x.labels[:, None, :]

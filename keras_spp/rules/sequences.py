@@ -20,10 +20,10 @@ _CELLS = frozenset({"SimpleRNNCell", "GRUCell", "LSTMCell"})
 
 
 def cell(call: Call, inner: Any, labels: Labels, steps: int | None) -> Labels:
-    """Has a kernel (..., in, gates * units), recurrent kernel (..., units, gates * units).
+    """Records a kernel (..., in, gates * units) and a recurrent one (..., units, gates * units).
 
-    A unit is seen by the recurrent kernel and by what comes behind: where all of these lose it,
-    its gates and its state concern nobody.
+    The recurrent kernel and later layers read a unit. When none of them reads it any more, its
+    gates and its state can go.
     """
     call.reads(inner.kernel, -2, labels)
     written = call.writes(inner.kernel, -1)
@@ -52,10 +52,10 @@ def _cells(layer: Any) -> list[Any]:
     return list(cells) if all(own_name(type(inner)) in _CELLS for inner in cells) else []
 
 
-def _followed(layer: Any) -> bool:
-    """Says whether a recurrent layer is known, with tensors (batch, time, ..., channels)."""
-    known = find(type(layer)) is recurrent and bool(_cells(layer))
-    return known and not layer.time_major and channel_axis(layer) == -1
+def _is_covered(layer: Any) -> bool:
+    """Tells whether these rules cover a recurrent layer: tensors (batch, time, ..., channels)."""
+    has_rule = find(type(layer)) is recurrent and bool(_cells(layer))
+    return has_rule and not layer.time_major and channel_axis(layer) == -1
 
 
 def _states(layer: Any, units: list[Labels]) -> list[Labels]:
@@ -66,11 +66,11 @@ def _states(layer: Any, units: list[Labels]) -> list[Labels]:
     ]
     if getattr(layer.cell, "reverse_state_order", False):
         states.reverse()
-    return [labels for each in states for labels in each]
+    return [labels for of_cell in states for labels in of_cell]
 
 
-def _through(call: Call, layer: Any, x: Tensor) -> list[Labels]:
-    """Returns the units of each of a recurrent layer's cells."""
+def _apply_cells(call: Call, layer: Any, x: Tensor) -> list[Labels]:
+    """Applies the rule of each of a recurrent layer's cells and returns the units of each."""
     units, labels = [], call.vector(x)
     for inner in _cells(layer):
         units.append(labels := cell(call, inner, labels, x.shape[1]))
@@ -79,13 +79,13 @@ def _through(call: Call, layer: Any, x: Tensor) -> list[Labels]:
 
 @keras_rule("RNN", "SimpleRNN", "GRU", "LSTM", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 def recurrent(call: Call, inputs: Any, mask: Any = None, **options: Any) -> list[Labels]:
-    """Makes the sequence or its end, then the states; given states are as wide as the units."""
-    layer, (x, *given) = call.layer, tensors_in(inputs, options)
-    if not _followed(layer) or call.framework.config(layer).get("num_constants"):
-        return call.opaque([x, *given, *tensors_in(mask)], Reason.SHAPE)
-    units = _through(call, layer, x)
+    """Returns the labels of the sequence or its end, then of the states, tied to initial states."""
+    layer, (x, *initial) = call.layer, tensors_in(inputs, options)
+    if not _is_covered(layer) or call.framework.config(layer).get("num_constants"):
+        return call.opaque([x, *initial, *tensors_in(mask)], Reason.SHAPE)
+    units = _apply_cells(call, layer, x)
     states = _states(layer, units)
-    _give_states(call, states, given, inputs, options, mask)
+    _tie_states(call, states, initial, inputs, options, mask)
     if own_name(type(layer)) == "RNN":
         config = call.framework.config(layer)["cell"]
         call.resize("cell", units, lambda *keep: _narrowed_cell(config, keep))
@@ -95,20 +95,20 @@ def recurrent(call: Call, inputs: Any, mask: Any = None, **options: Any) -> list
     return [call.place(labels, output=number) for number, labels in enumerate(outputs)]
 
 
-def _give_states(
-    call: Call, states: list[Labels], given: list[Tensor], inputs: Any, options: Any, mask: Any
+def _tie_states(
+    call: Call, states: list[Labels], initial: list[Tensor], inputs: Any, options: Any, mask: Any
 ) -> None:
-    """Ties states that a layer is called with to its units; constants keep their size."""
+    """Ties the states with which a layer is called to its units; constants keep their size."""
     constants = [
         value
         for value in flatten((inputs, options))
         if not isinstance(value, Tensor) and np.ndim(value) > 0
     ]
-    if constants or len(given) not in (0, len(states)):
-        for labels in [*states, *(state.labels for state in given)]:
+    if constants or len(initial) not in (0, len(states)):
+        for labels in [*states, *(state.labels for state in initial)]:
             call.freeze(labels, Reason.SHAPE)
     else:
-        for state, labels in zip(given, states, strict=False):
+        for state, labels in zip(initial, states, strict=False):
             call.channels.tie(call.vector(state), labels)
     for steps in tensors_in(mask):
         call.freeze(steps.labels, Reason.MIXES)
@@ -116,16 +116,18 @@ def _give_states(
 
 @keras_rule("Bidirectional")
 def bidirectional(call: Call, inputs: Any, mask: Any = None, **options: Any) -> list[Labels]:
-    """Joins two recurrent layers, one behind the other or added up; then come their states."""
-    layer, (x, *given) = call.layer, tensors_in(inputs, options)
-    both = [layer.forward_layer, layer.backward_layer]
-    if not all(map(_followed, both)) or call.framework.config(layer).get("num_constants"):
-        return call.opaque([x, *given, *tensors_in(mask)], Reason.UNKNOWN)
-    units = [_through(call, part, x) for part in both]
+    """Concatenates or merges the units of two recurrent layers; then come their states."""
+    layer, (x, *initial) = call.layer, tensors_in(inputs, options)
+    directions = [layer.forward_layer, layer.backward_layer]
+    if not all(map(_is_covered, directions)) or call.framework.config(layer).get("num_constants"):
+        return call.opaque([x, *initial, *tensors_in(mask)], Reason.UNKNOWN)
+    units = [_apply_cells(call, part, x) for part in directions]
     states = [
-        labels for part, each in zip(both, units, strict=True) for labels in _states(part, each)
+        labels
+        for part, of_part in zip(directions, units, strict=True)
+        for labels in _states(part, of_part)
     ]
-    _give_states(call, states, given, inputs, options, mask)
+    _tie_states(call, states, initial, inputs, options, mask)
     config = call.framework.config(layer)
     if "backward_layer" not in config:  # one config describes both
         for pair in zip(*units, strict=True):
@@ -133,7 +135,7 @@ def bidirectional(call: Call, inputs: Any, mask: Any = None, **options: Any) -> 
     for key, labels in zip(("layer", "backward_layer"), units, strict=True):
         if key in config:
             call.resize(key, labels, lambda *keep, part=config[key]: _narrowed(part, keep))
-    made = [each[-1] for each in units]
+    made = [of_part[-1] for of_part in units]
     if layer.merge_mode == "concat":
         made = [np.concatenate(made)]
     elif layer.merge_mode is not None:
@@ -144,7 +146,7 @@ def bidirectional(call: Call, inputs: Any, mask: Any = None, **options: Any) -> 
 
 
 def _narrowed(layer: dict[str, Any], keep: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Returns a recurrent layer's config with fewer units, given a keep-vector for each cell."""
+    """Returns a recurrent layer's config with fewer units, from a keep-vector for each cell."""
     config = dict(layer["config"])
     if "cell" in config:
         config["cell"] = _narrowed_cell(config["cell"], keep)
@@ -154,7 +156,7 @@ def _narrowed(layer: dict[str, Any], keep: Sequence[np.ndarray]) -> dict[str, An
 
 
 def _narrowed_cell(cell: dict[str, Any], keep: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Returns a cell's config with fewer units, or that of several on top of each other."""
+    """Returns the config of a cell, or of stacked ones, with fewer units."""
     config = cell["config"]
     if "cells" not in config:
         return {**cell, "config": {**config, "units": count(keep[0])}}
@@ -166,7 +168,7 @@ def _narrowed_cell(cell: dict[str, Any], keep: Sequence[np.ndarray]) -> dict[str
 
 @keras_rule("Embedding")
 def embedding(call: Call, x: Tensor, **_: Any) -> Labels:
-    """Looks up a table (words, out), which makes channels and multiplies nothing."""
+    """Records a table (words, out), which makes channels and multiplies nothing."""
     call.freeze(x.labels, Reason.MIXES)
     out = call.writes(call.layer.embeddings, 1)
     call.resize("output_dim", [out], count)
@@ -175,6 +177,6 @@ def embedding(call: Call, x: Tensor, **_: Any) -> Labels:
 
 @keras_rule("MultiHeadAttention", "Attention", "AdditiveAttention", "Dot")
 def attention(call: Call, *inputs: Any, **options: Any) -> list[Labels]:
-    """Lets every position look at all channels of the others."""
+    """Freezes the inputs: every position reads all channels of the others."""
     call.channels.leave_to_measure(call.layer)
     return call.opaque(tensors_in(inputs, options), Reason.MIXES)

@@ -1,4 +1,4 @@
-"""Numbers that users give, checked in one way and refused with one kind of sentence."""
+"""Checks of numbers that users give, with one kind of message."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def check_number(name: str, value: Any, low: float, high: float, what: str) -> None:
-    """Raises ValueError unless the value is a real number in [low, high]; `what` says which.
+    """Raises ValueError unless the value is a real number in [low, high], which `what` describes.
 
     Example:
         >>> check_number("u", 0.7, 0, 0.5, "a number in [0, 0.5]")
@@ -15,7 +15,7 @@ def check_number(name: str, value: Any, low: float, high: float, what: str) -> N
         ValueError: `u` must be a number in [0, 0.5] but is 0.7.
     """
     is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if not is_number or not low <= value <= high:  # as it is: an int may be too large for float()
+    if not is_number or not low <= value <= high:  # no float(): an int may be too large for it
         raise ValueError(f"`{name}` must be {what} but is {value!r}.")
 
 

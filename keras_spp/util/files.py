@@ -54,7 +54,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         # Plain open() permissions: unlike the files of tempfile, the result is not private.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
-        with _no_room_explained(f"`path` is {os.fspath(path)!r}, which"):
+        with _full_disk_explained(f"`path` is {os.fspath(path)!r}, which"):
             yield temporary
         with writing_explained(path, target):
             os.replace(temporary, target)
@@ -65,14 +65,14 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_apart(what: str, path: Any, others: Mapping[str, Any]) -> None:
-    """Checks that a file to be written is none of those that are read, and lies in none of them.
+    """Raises ValueError if a file to be written is one of those that are read, or lies in one.
 
-    Whatever they are called: links, symbolic and hard, other spellings of a path, and letters
+    Files are compared, not names: symbolic and hard links, other spellings of a path, and letters
     whose case the file system ignores, lead to the same file.
 
     Args:
         what: What is written, as the message calls it.
-        path: Where; what is no path is left to those who write it.
+        path: Where; anything but a path is left to the code that writes it.
         others: Files and folders by what the message calls them; None for those not given.
 
     Raises:
@@ -89,14 +89,14 @@ def check_apart(what: str, path: Any, others: Mapping[str, Any]) -> None:
     for name, other in others.items():
         if other is None:
             continue
-        found = None
+        relation = None
         if _is_same(path, other):
-            found = "the same file as"
+            relation = "the same file as"
         elif any(_is_same(folder, other) for folder in place.parents):
-            found = "which lies in"
-        if found:
+            relation = "which lies in"
+        if relation:
             raise ValueError(
-                f"{what} is {os.fspath(path)!r}, {found} {name} {os.fspath(other)!r}: choose "
+                f"{what} is {os.fspath(path)!r}, {relation} {name} {os.fspath(other)!r}: choose "
                 f"another place."
             )
 
@@ -109,7 +109,7 @@ def _is_same(path: Any, other: Any) -> bool:
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
-    """The content of a file.
+    """Returns the content of a file.
 
     Raises:
         TypeError: If `path` is not a string or a path.
@@ -137,7 +137,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
 
 
 def _check_replaceable(target: Path) -> None:
-    """Refuses what must not be replaced by a file: a folder, a device, a pipe."""
+    """Raises OSError for what a file must not replace: a folder, a device, a pipe."""
     if target.is_dir():
         raise IsADirectoryError
     if target.exists() and not target.is_file():
@@ -158,15 +158,15 @@ def temporary_folder() -> Iterator[Path]:
         False
     """
     with (
-        _no_room_explained(f"the folder for temporary files, {tempfile.gettempdir()!r},"),
+        _full_disk_explained(f"the folder for temporary files, {tempfile.gettempdir()!r},"),
         tempfile.TemporaryDirectory() as folder,
     ):
         yield Path(folder)
 
 
 @contextlib.contextmanager
-def _no_room_explained(what: str) -> Iterator[None]:
-    """Turns the error of a disk that is full, or fails in mid-write, into one sentence."""
+def _full_disk_explained(what: str) -> Iterator[None]:
+    """Turns the error of a disk that is full, or that fails while writing, into one sentence."""
     try:
         yield
     except OSError as error:

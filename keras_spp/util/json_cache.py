@@ -1,4 +1,4 @@
-"""A JSON file in which several objects, threads and processes keep what they have measured."""
+"""A JSON file in which several objects, threads and processes keep their measurements."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import filelock
 
 from keras_spp.util.files import atomic_path, writing_explained
 
-# Reading and replacing a small file takes milliseconds; who waits longer waits for a program that
-# has been stopped in the middle of it.
+# Seconds to wait for the lock. Replacing a small file takes milliseconds: a longer wait means that
+# another program was stopped in the middle of it.
 PATIENCE = 60.0
 
 
 class JsonCache:
-    """One file, which is read as it is and changed under a lock.
+    """A JSON file that is read without a lock and changed under one.
 
     The lock is a file beside it, ".NAME.lock", which stays. The system frees it when its process
-    ends, however that ends. Reading needs no lock, since the file is only ever replaced whole.
+    ends, however that ends. Reading needs no lock because the file is only ever replaced whole.
 
     Args:
         path: The file, which need not exist; its folder must.
@@ -38,8 +38,8 @@ class JsonCache:
         >>> import tempfile
         >>> cache = JsonCache(Path(tempfile.mkdtemp(), "c.json"), "spp.Example", dict)
         >>> cache.read()
-        >>> cache.update(lambda known: {**(known or {}), "a": 1})
-        >>> cache.update(lambda known: {**(known or {}), "b": 2})
+        >>> cache.update(lambda content: {**(content or {}), "a": 1})
+        >>> cache.update(lambda content: {**(content or {}), "b": 2})
         >>> cache.read()
         {'a': 1, 'b': 2}
     """
@@ -56,10 +56,10 @@ class JsonCache:
             )
 
     def read(self) -> Any:
-        """What `parse` makes of the file; None if there is none.
+        """Returns what `parse` makes of the file; None if there is no file.
 
         Raises:
-            ValueError: If it is not the writer's.
+            ValueError: If the file is not the writer's.
         """
         try:
             return self._parse(json.loads(self.path.read_bytes().decode()))
@@ -77,10 +77,10 @@ class JsonCache:
             ) from None
 
     def update(self, change: Callable[[Any], Any]) -> None:
-        """Replaces the content, while nobody else does.
+        """Replaces the content, under the lock.
 
         Args:
-            change: From what `read` gives to the new content; it may raise, and then the file
+            change: Takes what `read` returns and returns the new content; if it raises, the file
                 stays as it is.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Names that programs accept as they are."""
+"""Names that are valid in TensorFlow's signatures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def valid_names(keys: Sequence[str]) -> list[str]:
-    """Returns unique names that TensorFlow's signatures accept as they are.
+    """Returns unique names that are valid in TensorFlow's signatures, one for each key.
 
     Example:
         >>> valid_names(["a b", "a_b", "1"])

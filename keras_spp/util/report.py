@@ -1,4 +1,4 @@
-"""What reports have in common: rows that are a sequence, a table and plain data."""
+"""The base class of reports: a sequence of rows that prints as a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _Row = TypeVar("_Row")
 
 
 class Rows(Sequence[_Row]):
-    """A report: the sequence of its entries, each of them a dataclass.
+    """A report: a sequence of entries, which are dataclasses.
 
     Attributes:
         entries: The rows.
@@ -36,18 +36,18 @@ class Rows(Sequence[_Row]):
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Plain Python values, ready for JSON."""
+        """Returns plain Python values, ready for JSON."""
 
     @abstractmethod
     def __rich__(self) -> Table:
-        """The table."""
+        """Returns the table that rich prints."""
 
     def __str__(self) -> str:
         return as_text(self)
 
 
 def as_text(renderable: Any, width: int = 120) -> str:
-    """A rich object as plain text."""
+    """Renders a rich object as plain text."""
     console = Console(file=io.StringIO(), width=width, color_system=None)
     with console.capture() as capture:
         console.print(renderable)

@@ -137,7 +137,7 @@ def test_a_binary_is_copied_and_removed(phone, dense, tmp_path):
     (phone.folder / "benchmark_model").rename(tmp_path / "script")
     # A script instead of a program: only its first bytes would tell.
     android_machine = pytest.MonkeyPatch()
-    android_machine.setattr(android, "_machine", lambda binary: "arm64-v8a")
+    android_machine.setattr(android, "_processor", lambda binary: "arm64-v8a")
     try:
         (row,) = benchmark(dense, "android", binary=tmp_path / "script")
     finally:
@@ -258,7 +258,7 @@ def test_a_dropped_connection_is_made_again_by_adb(phone, dense, monkeypatch):
 
 def test_a_device_that_does_not_come_back_is_given_up(phone, dense, monkeypatch):
     monkeypatch.setattr(job, "_PAUSE", 0.1)
-    monkeypatch.setattr(android, "_AWAY", 1.0)
+    monkeypatch.setattr(android, "_RECONNECTING", 1.0)
     phone.drops = 9
     refused(ConnectionError, r"lost the connection 2 times \(", dense, "android", retries=1)
     assert len(phone.calls) == 2

@@ -19,7 +19,7 @@ class Scripted(spp.Device):
     def measure(self, files):
         self.measured.append(list(files))
         assert all(content[4:8] == b"TFL3" for content in files.values())
-        self._known |= {key: self.by_layout[key.split()[-1]] for key in files}
+        self._latencies |= {key: self.by_layout[key.split()[-1]] for key in files}
 
 
 def pruned_net(seed=0):

@@ -140,7 +140,7 @@ def test_a_target_latency_is_met_at_that_size():
     for shape, given in ((OPEN, {"input_shape": (64, 64, 3)}), ((64, 64, 3), {})):
         device = spp.Device(runs=3)
         spp.prune(network(shape), **options, device=device, **given)
-        sizes[shape] = {key.rpartition(" ")[0] for key in device._known}
+        sizes[shape] = {key.rpartition(" ")[0] for key in device._latencies}
     assert sizes[OPEN] == sizes[64, 64, 3] and any("conv2d 64x64 3 to 16" in k for k in sizes[OPEN])
 
 

@@ -22,7 +22,7 @@ class Lawful(spp.Device):
         for key, content in files.items():
             assert content[4:8] == b"TFL3"
             reads, makes = re.search(r"(\d+) to (\d+)", key).groups()
-            self._known[key] = 2 * int(reads) ** 0.7 * int(makes) ** 0.4
+            self._latencies[key] = 2 * int(reads) ** 0.7 * int(makes) ** 0.4
         self.measured.append(list(files))
 
 

@@ -26,7 +26,7 @@ class Steady(spp.Device):
         self.timed = 0
 
     def measure(self, files):
-        self._known |= {key: milliseconds(len(content)) for key, content in files.items()}
+        self._latencies |= {key: milliseconds(len(content)) for key, content in files.items()}
 
     def time(self, paths):
         paths = list(paths.values()) if isinstance(paths, dict) else [paths]
@@ -115,4 +115,4 @@ def test_on_this_machine_it_is_measured_for_real():
         warnings.simplefilter("ignore")  # a loaded machine may not come close
         pruned = spp.prune(net(), target_latency=0.6, device=device, round_to=1)
     goals = spp.Pruner(pruned).sets.goal
-    assert goals.sum() > 0 and len(device._known) == 20
+    assert goals.sum() > 0 and len(device._latencies) == 20

@@ -27,7 +27,7 @@ from keras_spp.frameworks.tf_keras.op_rules.brackets import without_dots
 from keras_spp.frameworks.tf_keras.private import SlicingOpLambda, TFOpLambda
 from keras_spp.frameworks.tf_keras.rebuilding import rebuild
 from keras_spp.frameworks.tf_keras.tracing import trace
-from keras_spp.rules.activations import activation, is_known
+from keras_spp.rules.activations import activation, is_elementwise
 
 L = keras.layers
 
@@ -83,7 +83,7 @@ def _is_the_users(layer: Any) -> bool:
     if layer.weights or isinstance(layer, TFOpLambda) or layer.activity_regularizer is not None:
         return False
     if find(kind) is activation:
-        return not is_known(layer.activation)
+        return not is_elementwise(layer.activation)
     own = not kind.__module__.startswith("tf_keras.")
     return find(kind) is None and (own or kind is L.Lambda)
 

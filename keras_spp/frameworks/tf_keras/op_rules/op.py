@@ -45,7 +45,7 @@ def op(call: Call, *args: Any, **kwargs: Any) -> Any:
     flat = tf.nest.flatten((args, kwargs))
     for value in flat:
         if isinstance(value, tf.Variable):
-            call.channels.give(call.layer, value)
+            call.channels.give_to_function(call.layer, value)
     tensors = [value for value in flat if isinstance(value, Tensor)]
     sizes = [x for x in tensors if x.made_of is not None]
     compute = getitem if isinstance(call.layer, SlicingOpLambda) else call.layer.function
