@@ -31,7 +31,7 @@ demo: $(STAMP) ## Train, prune, shrink, export and time a network [DATASET=... D
 	  $(if $(DATA_DIR),--data-dir '$(DATA_DIR)') $(if $(MODEL),--model '$(MODEL)')
 
 test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest -n 2 --durations=20
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=20
 
 test-slow: $(STAMP) ## Run the slow tests: random graphs and orders, kills, four workers, the demo
 	$(BIN)/python -m pytest -m slow

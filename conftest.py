@@ -15,6 +15,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from tests.helpers.warm_quantizer import Warm
+
 # Share the cores among the xdist workers: by default each would start one thread per core.
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if WORKERS > 1:
@@ -53,6 +55,21 @@ def small_file(tmp_path_factory) -> Path:
         tf_keras.Sequential([tf_keras.Input((3,)), tf_keras.layers.Dense(2)]), path, pack=False
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def _warm_process():
+    process = Warm()
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def warm_quantizer(_warm_process, monkeypatch):
+    """Files of integers without waiting for TensorFlow's import each time."""
+    from keras_spp.export import quantizer
+
+    monkeypatch.setattr(quantizer, "subprocess", _warm_process)
 
 
 @pytest.fixture(scope="session")

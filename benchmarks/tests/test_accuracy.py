@@ -41,6 +41,10 @@ def arguments(folder, output, *more):
     return [str(each) for each in [*given, *few, "--results", output, *more]]
 
 
+def few_trials():
+    return spp.Search(trials=4, verbose=0)
+
+
 METHODS = ["dense", "one_shot()", "spp(A=0.3, distill=0.5, clip_norm=1.0)"]
 
 
@@ -50,6 +54,7 @@ def lines(folder, tmp_path_factory):
     kept = ["--keep", path.parent / "kept"]
     with pytest.MonkeyPatch.context() as patch:  # a process of its own for each takes a minute
         patch.setattr(runs, "apart", lambda function, *args: function(*args))
+        patch.setitem(variants.ALLOCATIONS, "search", few_trials)
         sliced = mock.Mock(wraps=spp.sliced_optimizer)
         patch.setattr(spp, "sliced_optimizer", sliced)
         runs.main(arguments(folder, path, *kept, "--speedup", 1.5, 2, "--method", *METHODS))
@@ -203,7 +208,8 @@ def test_another_precision_keeps_weights_and_outputs_of_float32(policy, folder):
         np.testing.assert_array_equal(one, two)
 
 
-def test_plans_are_measured_with_statistics_restored_and_without(folder, capsys):
+def test_plans_are_measured_with_statistics_restored_and_without(folder, capsys, monkeypatch):
+    monkeypatch.setitem(variants.ALLOCATIONS, "search", few_trials)
     given = ["--dataset", "folder", "--data-dir", folder, "--model", folder / "net.keras"]
     names = ["uniform", "search"]
     plans.main([str(each) for each in [*given, "--speedup", 1.2, 2, "--allocation", *names]])

@@ -130,6 +130,7 @@ def test_export_refuses_a_batch_size_below_one(run):
 
 
 @pytest.mark.parametrize("name", ["x.npy", "x.npz"])
+@pytest.mark.usefixtures("warm_quantizer")
 def test_export_takes_representative_data_from_a_file(run, samples, plain, tmp_path, name):
     printed = succeeds(
         run("export", "{folder}/plain.keras", "o.tflite", "--quantization=int8",

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -118,7 +120,12 @@ def test_the_uniform_allocation_needs_no_data():
     assert allocator.ratios([None] * 3, 0.25) == [0.25] * 3
 
 
-JUDGES = pytest.mark.parametrize("judge", [spp.Search, spp.Fisher], ids=lambda kind: kind.__name__)
+def few_trials():
+    """A search that ends soon: by default it tries 128 plans."""
+    return spp.Search(trials=20)
+
+
+JUDGES = pytest.mark.parametrize("judge", [few_trials, spp.Fisher], ids=["Search", "Fisher"])
 
 
 @JUDGES
@@ -137,7 +144,10 @@ def test_the_layer_whose_channels_matter_least_is_pruned_most(quiet, judge):
     assert sum(found.values()) - found[quiet] <= found[quiet]
 
 
-def test_the_default_for_a_target_with_data_is_a_search_and_only_there():
+def test_the_default_for_a_target_with_data_is_a_search_and_only_there(monkeypatch):
+    fewer = functools.partialmethod(spp.Search.__init__, trials=16)  # it takes long otherwise
+    monkeypatch.setattr(spp.Search, "__init__", fewer)
+
     def plan(**options):
         return goals(spp.prune(net(), round_to=1, **options))
 

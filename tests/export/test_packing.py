@@ -65,6 +65,7 @@ def test_a_packed_file_gives_the_outputs_of_the_model(layout, tmp_path):
     "quantization",
     slow_but(["float16", "dynamic", "int8", "int16x8"], ["dynamic", "int8"]),
 )
+@pytest.mark.usefixtures("warm_quantizer")
 def test_quantized_files_are_as_close_as_without_packing(quantization, tmp_path):
     rng = np.random.default_rng(0)
     model = keras.Sequential([keras.Input((6, 6, 16)), L.Conv2D(8, 3, activation="relu")])

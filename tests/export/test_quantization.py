@@ -14,6 +14,8 @@ from keras_spp.export.tflite import export_tflite
 from tests.export.test_tflite import two_inputs
 from tests.zoo.models import L, random_model
 
+pytestmark = pytest.mark.usefixtures("warm_quantizer")
+
 
 def dense():
     return keras.Sequential([keras.Input((3,), name="x"), L.Dense(2)])

@@ -151,6 +151,7 @@ def exported(model, path, **options):
     {}, {"quantization": "dynamic"}, {"quantization": "int8", "representative_data": X},
 ], ids=["float32", "dynamic", "int8"])  # fmt: skip
 @pytest.mark.parametrize("granularity", ["channel", "column"])
+@pytest.mark.usefixtures("warm_quantizer")
 def test_a_pruned_model_that_is_exported_without_shrinking_is_told(tmp_path, options, granularity):
     model = net()
     if granularity == "column":

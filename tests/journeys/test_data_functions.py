@@ -13,6 +13,7 @@ from keras_spp.frameworks.tf_keras.graph import find_wrappers
 from tests.helpers.sentences import assert_one_sentence
 from tests.zoo.models import L, randomize
 
+pytestmark = pytest.mark.usefixtures("warm_quantizer")
 SAMPLES = 2 * BATCH + 5
 
 

@@ -10,6 +10,7 @@ from tests.export.test_quantization import normal
 from tests.helpers.training import prune, settled
 from tests.zoo.models import L, randomize
 
+pytestmark = pytest.mark.usefixtures("warm_quantizer")
 quantize_model = tfmot.quantization.keras.quantize_model
 
 
