@@ -53,7 +53,7 @@ def latency(model, tmp_path):
         pytest.param(0.9, spp.Uniform(), marks=pytest.mark.slow),
         pytest.param(0.35, spp.Uniform(), marks=pytest.mark.slow),
         ("0.1 ms", spp.Uniform()),
-        (0.5, spp.Fisher()),
+        pytest.param(0.5, spp.Fisher(), marks=pytest.mark.slow),
         (0.5, spp.Search(trials=8)),
     ],
 )

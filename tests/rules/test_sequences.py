@@ -7,6 +7,8 @@ import keras_spp as spp
 from keras_spp.core.channels import Reason
 from tests.zoo.models import L, random_probabilities, randomize, relative_error
 
+SLOW = pytest.mark.slow
+
 
 def check(model, ratio=0.5):
     """Prunes half of every layer, compares, and returns the small model."""
@@ -28,18 +30,20 @@ def sequence(layer, shape=(6, 5)):
     "layer",
     [
         L.SimpleRNN(8, use_bias=False),
-        L.GRU(8),
+        pytest.param(L.GRU(8), marks=SLOW),
         L.GRU(8, reset_after=False, return_sequences=True),
-        L.LSTM(8),
+        pytest.param(L.LSTM(8), marks=SLOW),
         L.LSTM(8, return_sequences=True, return_state=True),
         L.Bidirectional(L.GRU(8, return_sequences=True)),
         L.Bidirectional(L.LSTM(8), merge_mode="sum"),
-        L.Bidirectional(L.LSTM(8), merge_mode=None),
+        pytest.param(L.Bidirectional(L.LSTM(8), merge_mode=None), marks=SLOW),
         L.Bidirectional(L.LSTM(8), backward_layer=L.LSTM(6, go_backwards=True)),
-        L.Bidirectional(L.LSTM(8, return_state=True)),
+        pytest.param(L.Bidirectional(L.LSTM(8, return_state=True)), marks=SLOW),
         L.RNN(L.SimpleRNNCell(8, use_bias=False), unroll=True),
-        L.RNN(L.GRUCell(8), return_sequences=True, return_state=True),
-        L.RNN(L.LSTMCell(8), go_backwards=True),
+        pytest.param(
+            L.RNN(L.GRUCell(8), return_sequences=True, return_state=True), marks=pytest.mark.slow
+        ),
+        pytest.param(L.RNN(L.LSTMCell(8), go_backwards=True), marks=SLOW),
         L.Bidirectional(L.RNN(L.GRUCell(8)), merge_mode="ave"),
         L.Bidirectional(L.RNN(L.GRUCell(8)), backward_layer=L.LSTM(6, go_backwards=True)),
     ],
@@ -59,7 +63,7 @@ def test_the_units_of_a_recurrent_layer_are_channels(layer):
     [
         lambda cells: L.RNN(cells),
         lambda cells: L.RNN(L.StackedRNNCells(cells), return_sequences=True, return_state=True),
-        lambda cells: L.Bidirectional(L.RNN(cells)),
+        pytest.param(lambda cells: L.Bidirectional(L.RNN(cells)), marks=SLOW),
         lambda cells: L.Bidirectional(L.RNN(cells, return_state=True), merge_mode="sum"),
     ],
     ids=["list", "stacked", "bidirectional", "bidirectional states"],

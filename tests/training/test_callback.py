@@ -9,6 +9,7 @@ import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.frameworks.tf_keras.graph import find_wrappers
+from tests.helpers.slow import slow_but
 from tests.helpers.training import (
     assert_same_state,
     compiled,
@@ -367,7 +368,8 @@ def test_a_run_that_reaches_the_target_with_its_last_step_is_finished():
     assert set(spp.Pruner(pruned).probabilities().numpy()) == {0, 1}
 
 
-def test_a_model_saved_at_the_step_that_reaches_the_target_goes_on_bit_for_bit(tmp_path):
+@pytest.mark.parametrize("order", slow_but([1, -1], [1]))  # of saving and of the callback
+def test_a_model_saved_at_the_step_that_reaches_the_target_goes_on_bit_for_bit(order, tmp_path):
     recorder, whole = Recorder(), columns()
     fit(whole, 150, [spp.SPPCallback(), recorder])
     reached = next(p.step for p in recorder.progress if p.macs_speedup >= 2)
@@ -377,12 +379,11 @@ def test_a_model_saved_at_the_step_that_reaches_the_target_goes_on_bit_for_bit(t
             if batch + 1 == reached:
                 self.model.save(tmp_path / "model.keras")
 
-    for order in (1, -1):
-        fit(columns(), 150, [Save(), spp.SPPCallback()][::order])
-        loaded = keras.models.load_model(tmp_path / "model.keras")
-        assert not spp.Pruner(loaded).progress().finished
-        fit(loaded, 150 - reached, start=reached)
-        assert_same_state(state(whole), state(loaded))
+    fit(columns(), 150, [Save(), spp.SPPCallback()][::order])
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert not spp.Pruner(loaded).progress().finished
+    fit(loaded, 150 - reached, start=reached)
+    assert_same_state(state(whole), state(loaded))
 
 
 def test_with_channels_the_target_is_met_and_survivors_are_whole_blocks():
