@@ -20,7 +20,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
 
 import numpy as np
-import tensorflow as tf
 import tf_keras as keras
 
 from benchmarks.accuracy import variants
@@ -34,20 +33,15 @@ from keras_spp.frameworks.tf_keras.tracing import find_channels
 SAMPLES = 1024
 
 
-class Unrestored(Distortion):
-    """As the outputs come, which is what one measures without further thought."""
-
-    def _restored(self, x: tf.Tensor, axis: int) -> tf.Tensor:
-        return x
-
-
 def measured(model: keras.Model, pruned: keras.Model, granularity: str, data: Any) -> list[str]:
     """What a plan changes, restored and not, and how many groups of each set it leaves."""
     pruner, model = spp.Pruner(pruned), opened(model)
     goals = dict(zip(pruner.names, pruner.sets.goal.tolist(), strict=True))
     groups = Groups(find_channels(model, to_prune=True), granularity)
     wanted = np.array([goals[entry.name] for entry in groups.sets])
-    found = [kind(model, groups, data, SAMPLES)(wanted) for kind in (Distortion, Unrestored)]
+    found = [
+        Distortion(model, groups, data, SAMPLES, restored)(wanted) for restored in (True, False)
+    ]
     left = " ".join(str(entry.size - goals[entry.name]) for entry in groups.sets)
     return [*(f"{change:.3f}" for change in found), left]
 

@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
+from keras_spp import frameworks
 from keras_spp.allocation.greedy import Stepwise, importance
 from keras_spp.core.groups import Groups
 from keras_spp.frameworks.data import chunks, fitting
-from keras_spp.frameworks.tf_keras.probe import Probe
+from keras_spp.frameworks.interface import Model
 from keras_spp.util.checks import check_integer
 
 POINTS = 16  # at which the price of pruning a set is looked at
-ROUNDING = 1e-6  # relative difference of outputs that are the same
 
 
 class Fisher(Stepwise):
@@ -69,9 +68,9 @@ class Fisher(Stepwise):
         check_integer("seed", seed, 0)
         self.passes, self.samples, self.seed = int(passes), int(samples), int(seed)
 
-    def prepare(self, model: Any, groups: Groups, representative_data: Any) -> None:
+    def prepare(self, model: Model, groups: Groups, representative_data: Any) -> None:
         """Estimates what groups do to the outputs, and sorts the sets' steps."""
-        importances = importance(groups)
+        importances = importance(groups, frameworks.of(model))
         order = {name: values.argsort(kind="stable") for name, values in importances.items()}
         ends = {}  # of each set's steps, in that order
         for entry in groups.sets:
@@ -98,47 +97,19 @@ class Fisher(Stepwise):
         self.sort(groups, costs)
 
     def _derivatives(
-        self, model: Any, groups: Groups, representative_data: Any
+        self, model: Model, groups: Groups, representative_data: Any
     ) -> Iterator[dict[str, np.ndarray]]:
         """Yields for each pass the derivatives by each set's groups, shape (size,)."""
-        derivatives = Probe(model, groups).derivatives(
-            lambda outputs, seed: _projected(outputs, seed, self.centred)
-        )
+        framework = frameworks.of(model)
+        probe = framework.Probe(model, groups)
+        derivatives = framework.projected_derivatives(probe, self.centred)
         fixed = model.inputs[0].shape[0]
         parts = chunks(representative_data, fixed or self.samples, self.passes, bool(fixed))
         for number, inputs in enumerate(parts):
             with fitting(self.samples, "Fisher"):
-                by_reader = derivatives(inputs, tf.constant([self.seed, number], tf.int64))
+                by_reader = derivatives(inputs, self.seed, number)
             by_set = {entry.name: np.zeros(entry.size) for entry in groups.sets}
             for reader, values in zip(groups.readers, by_reader, strict=True):
                 for entry, part in reader.split(values):
                     by_set[entry.name] += part
             yield by_set
-
-
-def _projected(outputs: Any, seed: tf.Tensor, centred: bool) -> tf.Tensor:
-    """Returns a random sum of all outputs whose square is, on average, their mean square.
-
-    Each output is taken relative to its standard deviation. The factors are independent, so that
-    products of different outputs, and of different samples, cancel in the mean. When centred they
-    sum to 0 over samples and positions, unless there is but one: so a bias changes nothing. Of
-    samples that are all alike only rounding would be left then, so they say nothing.
-    """
-    total = tf.zeros([])
-    for number, output in enumerate(tf.nest.flatten(outputs)):
-        if output.dtype.is_floating:
-            output = tf.cast(output, tf.float32)
-            factors = tf.random.stateless_normal(
-                tf.shape(output), seed + tf.constant([number, 0], tf.int64)
-            )
-            if centred:
-                axes = list(range(output.shape.rank or 0))[:-1] or None
-                mean = tf.reduce_mean(factors, axes, keepdims=True)
-                many = tf.size(factors) > tf.size(mean)
-                spread = tf.reduce_max(tf.math.reduce_std(output, axes))
-                alike = many & (spread < ROUNDING * tf.reduce_max(tf.abs(output)))
-                factors = tf.where(alike, 0.0, factors - tf.where(many, mean, 0.0))
-            deviation = tf.stop_gradient(tf.math.reduce_std(output))
-            values = tf.math.divide_no_nan(output * factors, deviation)
-            total += tf.reduce_sum(values) / tf.sqrt(tf.cast(tf.size(values), tf.float32))
-    return total

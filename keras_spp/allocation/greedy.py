@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from keras_spp.core.groups import Groups, GroupSet
-from keras_spp.frameworks.tf_keras.probe import norms
+from keras_spp.frameworks.interface import Adapter
 
 
 class Stepwise:
@@ -49,11 +49,19 @@ class Stepwise:
         return [min(found[id(entry)], 1.0) for entry in sets]
 
 
-def importance(groups: Groups) -> dict[str, np.ndarray]:
-    """Returns the L1 norms of each set's groups, relative to their mean in each layer, summed."""
+def importance(groups: Groups, framework: Adapter) -> dict[str, np.ndarray]:
+    """Returns the L1 norms of each set's groups, relative to their mean in each layer, summed.
+
+    Args:
+        groups: The sets.
+        framework: That of the model.
+
+    Returns:
+        By the set's name, shape (size,).
+    """
     sums = {entry.name: np.zeros(entry.size) for entry in groups.sets}
     for reader in groups.readers:
-        relative = norms(reader)
+        relative = framework.norms(reader)
         relative = relative / (relative.mean() or 1)
         for entry, part in reader.split(relative):
             sums[entry.name] += part

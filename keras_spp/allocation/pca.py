@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from keras_spp import frameworks
 from keras_spp.core.groups import Groups, GroupSet
 from keras_spp.frameworks.data import batches
-from keras_spp.frameworks.tf_keras.probe import Hook, Probe
+from keras_spp.frameworks.interface import Hook, Model
 from keras_spp.rules.kernels import channel_axis
 from keras_spp.util.checks import check_integer
 
@@ -45,10 +46,12 @@ class PCA:
         self.batches = batches
         self._energy: dict[str, np.ndarray] = {}
 
-    def prepare(self, model: Any, groups: Groups, representative_data: Any) -> None:
+    def prepare(self, model: Model, groups: Groups, representative_data: Any) -> None:
         """Gathers the covariance of each layer's output."""
         found = {id(layer): _Covariance() for layer in _makers(groups).values()}
-        probe = Probe(model, hooks=lambda layer: _hook(layer, found.get(id(layer))))
+        probe = frameworks.of(model).Probe(
+            model, hooks=lambda layer: _hook(layer, found.get(id(layer)))
+        )
         for inputs in batches(representative_data, self.batches):
             probe.model(inputs, training=False)
         for name, layer in _makers(groups).items():

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
+from keras_spp import frameworks
 from keras_spp.allocation.distortion import Distortion
 from keras_spp.allocation.fisher import Fisher
 from keras_spp.core.goals import Allocation
 from keras_spp.core.groups import Goals, Groups, GroupSet
+from keras_spp.frameworks.interface import Model
 from keras_spp.util.checks import check_integer
 
 # What a plan changes is divided by the geometric mean of the shares that it leaves, to this power:
@@ -78,12 +78,13 @@ class Search:
         self._starts: list[Allocation] = []
         self._found = _Shares(np.ones(1))
 
-    def prepare(self, model: keras.Model, groups: Groups, representative_data: Any) -> None:
+    def prepare(self, model: Model, groups: Groups, representative_data: Any) -> None:
         """Remembers what the dense network makes of the samples."""
         self._measure = measure = Distortion(model, groups, representative_data, self.samples)
         self._found = _Shares(np.ones(len(groups.sets)))
         self._starts = [self._found]
-        estimate = Fisher(samples=min(8, len(tf.nest.flatten(measure.inputs[0])[0])))
+        first = frameworks.of(model).flatten(measure.inputs[0])[0]
+        estimate = Fisher(samples=min(8, len(first)))
         try:
             estimate.prepare(model, groups, [(inputs,) for inputs in measure.inputs])
         except ValueError:  # derivatives that say nothing, or samples that only come together
@@ -101,7 +102,7 @@ class Search:
         sets = measure.groups.sets
         sizes = np.array([entry.size for entry in sets])
         costs: dict[tuple[int, ...], float] = {}
-        bar = keras.utils.Progbar(self.trials, verbose=min(self.verbose, 1), unit_name="plan")
+        bar = frameworks.default().progress_bar(self.trials, self.verbose, "plan")
 
         def tried(plan: Allocation) -> tuple[float, np.ndarray]:
             """Returns what a plan costs, and which shares it leaves."""
@@ -155,7 +156,7 @@ class _Shares:
     def __init__(self, shares: np.ndarray) -> None:
         self.shares = shares
 
-    def prepare(self, model: keras.Model, groups: Groups, representative_data: Any) -> None:
+    def prepare(self, model: Model, groups: Groups, representative_data: Any) -> None:
         """Nothing: the shares are given."""
 
     def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
+from keras_spp import frameworks
 from keras_spp.allocation.greedy import Stepwise, importance
 from keras_spp.core.groups import Groups, GroupSet
 from keras_spp.frameworks.data import batches
-from keras_spp.frameworks.tf_keras.probe import Probe
-from keras_spp.frameworks.tf_keras.variables import host
+from keras_spp.frameworks.interface import Model
 from keras_spp.util.checks import check_integer, check_number
 from keras_spp.util.json_cache import JsonCache
 
@@ -65,17 +64,17 @@ class Sensitivity(Stepwise):
         check_integer("batches", batches, 1)
         check_integer("points", points, 2)
         check_integer("verbose", verbose, 0)
-        self.loss = tf.nest.map_structure(keras.losses.get, loss)
+        self.loss = frameworks.default().find_losses(loss)
         self.batches = batches
         self.points = points
         self.verbose = int(verbose)
         self._file = None if cache is None else JsonCache(cache, "spp.Sensitivity", parse)
         self.cache = None if self._file is None else self._file.path
 
-    def prepare(self, model: keras.Model, groups: Groups, representative_data: Any) -> None:
+    def prepare(self, model: Model, groups: Groups, representative_data: Any) -> None:
         """Measures every set."""
         measured = _Measured(self, model, groups, representative_data)
-        bar = keras.utils.Progbar(len(groups.sets), verbose=min(self.verbose, 1), unit_name="set")
+        bar = frameworks.of(model).progress_bar(len(groups.sets), self.verbose, "set")
         rises = {}
         for entry in groups.sets:
             rises[entry.name] = np.array(measured.rises(entry))
@@ -87,16 +86,18 @@ class _Measured:
     """Rises of the loss, measured on a copy of the model or read from the cache."""
 
     def __init__(
-        self, settings: Sensitivity, model: keras.Model, groups: Groups, representative_data: Any
+        self, settings: Sensitivity, model: Model, groups: Groups, representative_data: Any
     ) -> None:
         self.settings, self.groups = settings, groups
+        self.framework = frameworks.of(model)
         with_targets = settings.loss is not None
         self.data = list(batches(representative_data, settings.batches, targets=with_targets))
         self.inputs = [batch[0] for batch in self.data] if with_targets else self.data
-        self.probe = Probe(model, groups)
-        if with_targets:
-            self.probe.model.compile(loss=settings.loss)
-        self.importance = importance(groups)
+        self.probe = self.framework.Probe(model, groups)
+        self.compiled_loss = (
+            self.framework.compiled_loss(self.probe.model, settings.loss) if with_targets else None
+        )
+        self.importance = importance(groups, self.framework)
         self.dense = self.probe.outputs(self.inputs)
         self.before = self._loss(self.dense)
         if not np.isfinite(self.before):
@@ -108,14 +109,15 @@ class _Measured:
         self.known: dict[str, list[float]] = {}
         self._refresh()
 
-    def _key(self, model: keras.Model) -> str:
+    def _key(self, model: Model) -> str:
         """Of all that decides what is measured."""
-        settings = self.settings
-        losses = tf.nest.map_structure(_describe, settings.loss)
+        settings, framework = self.settings, self.framework
+        losses = framework.describe_losses(settings.loss)
         # What the layers and the loss compute shows in the dense model's outputs and its loss.
         said = (losses, settings.points, self.groups.granularity, self.before)
         digest = hashlib.sha256(repr(said).encode())
-        for array in [*map(host, model.weights), *tf.nest.flatten([self.data, self.dense])]:
+        weights = map(framework.read, model.weights)
+        for array in [*weights, *framework.flatten([self.data, self.dense])]:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
@@ -154,24 +156,19 @@ class _Measured:
         """Mean over the batches, weighted by their samples."""
         losses, samples = [], []
         for batch, dense, given in zip(self.data, self.dense, outputs, strict=True):
-            if self.settings.loss is None:
-                losses.append(change(dense, given))
-            else:  # as `fit` computes it: targets by output, (n,) beside outputs (n, 1), weights
-                targets, *weights = tf.nest.map_structure(tf.convert_to_tensor, batch[1:])
-                losses.append(float(self.probe.model.compiled_loss(targets, given, *weights)))
-            samples.append(len(tf.nest.flatten(given)[0]))
+            flat = self.framework.flatten(given)
+            if self.compiled_loss is None:
+                losses.append(change(self.framework.flatten(dense), flat))
+            else:
+                losses.append(self.compiled_loss(given, *batch[1:]))
+            samples.append(len(flat[0]))
         return float(np.average(losses, weights=samples))
 
 
-def _describe(loss: Any) -> tuple[str, dict | None]:
-    config = loss.get_config() if isinstance(loss, keras.losses.Loss) else None
-    return getattr(loss, "name", getattr(loss, "__name__", "")), config
-
-
-def change(dense: Any, outputs: Any) -> float:
-    """Squared change of all outputs, each relative to its variance."""
+def change(dense: Sequence[Any], outputs: Sequence[Any]) -> float:
+    """Returns the squared change of all outputs, each relative to its variance."""
     changes = []
-    for before, after in zip(tf.nest.flatten(dense), tf.nest.flatten(outputs), strict=True):
+    for before, after in zip(dense, outputs, strict=True):
         before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
         changes.append(np.mean((after - before) ** 2) / (before.var() or 1))
     return float(np.mean(changes))

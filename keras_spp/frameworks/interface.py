@@ -15,13 +15,15 @@ import numpy as np
 
 from keras_spp.core.channels import Sizes
 from keras_spp.core.coupling import Coupling
-from keras_spp.core.groups import Goals, Groups
+from keras_spp.core.groups import Goals, Groups, Reader
 from keras_spp.core.schedule import Schedule
 
 Model = Any
 Layer = Any
 Variable = Any
 Tensor = Any
+# Called with a layer's inputs and outputs; what it returns, unless None, replaces the outputs.
+Hook = Callable[[Any, Any], Any]
 
 
 class Adapter(Protocol):
@@ -33,9 +35,11 @@ class Adapter(Protocol):
     callbacks: Any  # the module of Keras' own
     optimizers: Any  # a module that says what optimizers keep, like `tf_keras.optimizer_state`
 
-    # Classes: a copy of a model to be tried, and what one batch normalisation sees.
+    # Classes: a copy of a model to be tried, as `Probe(model, groups, hooks)`, with a `Hook` at its
+    # layers; what one batch normalisation sees; what gives channels the statistics that they had.
     Probe: Any
     BatchStatistics: Any
+    ChannelStatistics: Any
 
     def is_graph_network(self, model: Any) -> bool:
         """Tells whether something holds the graph of its layers' calls."""
@@ -167,6 +171,43 @@ class Adapter(Protocol):
 
     def note_batch(self, callback: Any, batch: int) -> None:
         """Has Keras' BackupAndRestore note the last step of an execution, not the first."""
+
+    # -- what allocations ask --------------------------------------------------------------------
+
+    def norms(self, reader: Reader) -> np.ndarray:
+        """Returns the L1 norm of each group's weights in a layer, shape (groups,)."""
+
+    def projected_derivatives(
+        self, probe: Any, centred: bool
+    ) -> Callable[[Any, int, int], list[np.ndarray]]:
+        """Returns a function that differentiates a random sum of a probe's outputs by its groups.
+
+        It takes a batch of inputs, a seed and the number of the sum.
+        """
+
+    def is_softmax(self, function: Any) -> bool:
+        """Returns whether an activation is a softmax."""
+
+    def logits_of(self, model: Model) -> Callable[[Any], list[Tensor]]:
+        """Returns a function that picks the outputs of floats, flat, as logits."""
+
+    def find_losses(self, loss: Any) -> Any:
+        """Returns what `compile` takes as `loss`, functions and objects in the place of names."""
+
+    def describe_losses(self, loss: Any) -> Any:
+        """Returns such losses with the name and the config in the place of each."""
+
+    def compiled_loss(self, model: Model, loss: Any) -> Callable[..., float]:
+        """Compiles a model, and returns its loss as a function of outputs, targets and weights."""
+
+    def flatten(self, structure: Any) -> list[Any]:
+        """Lists what is in a structure of tuples, lists and dicts, as users give data."""
+
+    def map_structure(self, function: Callable[..., Any], *structures: Any) -> Any:
+        """Calls a function with what is at one place of structures that are alike."""
+
+    def progress_bar(self, total: int, verbose: int, unit_name: str) -> Any:
+        """Returns Keras' progress bar, which shows nothing if `verbose` is 0."""
 
     # -- pruned models ---------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -122,6 +123,7 @@ def prune(
         allocation = Search() if judged else Uniform()
 
     in_columns = granularity == "column"
+    by_norms = functools.partial(importance, framework=framework)
     network = label(
         model,
         granularity,
@@ -129,7 +131,7 @@ def prune(
         seed=seed,
         counted=counted,
         # With one update it is too late to stop when freed producers meet the target.
-        scores=importance if in_columns and isinstance(schedule, OneShotSchedule) else None,
+        scores=by_norms if in_columns and isinstance(schedule, OneShotSchedule) else None,
         input_shape=input_shape,
     )
     network.check_prunable(round_to)

@@ -4,9 +4,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.allocation import fisher
 from keras_spp.core import arrays
 from keras_spp.core.groups import Groups
+from keras_spp.frameworks.tf_keras import projection
 from keras_spp.frameworks.tf_keras.tracing import find_channels
 from tests.helpers.judged import data, net
 from tests.helpers.slow import slow_but
@@ -122,8 +122,8 @@ def test_the_form_of_the_data_does_not_matter():
 
 
 def test_passes_are_traced_once_for_each_size_of_chunk(monkeypatch):
-    calls, projected = [], fisher._projected
-    monkeypatch.setattr(fisher, "_projected", lambda *args: calls.append(1) or projected(*args))
+    calls, projected = [], projection.projected
+    monkeypatch.setattr(projection, "projected", lambda *args: calls.append(1) or projected(*args))
     derivatives(net(), np.concatenate(list(data()))[:60], passes=40, samples=16)
     assert len(calls) == 2
 

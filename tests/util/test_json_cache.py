@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import keras_spp as spp
+from keras_spp.allocation import sensitivity
 from keras_spp.core.groups import Groups
 from keras_spp.devices import runner
 from keras_spp.devices.benchmark import BenchmarkReport
@@ -262,13 +263,13 @@ def prepared(cache):
 def test_sensitivities_with_one_cache_keep_what_each_has_measured(tmp_path, monkeypatch):
     """Two that measure the same network in turn share the work; a third measures nothing."""
     path, measured = tmp_path / "s.json", []
-    rise = spp.sensitivity._Measured._rise
+    rise = sensitivity._Measured._rise
 
     def slow(self, entry, share):
         measured.append((entry.name, share))
         return rise(self, entry, share)
 
-    monkeypatch.setattr(spp.sensitivity._Measured, "_rise", slow)
+    monkeypatch.setattr(sensitivity._Measured, "_rise", slow)
     sets = len(prepared(path).sets)
     assert len(measured) == 2 * sets
     prepared(path)
@@ -286,7 +287,7 @@ def test_sensitivities_with_one_cache_keep_what_each_has_measured(tmp_path, monk
         )
         return slow(self, entry, share)
 
-    monkeypatch.setattr(spp.sensitivity._Measured, "_rise", meanwhile)
+    monkeypatch.setattr(sensitivity._Measured, "_rise", meanwhile)
     prepared(path)
     assert {name for name, _ in measured} == {rest[0]}
     found = json.loads(path.read_text())

@@ -1,11 +1,13 @@
 """The tf_keras adapter: all that `keras_spp.frameworks.interface.Adapter` asks for."""
 
+from tensorflow.nest import flatten, map_structure
 from tf_keras import callbacks
 
 from keras_spp.frameworks.tf_keras import arrays
 from keras_spp.frameworks.tf_keras import optimizer_state as optimizers
 from keras_spp.frameworks.tf_keras.alone import function_of, input_shapes
 from keras_spp.frameworks.tf_keras.batch_statistics import BatchStatistics
+from keras_spp.frameworks.tf_keras.channel_statistics import ChannelStatistics
 from keras_spp.frameworks.tf_keras.clone import clone_layer as clone
 from keras_spp.frameworks.tf_keras.convolution import convolved_by
 from keras_spp.frameworks.tf_keras.distillation import distilled
@@ -24,12 +26,16 @@ from keras_spp.frameworks.tf_keras.inputs import (
 from keras_spp.frameworks.tf_keras.layers import plain_class
 from keras_spp.frameworks.tf_keras.loading import load_model as load
 from keras_spp.frameworks.tf_keras.loading import save_model as save
+from keras_spp.frameworks.tf_keras.losses import compiled_loss, describe_losses, find_losses
 from keras_spp.frameworks.tf_keras.models import check
 from keras_spp.frameworks.tf_keras.openable import opened
 from keras_spp.frameworks.tf_keras.private import is_graph_network, note_batch
-from keras_spp.frameworks.tf_keras.probe import Probe
+from keras_spp.frameworks.tf_keras.probe import Probe, norms
+from keras_spp.frameworks.tf_keras.progress import progress_bar
+from keras_spp.frameworks.tf_keras.projection import projected_derivatives
 from keras_spp.frameworks.tf_keras.rebuilding import copy_weights, declare_inputs, rebuild
 from keras_spp.frameworks.tf_keras.score_functions import check_score
+from keras_spp.frameworks.tf_keras.softmax import is_softmax, logits_of
 from keras_spp.frameworks.tf_keras.stages import require_unwrapped, stage
 from keras_spp.frameworks.tf_keras.tracing import find_channels as label
 from keras_spp.frameworks.tf_keras.variables import host as read

@@ -10,14 +10,12 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.core.groups import Groups, Reader
+from keras_spp.frameworks.interface import Hook
 from keras_spp.frameworks.tf_keras import arrays
 from keras_spp.frameworks.tf_keras.clone import clone_layer
 from keras_spp.frameworks.tf_keras.masked_weight import MaskedWeight
 from keras_spp.frameworks.tf_keras.rebuilding import rebuild
 from keras_spp.frameworks.tf_keras.variables import copies, host, raw
-
-# Called with a layer's inputs and outputs; what it returns, unless None, replaces the outputs.
-Hook = Callable[[Any, Any], Any]
 
 
 class Probe:

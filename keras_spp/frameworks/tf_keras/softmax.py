@@ -1,7 +1,8 @@
-"""Which layers make class probabilities."""
+"""Which layers make class probabilities, and the logits of these."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -32,6 +33,28 @@ def ends_in_softmax(output: Any) -> bool:
         layer = unwrap(layer.layer)
     functions = [getattr(layer, name, None) for name in ("activation", "function")]
     return isinstance(layer, keras.layers.Softmax) or any(map(is_softmax, functions))
+
+
+def logits_of(model: keras.Model) -> Callable[[Any], list[tf.Tensor]]:
+    """Returns a function that picks the outputs of floats, flat, as logits.
+
+    Args:
+        model: A functional or Sequential model.
+
+    Returns:
+        A function of the model's outputs. Of probabilities that a softmax makes it returns the
+        logarithms, float32; the others stay as they are.
+    """
+    softmax = [ends_in_softmax(output) for output in model.outputs]
+
+    def logits(outputs: Any) -> list[tf.Tensor]:
+        return [
+            tf.math.log(tf.maximum(tf.cast(x, tf.float32), 1e-7)) if is_probability else x
+            for x, is_probability in zip(tf.nest.flatten(outputs), softmax, strict=True)
+            if x.dtype.is_floating
+        ]
+
+    return logits
 
 
 def _passes_on(layer: Any) -> bool:
