@@ -157,7 +157,7 @@ class SPPCallback(_Callback):
         warnings.warn(f"SPP has not met its target: {message}", stacklevel=2)
 
     def _seen(self) -> tuple[int, int]:
-        """Training steps by the optimizer's counter, and the last in which the model pruned."""
+        """Reads the training step, by the optimizer, and the last in which the model pruned."""
         steps = int(self.pruner.clock()) if self.pruner.counts_steps() else 0
         return steps, int(self.pruner.framework.read(self.pruner.conductor.pruning_step))
 
@@ -191,7 +191,7 @@ class SPPCallback(_Callback):
         return progress
 
     def _log(self, write: Callable[[], None]) -> None:
-        """Hours of training are worth more than their log."""
+        """Writes to the log if it can: hours of training are worth more than their log."""
         try:
             write()
         except tf.errors.OpError as error:
@@ -216,7 +216,7 @@ class SPPCallback(_Callback):
 
 
 def _reason(error: tf.errors.OpError) -> str:
-    """What the file system says: TensorFlow puts the operation and the path before it."""
+    """Quotes the file system: TensorFlow puts the operation and the path before what it says."""
     said = error.message.partition(" [Op:")[0]
     return first_line(said.partition("; ")[2] or said)
 

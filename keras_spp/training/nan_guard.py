@@ -34,7 +34,7 @@ class Faults:
         self._record = record
 
     def note(self, step: tf.Tensor, wrappers: Sequence[Any], scores: Sequence[tf.Tensor]) -> Any:
-        """Whether an update may go on (scalar bool); where it may not that is recorded.
+        """Says whether an update may go on (scalar bool); where it may not that is recorded.
 
         It may if all weights that are trained are finite, and all scores. Not those alone: a
         maximum over NaN can be a number, and then layers behind a broken one look sound.

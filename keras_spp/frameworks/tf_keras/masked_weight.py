@@ -37,7 +37,7 @@ class MaskedWeight:
         self.layout = Layout(shape, index, groups)
 
     def config(self) -> dict[str, Any]:
-        """The arguments that the wrapper's config stores."""
+        """Returns the arguments that the wrapper's config stores."""
         layout = self.layout
         return {"path": ".".join(self._path), "shape": layout.shape, "index": layout.index}
 
@@ -55,11 +55,11 @@ class MaskedWeight:
         return self.layout.spread(arrays, groups)
 
     def sums(self, contribution: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-        """What this weight's elements contribute, summed in every group, shape (groups,)."""
+        """Sums what this weight's elements contribute in every group, shape (groups,)."""
         return self.layout.summed(arrays, contribution(tf.cast(raw(self.weight), tf.float32)))
 
     def derivative(self, weight: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
-        """By a factor of each group's weights, from the gradient by them, shape (groups,)."""
+        """Derives by a factor of each group's weights, from the gradient by them, shape (groups,)."""
         return self.layout.summed(
             arrays, tf.cast(weight, tf.float32) * tf.cast(gradient, tf.float32)
         )
@@ -72,7 +72,7 @@ class MaskedWeight:
     def _watched(
         self, weight: tf.Tensor, factors: tf.Tensor, gather: Callable[[tf.Tensor], Any]
     ) -> tf.Tensor:
-        """The product; when gradients are computed, `gather` gets that by each group's factor."""
+        """Multiplies; when gradients are computed, `gather` gets that by each group's factor."""
 
         @tf.custom_gradient
         def product(weight: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:

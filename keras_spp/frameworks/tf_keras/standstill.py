@@ -76,6 +76,6 @@ class Standstill:
 
 
 def _some(weight: Any, count: int) -> tf.Tensor:
-    """Values from all over a weight, at most so many."""
+    """Picks values from all over a weight, at most so many."""
     values = tf.reshape(tf.convert_to_tensor(raw(weight)), [-1])
     return tf.cast(values[:: -(-values.shape[0] // count)], tf.float32)

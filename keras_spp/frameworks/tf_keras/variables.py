@@ -12,23 +12,23 @@ from keras_spp.frameworks.tf_keras import private
 
 
 def raw(variable: tf.Variable) -> tf.Variable:
-    """The variable in its own dtype, under mixed precision too."""
+    """Returns the variable in its own dtype, under mixed precision too."""
     return private.without_autocast(variable)
 
 
 def copies(variable: Any) -> list[tf.Variable]:
-    """The variable as each local replica has it, the first one's first."""
+    """Lists the variable as each local replica has it, the first one's first."""
     variable = raw(variable)
     return list(getattr(variable, "values", [variable]))
 
 
 def host(variable: tf.Variable) -> np.ndarray:
-    """A variable's value as an array."""
+    """Reads a variable's value as an array."""
     return raw(variable).numpy()
 
 
 def weight_path(layer: keras.layers.Layer, variable: Any) -> str | None:
-    """Where a layer holds a variable, like "kernel" or "cell.kernel"; None if not in attributes."""
+    """Says where a layer holds a variable, like "cell.kernel"; None if not in attributes."""
     for name, value in vars(layer).items():
         if value is variable:
             return name

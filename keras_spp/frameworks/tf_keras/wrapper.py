@@ -27,7 +27,7 @@ UNFINISHED = (
 
 
 def unwrap(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """The layer inside a PruneSPP wrapper; any other layer itself."""
+    """Returns the layer inside a PruneSPP wrapper; any other layer itself."""
     return layer.layer if isinstance(layer, PruneSPP) else layer
 
 
@@ -47,7 +47,7 @@ class KeepPruned:
         self.wrapper, self.masked, self.inner = wrapper, masked, inner
 
     def __call__(self, weight: tf.Tensor) -> tf.Tensor:
-        """The user's own constraint first, then the zeros."""
+        """Applies the user's own constraint first, then puts the zeros."""
         weight = self.inner(weight) if self.inner is not None else weight
         return weight * tf.cast(self.masked.spread(self.wrapper.mask), weight.dtype)
 
@@ -59,7 +59,7 @@ class GroupPruning:
         self._wrapper = wrapper
 
     def conditional_mask_update(self) -> tf.Operation:
-        """Nothing: probabilities move inside the training step, for all layers at once."""
+        """Does nothing: probabilities move inside the training step, for all layers at once."""
         return tf.no_op()
 
     def weight_mask_op(self) -> tf.Operation:
@@ -206,11 +206,11 @@ class PruneSPP(private.PruneLowMagnitude):
         metrics[:] = [entry for entry in metrics if not isinstance(entry, Shown)]
 
     def reset_states(self) -> None:
-        """What `model.reset_states()` calls on a stateful recurrent layer."""
+        """Resets a stateful recurrent layer, as `model.reset_states()` asks for it."""
         self.layer.reset_states()
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """The layer's answer."""
+        """Returns the layer's answer."""
         return self.layer.compute_mask(inputs, mask)
 
     def multiply(self, groups: tf.Tensor) -> list[tf.Operation]:
@@ -298,7 +298,7 @@ class PruneSPP(private.PruneLowMagnitude):
             return self.layer(inputs, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        """Everything that a wrapper needs to go on alone after loading."""
+        """Returns everything that a wrapper needs to go on alone after loading."""
         config = keras.layers.Wrapper.get_config(self)
         config["pruning_schedule"] = self.pruning_schedule.get_config()
         return {
