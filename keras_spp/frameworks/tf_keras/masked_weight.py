@@ -59,7 +59,7 @@ class MaskedWeight:
         return self.layout.summed(arrays, contribution(tf.cast(raw(self.weight), tf.float32)))
 
     def derivative(self, weight: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
-        """Derives by a factor of each group's weights, from the gradient by them, shape (groups,)."""
+        """Derives by a factor of each group's weights, given the gradient, shape (groups,)."""
         return self.layout.summed(
             arrays, tf.cast(weight, tf.float32) * tf.cast(gradient, tf.float32)
         )
