@@ -22,12 +22,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
-
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+import keras_spp as spp
 from benchmarks.apart import apart
 from keras_spp.frameworks.tf_keras.graph import layers
 from keras_spp.frameworks.tf_keras.openable import opened

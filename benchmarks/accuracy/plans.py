@@ -17,11 +17,10 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
-
 import numpy as np
 import tf_keras as keras
 
+import keras_spp as spp
 from benchmarks.accuracy import variants
 from benchmarks.accuracy.training import load
 from keras_spp.allocation.distortion import Distortion

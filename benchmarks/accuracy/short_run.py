@@ -12,11 +12,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
-
 import numpy as np
 import tf_keras as keras
 
+import keras_spp as spp
 from examples import images
 from keras_spp.frameworks.tf_keras.loading import load_model
 

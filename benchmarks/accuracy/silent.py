@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras_spp as spp  # isort: skip  # noqa: F401  (first: it makes tf.keras tf_keras)
-
 import numpy as np
 import tf_keras as keras
 

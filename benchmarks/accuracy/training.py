@@ -7,11 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
-
 import numpy as np
 import tf_keras as keras
 
+import keras_spp as spp
 from benchmarks.accuracy import variants
 from benchmarks.accuracy.silent import silent
 from examples import images

@@ -6,12 +6,11 @@ import ast
 import functools
 from typing import Any
 
-import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
-
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+import keras_spp as spp
 from keras_spp.core import probability
 from keras_spp.core.arrays import Array
 from keras_spp.core.namespace import namespace_of

@@ -18,11 +18,10 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
-
 import tensorflow as tf
 import tf_keras as keras
 
+import keras_spp as spp
 from keras_spp.export.options import QUANTIZATIONS
 from keras_spp.export.packing import files_of
 from tests.helpers.random_weights import ranges, shrunk_at_random

@@ -12,10 +12,9 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
-
 import tf_keras as keras
 
+import keras_spp as spp
 from benchmarks.latency.timing_options import add_timing_options, timing_device
 from keras_spp.frameworks.tf_keras.loading import load_model
 from tests.helpers.random_weights import ranges

@@ -15,11 +15,10 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
-
 import numpy as np
 import tensorflow as tf
 
+import keras_spp as spp
 from benchmarks.latency.timing_options import add_timing_options, timing_device
 from keras_spp.export.packing import files_of
 

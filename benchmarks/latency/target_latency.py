@@ -17,10 +17,9 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras_spp as spp  # isort: skip  (first: it makes sure that tf.keras is tf_keras)
-
 import tf_keras as keras
 
+import keras_spp as spp
 from benchmarks.apart import apart
 from tests.helpers.random_weights import shrunk_at_random
 
