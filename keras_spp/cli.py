@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 import keras_spp as spp
-from keras_spp.devices.names import DELEGATES
+from keras_spp.devices import DELEGATES
 from keras_spp.export.options import IO_TYPES, QUANTIZATIONS
 from keras_spp.util.files import atomic_path, check_apart
-from keras_spp.util.report import as_text
 
 _SAVED = (".keras", ".h5")
 # Keys of the context, under which the options that commands share are kept.
@@ -132,6 +130,8 @@ def _print(result: Any, as_json: bool = False) -> None:
 
         Console().print(result)
     else:
+        from keras_spp.util.report import as_text
+
         click.echo(as_text(result))
 
 
@@ -217,6 +217,8 @@ def _samples(path: Path | None, argument: str) -> Any:
         return None
     if not path.exists():
         raise FileNotFoundError(f"{str(path)!r} does not exist.")
+    import numpy as np
+
     try:
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):

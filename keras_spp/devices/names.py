@@ -6,12 +6,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from keras_spp.devices import runner
+from keras_spp.devices import DELEGATES, runner
 from keras_spp.devices.android import time_on_android
 from keras_spp.devices.job import Job, Measurement, Timing
 from keras_spp.devices.ssh import parse_address, time_over_ssh
-
-DELEGATES = ("xnnpack", "none", "gpu", "nnapi")
 
 
 def find_device(device: Any) -> Callable[[Job], Measurement]:

@@ -7,9 +7,10 @@ of its framework is met.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from keras_spp.frameworks.interface import Adapter
+if TYPE_CHECKING:  # not needed to register classes for loading, which `import keras_spp` does
+    from keras_spp.frameworks.interface import Adapter
 
 
 def of(model: Any, argument: str = "model") -> Adapter:
