@@ -104,17 +104,37 @@ def _last_words(process: subprocess.CompletedProcess[str]) -> str:
     return (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
 
 
-def convert(function: Any, quantization: str) -> bytearray:
+def convert(function: Any, quantization: str, named: bool = True) -> bytearray:
     """Returns the content of a TFLite file whose activations are floats.
 
     Args:
         function: A concrete function with named inputs and outputs.
         quantization: "none", "float16" or "dynamic".
+        named: Whether the file says the names of inputs and outputs. Without them the converter
+            need not save the function first, which takes longer than all else; what it makes of
+            functions that are `is_flat` computes the same, operation by operation.
     """
     make = tf.lite.TFLiteConverter.from_concrete_functions
     converter = make([function], trackable_obj=_module_of(function))
+    converter.experimental_lower_to_saved_model = named
     _set_up(converter, quantization)
     return bytearray(converter.convert())
+
+
+def is_flat(function: Any) -> bool:
+    """Returns whether a function only reads its variables, and calls and repeats no other one."""
+    operations = function.graph.get_operations()
+    calls = any(
+        attribute.HasField("func") or attribute.list.func
+        for operation in operations
+        for attribute in operation.node_def.attr.values()
+    )
+    users = {
+        operation.type
+        for operation in operations
+        if any(tensor.dtype in (tf.resource, tf.variant) for tensor in operation.inputs)
+    }
+    return not calls and users <= {"ReadVariableOp"}
 
 
 def _module_of(function: Any) -> tf.Module:

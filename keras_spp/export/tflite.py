@@ -22,7 +22,7 @@ from keras_spp.export import quantization as quantized
 from keras_spp.export.options import check_options
 from keras_spp.export.packing import PackedLayer
 from keras_spp.export.parity import parity
-from keras_spp.export.quantizer import Task, convert
+from keras_spp.export.quantizer import Task, convert, is_flat
 from keras_spp.export.signature import TensorInfo, arrange, keeps_state
 from keras_spp.frameworks.interface import Model
 from keras_spp.util.checks import check_integer
@@ -211,6 +211,36 @@ def export_tflite(
     return ExportReport(
         Path(path), len(buffer), quantization, batch_size, inputs, outputs, info, state, layers
     )
+
+
+def export_to_time(
+    model: Model,
+    path: Path,
+    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+) -> None:
+    """Writes a float32 file that takes as long as what `export_tflite` writes, in less time.
+
+    It has no names and no metadata, which do not matter where it is only timed.
+
+    Args:
+        model: A functional or Sequential model.
+        path: Where to write the file.
+        input_shape: As for `export_tflite`.
+
+    Raises:
+        ValueError: As `export_tflite` does.
+        OSError: Likewise.
+    """
+    framework = frameworks.of(model)
+    specs = _input_specs(model, valid_names(framework.input_keys(model)), 1, input_shape)
+    function = _trace(model, specs, valid_names(framework.output_keys(model)))
+    if not is_flat(function):
+        export_tflite(model, path, pack=False, input_shape=input_shape)
+        return
+    with _explained():
+        buffer = convert(function, "none", named=False)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer)
 
 
 def _warn_if_far(model: Model, path: Path, samples: list[dict[str, Any]]) -> None:

@@ -11,7 +11,7 @@ from keras_spp import frameworks
 from keras_spp.core.goals import Allocation, OutOfReach, meet_speedup, strongest
 from keras_spp.core.groups import Goals, Groups
 from keras_spp.devices.device import Device
-from keras_spp.export.tflite import export_tflite
+from keras_spp.export.tflite import export_to_time
 from keras_spp.pruning.latency_table import LatencyTable
 from keras_spp.pruning.network import Network
 from keras_spp.shrinking.shrink import shrunk_to
@@ -80,12 +80,12 @@ def meet_latency(
 
     with temporary_folder() as folder:
         files = {name: folder / f"{name}.tflite" for name in ("dense", "small")}
-        export_tflite(model, files["dense"], pack=False, input_shape=shape)
+        export_to_time(model, files["dense"], shape)
 
         def measure(goals: Goals) -> float:
             """Returns the small model's latency over the target."""
             small = shrunk_to(model, coupling, groups.dead(goals))
-            export_tflite(small, files["small"], pack=False, input_shape=shape)
+            export_to_time(small, files["small"], shape)
             row = device.time(files)[1]
             return (1 / row.ratio if is_ratio else row.median_ms) / number
 
