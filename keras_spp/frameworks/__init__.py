@@ -1,7 +1,7 @@
-"""Everything that knows a framework, behind one interface.
+"""The adapters of frameworks, behind one interface.
 
-Stages get the adapter of a model's framework from `of`. An adapter is imported when the first model
-of its framework is met.
+Stages get the adapter of a model's framework from `of`. An adapter is imported with the first model
+of its framework.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def of(model: Any, argument: str = "model") -> Adapter:
         argument: The name of the argument, for messages.
 
     Raises:
-        TypeError: If it is a model of no framework that has an adapter, a path, or no model at all.
+        TypeError: If it is a path, no model, or a model of a framework without an adapter.
         ValueError: If it is a subclassed model or has not been built.
     """
     if isinstance(model, str | os.PathLike):
@@ -49,7 +49,7 @@ def of(model: Any, argument: str = "model") -> Adapter:
 
 
 def default() -> Adapter:
-    """Returns the adapter for what belongs to no model: reading data, Keras' callbacks."""
+    """Returns the adapter for tasks without a model: reading data, Keras' callbacks."""
     from keras_spp.frameworks.tf_keras import adapter
 
     return adapter

@@ -1,4 +1,4 @@
-"""What users give as data, as batches of model inputs."""
+"""Data of users as batches of model inputs."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def batches(
     argument: str = "representative_data",
     targets: bool | None = False,
 ) -> Iterator:
-    """Batches of inputs.
+    """Yields batches of inputs.
 
     Args:
         data: A `tf.data.Dataset` or another iterable of batches, each of them inputs or, as for
             `fit`, (inputs, targets) or (inputs, targets, weights); or one array of samples.
-        most: Stop after so many batches.
+        most: Stop after this many batches.
         argument: The name of the argument, for messages.
-        targets: Whether to yield (inputs, targets), or the weights too, as they come; None for
-            whatever comes.
+        targets: Whether to yield (inputs, targets) or (inputs, targets, weights), which must come;
+            None to yield batches unchanged.
 
     Yields:
         Inputs, as the model takes them.
 
     Raises:
-        TypeError: If there is no data, or it is no such thing.
+        TypeError: If there is no data, or it has another form.
         ValueError: If it is empty.
 
     Example:
@@ -47,19 +47,19 @@ def batches(
     if isinstance(data, type):
         name = data.__name__
         raise TypeError(f"`{argument}` must be data but is the class {data!r}: give {name}(...).")
-    found, given = data, _is_function(data)
-    if given:
-        found = _called(data, argument)
-    if isinstance(found, np.ndarray | tf.Tensor):
-        found = [found[start : start + BATCH] for start in range(0, len(found), BATCH)]
-    if not isinstance(found, Iterable) or isinstance(found, str | bytes | dict):
+    source, is_function = data, _is_function(data)
+    if is_function:
+        source = _call(data, argument)
+    if isinstance(source, np.ndarray | tf.Tensor):
+        source = [source[start : start + BATCH] for start in range(0, len(source), BATCH)]
+    if not isinstance(source, Iterable) or isinstance(source, str | bytes | dict):
         raise TypeError(
-            f"`{argument}` must {'return' if given else 'be'} a tf.data.Dataset of batches, "
-            f"another iterable of batches or an array of samples but {'returns' if given else 'is'}"
-            f" {found!r}."
+            f"`{argument}` must {'return' if is_function else 'be'} a tf.data.Dataset of "
+            "batches, another iterable of batches or an array of samples but "
+            f"{'returns' if is_function else 'is'} {source!r}."
         )
     empty = True
-    for batch in itertools.islice(_gathered(found) if given else found, most):
+    for batch in itertools.islice(_gather(source) if is_function else source, most):
         empty = False
         if targets and not (isinstance(batch, tuple) and len(batch) > 1):
             raise ValueError(f"`{argument}` must yield (inputs, targets) but yields no targets.")
@@ -69,13 +69,13 @@ def batches(
 
 
 def _is_function(data: Any) -> bool:
-    """Whether data are what gives them when it is called; a model is no such thing."""
+    """Tells whether data is a function that returns it, which a model is not."""
     if isinstance(data, tf.lite.RepresentativeDataset):
         return True
     return callable(data) and not isinstance(data, Iterable | tf.Module)
 
 
-def _called(function: Any, argument: str) -> Any:
+def _call(function: Any, argument: str) -> Any:
     function = getattr(function, "input_gen", function)  # of TFLite's own class
     try:
         inspect.signature(function).bind()
@@ -84,13 +84,13 @@ def _called(function: Any, argument: str) -> Any:
             f"`{argument}` must be a function without arguments but {function!r} needs some "
             f"({error}): give functools.partial(...) of it, or what it returns."
         ) from None
-    except ValueError:  # some that are written in C do not tell
+    except ValueError:  # some functions in C have no signature
         pass
     return function()
 
 
-def _gathered(data: Iterable) -> Iterator[Any]:
-    """Single samples of one shape put together, as many as an array is cut into."""
+def _gather(data: Iterable) -> Iterator[Any]:
+    """Gathers single samples of one shape into batches, of the size that arrays are cut into."""
 
     def shapes(batch: Any) -> Any:
         return tf.nest.map_structure(lambda x: np.shape(x)[1:], batch)
@@ -98,26 +98,26 @@ def _gathered(data: Iterable) -> Iterator[Any]:
     def is_single(batch: Any) -> bool:
         return all(np.shape(x)[:1] == (1,) for x in tf.nest.flatten(batch))
 
-    held: list[Any] = []
+    singles: list[Any] = []
     for batch in data:
-        joins = is_single(batch) and (not held or shapes(batch) == shapes(held[0]))
-        if held and (not joins or len(held) == BATCH):
-            yield _joined(held)
-            held = []
+        fits = is_single(batch) and (not singles or shapes(batch) == shapes(singles[0]))
+        if singles and (not fits or len(singles) == BATCH):
+            yield _concatenate(singles)
+            singles = []
         if is_single(batch):
-            held.append(batch)
+            singles.append(batch)
         else:
             yield batch
-    if held:
-        yield _joined(held)
+    if singles:
+        yield _concatenate(singles)
 
 
-def _joined(batches: list[Any]) -> Any:
+def _concatenate(batches: list[Any]) -> Any:
     return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *batches)
 
 
 def chunks(data: Any, size: int, count: int, whole: bool, again: bool = True) -> Iterator[Any]:
-    """So many samples at a time, from the beginning again when the data end.
+    """Yields `size` samples at a time, from the beginning again when the data ends.
 
     Args:
         data: As for `batches`.
@@ -129,7 +129,7 @@ def chunks(data: Any, size: int, count: int, whole: bool, again: bool = True) ->
     Raises:
         ValueError: If there is not one chunk.
     """
-    if again and isinstance(data, Iterator):  # it begins only once
+    if again and isinstance(data, Iterator):  # it cannot begin again
         data = list(itertools.islice(data, count))
     while count:
         before = count
@@ -151,7 +151,7 @@ def chunks(data: Any, size: int, count: int, whole: bool, again: bool = True) ->
 
 @contextlib.contextmanager
 def fitting(size: int, allocation: str) -> Iterator[None]:
-    """Calls a model with samples, `size` at a time, for an allocation of that name.
+    """Explains errors of a model that is called on `size` samples for an allocation.
 
     Raises:
         ValueError: If the model does not take them.

@@ -1,4 +1,4 @@
-"""What a framework has to offer: stages ask an `Adapter` for it, and know no framework themselves.
+"""The interface of stages to a framework: they use an `Adapter` and no framework itself.
 
 An adapter is a module with these functions (`keras_spp.frameworks.tf_keras.adapter`). A model is
 one of that framework, a layer one of its layers, a variable one of its variables.
@@ -27,7 +27,7 @@ Hook = Callable[[Any, Any], Any]
 
 
 class Adapter(Protocol):
-    """One framework."""
+    """The functions of one framework."""
 
     # -- the model -------------------------------------------------------------------------------
 
@@ -45,7 +45,7 @@ class Adapter(Protocol):
         """Tells whether something holds the graph of its layers' calls."""
 
     def check(self, model: Any, argument: str = "model") -> None:
-        """Raises TypeError or ValueError for what is no model whose graph of layers can be read."""
+        """Raises TypeError or ValueError unless this is a model with a readable graph of layers."""
 
     def layers(self, model: Model, in_training: bool = False) -> Iterator[Layer]:
         """Yields every layer once, nested models opened, in the order of the first call.
@@ -54,7 +54,7 @@ class Adapter(Protocol):
         """
 
     def opened(self, model: Model) -> Model:
-        """Returns the model with blocks and functions opened into the layers that they are."""
+        """Returns the model with blocks and functions replaced by the layers inside them."""
 
     def label(
         self,
@@ -80,21 +80,21 @@ class Adapter(Protocol):
         make_layer: Callable[[Layer], Layer],
         edit_call: Callable[[Layer, tuple, dict], tuple[tuple, dict]] | None = None,
     ) -> Model:
-        """Calls new layers in the graph of a model: nested models, shared and tied layers too."""
+        """Rebuilds a model of new layers: nested models, shared and tied layers too."""
 
     def copy_weights(
         self, model: Model, rebuilt: Model, value: Callable[[Layer, Variable], np.ndarray] = ...
     ) -> None:
-        """Fills a rebuilt model with the weights, or with what `value` makes of each."""
+        """Fills a rebuilt model with the weights, or with what `value` returns for each."""
 
     def declare_inputs(self, model: Model) -> None:
-        """Makes the input shapes that layers of a rebuilt model declare those that they have."""
+        """Updates the input shapes that layers of a rebuilt model declare."""
 
     def plain_class(self, layer: Layer) -> type:
-        """Returns the class of Keras' own that stands for a layer in a small model."""
+        """Returns the class of Keras' own that replaces a layer's in a small model."""
 
     def input_shapes(self, model: Model, sizes: Sequence[Sizes] | None = None) -> dict[int, Sizes]:
-        """Returns the shape that each layer is called on at first, by the layer's id."""
+        """Returns the shape on which each layer is first called, by the layer's id."""
 
     def function_of(self, layer: Layer, changes: dict[str, Any], shape: Sizes) -> Any:
         """Returns a TensorFlow function of a layer like this one, alone, to be converted."""
@@ -110,17 +110,17 @@ class Adapter(Protocol):
         """Loads a saved model without running code of its file."""
 
     def save(self, model: Model, path: Any) -> None:
-        """Saves a model; what cannot be written whole raises OSError."""
+        """Saves a model; raises OSError if it cannot be written whole."""
 
     # -- its inputs and outputs ------------------------------------------------------------------
 
     def input_keys(self, model: Model) -> list[str]:
-        """Returns the names by which a dict of inputs goes, in the order of `model.inputs`."""
+        """Returns the keys of a dict of inputs, in the order of `model.inputs`."""
 
     def output_keys(self, model: Model) -> list[str]:
         """Returns the names of the outputs, in the order of `model.outputs`."""
 
-    def input_sizes(self, model: Model, given: Any) -> list[Sizes]:
+    def input_sizes(self, model: Model, input_shape: Any) -> list[Sizes]:
         """Returns each input's sizes without the batch, the argument `input_shape` applied."""
 
     def sizes_that_fit(
@@ -212,10 +212,10 @@ class Adapter(Protocol):
     # -- pruned models ---------------------------------------------------------------------------
 
     def stage(self, model: Model) -> Any:
-        """Returns what a model is in the middle of, such as pruning, with the remedy; or None."""
+        """Returns the unfinished stage of a model, such as pruning, with the remedy; or None."""
 
     def require_unwrapped(self, model: Model) -> None:
-        """Raises ValueError, with the remedy, if a model is in the middle of something."""
+        """Raises ValueError, with the remedy, if a model is in an unfinished stage."""
 
     def require_copies(self, model: Model | None = None) -> None:
         """Raises ValueError if replicas that train have no variables of their own."""

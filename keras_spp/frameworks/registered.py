@@ -1,7 +1,7 @@
 """Lets `tf_keras.models.load_model` find the classes of saved models, whichever was imported first.
 
 A pruned model names classes of this package. They need tfmot and TensorFlow, so nothing is imported
-for them until a file asks: what tf_keras gets is a stand-in under each registered name.
+for them until a file names one: until then, tf_keras has a stand-in under each registered name.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 import wrapt
 
-# The names under which classes are registered, and where they are.
+# Registered names, and the modules of their classes.
 _CLASSES = {
     "keras_spp>PruneSPP": "keras_spp.frameworks.tf_keras.wrapper",
-    # What is inside another wrapper (TimeDistributed, PruneSPP) goes by the bare class name.
+    # Inside another wrapper (TimeDistributed, PruneSPP) files have the bare class name.
     "PruneSPP": "keras_spp.frameworks.tf_keras.wrapper",
     "keras_spp>PrunableConv2D": "keras_spp.frameworks.tf_keras.layers",
     "PrunableConv2D": "keras_spp.frameworks.tf_keras.layers",
@@ -37,7 +37,7 @@ def _register(tf_keras: ModuleType) -> None:
 
 
 def _stand_in(name: str, module: str) -> type:
-    """Makes a class that Keras can make objects of the real one with, from their configs."""
+    """Makes a class whose `from_config` makes objects of the real one, which it imports."""
 
     def from_config(cls: type, config: dict[str, Any]) -> Any:
         real = getattr(importlib.import_module(module), name.rpartition(">")[2])

@@ -1,4 +1,4 @@
-"""The tf_keras adapter: all that `keras_spp.frameworks.interface.Adapter` asks for."""
+"""The tf_keras adapter, as `keras_spp.frameworks.interface.Adapter` declares it."""
 
 from tensorflow.nest import flatten, map_structure
 from tf_keras import callbacks

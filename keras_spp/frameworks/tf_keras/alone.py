@@ -1,4 +1,4 @@
-"""Single layers of a model: what they are called on, and calling one by itself."""
+"""Single layers of a model: their input shapes, and one as a function by itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keras_spp.frameworks.tf_keras.rebuilding import rebuild
 
 
 def input_shapes(model: keras.Model, sizes: Sequence[Sizes] | None = None) -> dict[int, Sizes]:
-    """Returns the shape that each layer is called on at first, batch included, by the layer's id.
+    """Returns the shape on which each layer is first called, batch included, by the layer's id.
 
     Args:
         model: A functional or Sequential model.
@@ -37,7 +37,7 @@ def function_of(layer: keras.layers.Layer, changes: dict[str, Any], shape: Sizes
 
     Args:
         layer: The layer.
-        changes: The entries of its config that are others.
+        changes: The entries of its config that change.
         shape: Of its input, float32, batch included.
     """
     alone = clone_layer(layer, changes, resized=True)

@@ -1,4 +1,4 @@
-"""Making a layer again, from its config as far as that goes."""
+"""Clones of layers, made from their configs as far as possible."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def clone_layer(
     kind: Any = None,
     resized: bool = False,
 ) -> Any:
-    """A new, unbuilt layer with the same config.
+    """Returns a new, unbuilt layer with the same config.
 
     Args:
         layer: The layer to copy.
-        changes: Entries of its config that become others.
-        kind: The class of the copy, if it is another one.
-        resized: Whether its weights get other sizes, for which an initializer may not serve.
+        changes: The entries of its config that change.
+        kind: The class of the copy, if it is a different one.
+        resized: Whether its weights get other sizes, for which an initializer may fail.
     """
     try:
-        copy = _made_again(layer, changes or {}, kind or type(layer))
+        copy = _make_copy(layer, changes or {}, kind or type(layer))
     except Exception as error:  # whatever a user's class raises
         raise ValueError(
             f"`model` has a layer {layer.name!r} ({type(layer).__name__}) that cannot be copied "
@@ -43,7 +43,7 @@ def clone_layer(
     return copy
 
 
-def _made_again(layer: keras.layers.Layer, changes: dict[str, Any], kind: Any) -> Any:
+def _make_copy(layer: keras.layers.Layer, changes: dict[str, Any], kind: Any) -> Any:
     if kind is keras.layers.Lambda:
         return _clone_lambda(layer)
     config, shared = read_config(layer)
@@ -59,9 +59,9 @@ Shared = dict[tuple[str | int, ...], dict[str, Any]]
 
 
 def read_config(layer: keras.layers.Layer) -> tuple[dict[str, Any], Shared]:
-    """A layer's config without the Python objects that Keras may not read back; and these.
+    """Returns a layer's config without the Python objects that Keras may not read back; and these.
 
-    They are given by the path to the layer that holds them: a recurrent layer's cells hold them.
+    The objects come by the path to the layer that holds them, such as a recurrent layer's cell.
     """
     holders = {path: vars(at_path(layer, path)) for path in [(), *_paths_of_cells(layer)]}
     shared = {
@@ -80,7 +80,7 @@ def read_config(layer: keras.layers.Layer) -> tuple[dict[str, Any], Shared]:
 
 
 def at_path(layer: Any, path: tuple[str | int, ...]) -> Any:
-    """What is found by attributes and numbers of entries."""
+    """Returns the object at a path of attributes and indices."""
     for step in path:
         layer = layer[step] if isinstance(step, int) else getattr(layer, step)
     return layer
@@ -94,21 +94,21 @@ def _paths_of_cells(layer: keras.layers.Layer) -> list[tuple[str | int, ...]]:
 
 
 def _is_foreign(name: str, value: Any) -> bool:
-    """Whether an attribute is an activation, a regularizer... that Keras may not read back.
+    """Tells whether an attribute is an activation, regularizer... that Keras may not read back.
 
-    The copy shares it, except for layers with weights, which have to be made again.
+    The copy shares it, except for layers with weights, which must be cloned.
     """
     named = name.endswith(("activation", "regularizer", "constraint", "initializer"))
     if not named or not callable(value) or getattr(value, "weights", None):
         return False
     module = getattr(value, "__module__", None) or type(value).__module__
-    if isinstance(value, keras.layers.Layer):  # what it holds may be foreign
+    if isinstance(value, keras.layers.Layer):  # its attributes may be foreign
         return True
     return not module.startswith("tf_keras.")  # of TensorFlow's functions Keras knows only some
 
 
 def _clone_lambda(layer: keras.layers.Lambda) -> keras.layers.Lambda:
-    """Around the same function: marshalling it would lose what it closes over."""
+    """Returns a Lambda of the same function: marshalling that would lose its closure."""
     return type(layer)(
         layer.function,
         output_shape=private.declared_output_shape(layer),

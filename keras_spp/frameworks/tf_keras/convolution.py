@@ -1,4 +1,4 @@
-"""Convolving in another way for a while."""
+"""Temporary replacements of layers' convolutions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import tf_keras as keras
 def convolved_by(
     operations: Mapping[keras.layers.Conv2D, Callable[[Any, Any], Any]],
 ) -> Iterator[None]:
-    """Lets layers convolve by other functions of (inputs, kernel) while they are called.
+    """Replaces the convolution of layers by functions of (inputs, kernel) in the block.
 
-    Keras documents `convolution_op` as what a subclass may replace. Here one object gets its own,
-    and is as it was afterwards, whatever happens.
+    Keras documents `convolution_op` as a method that a subclass may replace. Here single objects
+    get their own until the block ends, whatever happens.
     """
     try:
         for layer, operation in operations.items():

@@ -1,4 +1,4 @@
-"""What wrappers ask of the object that moves their probabilities in training steps."""
+"""The interface of wrappers to the object that moves their probabilities in training steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 class Driver(Protocol):
-    """What moves the probabilities of a model's wrappers: a `keras_spp.training.pruner.Pruner`.
+    """Moves the probabilities of a model's wrappers: a `keras_spp.training.pruner.Pruner`.
 
     Attributes:
         planned: Whether it is known how often an update is due.
@@ -21,7 +21,7 @@ class Driver(Protocol):
         """The optimizer whose steps count; None if there is none."""
 
     def counts_steps(self) -> bool:
-        """Says whether there is one."""
+        """Tells whether there is an optimizer whose steps count."""
 
     def clock(self) -> tf.Tensor:
         """Tells the training step, scalar int64; valid inside a step too."""

@@ -1,4 +1,4 @@
-"""What only a run can tell: sizes that Keras left open, and the MACs of layers without a rule.
+"""Symbolic runs: for sizes that Keras leaves open, and for MACs of layers without a rule.
 
 Nothing is computed: one sample of the right shape is sent through the layers symbolically.
 """
@@ -19,14 +19,14 @@ Shape = tuple[int | None, ...]
 
 
 def static_shape(tensor: Any) -> Shape:
-    """A Keras tensor's shape; that of a single number where there is no tensor or no rank."""
+    """Returns a Keras tensor's shape; that of a scalar if there is no tensor or no rank."""
     shape = getattr(tensor.type_spec, "shape", None)
     return () if shape is None or shape.rank is None else tuple(shape)
 
 
 @contextlib.contextmanager
 def _dry_run(inputs: Iterable[tuple[Any, Shape]]) -> Iterator[tuple[tf.Graph, dict[int, Any]]]:
-    """A graph of its own, with placeholders by the id of the tensors that they stand for."""
+    """Yields a separate graph, and its placeholders by the ids of the tensors they replace."""
     graph = private.internal.FuncGraph("dry_run")
     with graph.as_default():
         yield (
@@ -39,7 +39,7 @@ def _dry_run(inputs: Iterable[tuple[Any, Shape]]) -> Iterator[tuple[tf.Graph, di
 
 
 def _call(node: Any, values: dict[int, Any]) -> list[Any]:
-    """Calls a node's layer as the model calls it, without leaving a trace in its losses."""
+    """Calls a node's layer as the model calls it, without adding to its losses."""
     args, kwargs = tf.nest.map_structure(
         lambda argument: values.get(id(argument), argument),
         (tuple(node.call_args), dict(node.call_kwargs)),
@@ -52,19 +52,19 @@ def _call(node: Any, values: dict[int, Any]) -> list[Any]:
 
 
 def shapes(nodes: list[Any], inputs: list[tuple[Any, Shape]]) -> dict[int, Shape]:
-    """Shapes that Keras does not tell though the inputs have fixed sizes, by the tensor's id.
+    """Returns shapes that Keras leaves open though the inputs' are fixed, by the tensor's id.
 
     Open sizes occur in a nested model whose own input is open, and behind a reshape to
-    `tf.shape(x)`. A batch of another size than the input's is one that a sample was spread over.
+    `tf.shape(x)`. If a batch differs from the input's, one sample was spread over several entries.
 
     Args:
         nodes: The calls of a model in order.
         inputs: Its input tensors and the shapes that they have.
     """
     results = [result for node in nodes for result in tf.nest.flatten(node.outputs)]
-    told = all(None not in static_shape(result)[1:] for result in results)
-    told &= all(tensor.shape[:1] == list(shape[:1]) for tensor, shape in inputs)
-    if told and not any(map(_may_spread, nodes)):
+    complete = all(None not in static_shape(result)[1:] for result in results)
+    complete &= all(tensor.shape[:1] == list(shape[:1]) for tensor, shape in inputs)
+    if complete and not any(map(_may_spread, nodes)):
         return {}
     if any(None in shape[1:] for _, shape in inputs):
         return {}
@@ -73,35 +73,35 @@ def shapes(nodes: list[Any], inputs: list[tuple[Any, Shape]]) -> dict[int, Shape
             for node in nodes:
                 outputs = _call(node, values)
                 values.update(zip(map(id, tf.nest.flatten(node.outputs)), outputs, strict=True))
-    except Exception:  # a layer that wants several samples, say: then Keras' own shapes have to do
+    except Exception:  # a layer that needs several samples, say: Keras' own shapes remain
         return {}
-    found = {}
+    shapes_by_id = {}
     for result in results:
         if shape := static_shape(result):
             batch, *sizes = values[id(result)].shape
-            found[id(result)] = (shape[0] if batch == 1 else batch, *sizes)
-    return found
+            shapes_by_id[id(result)] = (shape[0] if batch == 1 else batch, *sizes)
+    return shapes_by_id
 
 
 def _may_spread(node: Any) -> bool:
-    """Whether a call can make more samples of one."""
+    """Tells whether a call can spread one sample over several entries of the batch."""
     names = ("reshape", "concat", "tile", "repeat", "space_to_batch", "batch_to_space")
-    called = (
+    function = (
         str(node.layer.get_config().get("function", ""))
         if isinstance(node.layer, TFOpLambda)
         else ""
     )
-    return any(name in called for name in names)
+    return any(name in function for name in names)
 
 
 def macs(node: Any, shape_of: Callable[[Any], Shape]) -> int | None:
-    """Multiply-accumulates of one call of a layer: its convolutions and products.
+    """Counts the multiply-accumulates of one call of a layer: its convolutions and products.
 
-    What it computes inside of loops is not seen.
+    Those inside loops are not counted.
 
     Args:
         node: The call.
-        shape_of: Gives the shape of each of its input tensors.
+        shape_of: Returns the shape of one of its input tensors.
 
     Returns:
         The count; None if a size is open or one sample cannot be sent through.
@@ -118,7 +118,7 @@ def macs(node: Any, shape_of: Callable[[Any], Shape]) -> int | None:
 
 
 def _operation_macs(operation: tf.Operation) -> int:
-    """Elements of the result times the products that each is the sum of."""
+    """Counts the elements of an operation's result times the products that each of them sums."""
     if operation.type == "Einsum":
         return _einsum_macs(operation)
     if operation.type in ("Conv2D", "Conv3D"):
@@ -136,14 +136,14 @@ def _operation_macs(operation: tf.Operation) -> int:
 
 
 def _einsum_macs(operation: tf.Operation) -> int:
-    """Every combination of its indices is one product."""
+    """Counts the combinations of an einsum's indices: each of them is one product."""
     terms = operation.get_attr("equation").decode().split("->")[0].split(",")
     sizes: dict[str, int] = {}
     for term, tensor in zip(terms, operation.inputs, strict=True):
-        before, dots, after = term.partition("...")
+        head, ellipsis, tail = term.partition("...")
         shape = tensor.shape.as_list()
-        hidden = len(shape) - len(before) - len(after)
-        names = [*before, *(f"...{i}" for i in range(hidden if dots else 0)), *after]
+        hidden = len(shape) - len(head) - len(tail)
+        names = [*head, *(f"...{i}" for i in range(hidden if ellipsis else 0)), *tail]
         for name, size in zip(names, shape, strict=True):
             sizes[name] = max(sizes.get(name, 1), size or 1)
     return int(np.prod(list(sizes.values()), dtype=np.int64))

@@ -1,7 +1,7 @@
-"""Functions that are given a kernel, like `tf.nn.conv2d(x, kernel)`, become the layers they are.
+"""Layers in place of functions with a kernel, such as `tf.nn.conv2d(x, kernel)`.
 
-A kernel that is an argument of a function can be neither masked nor trained. So it is in models
-written with functions, and in those into which a layer of Keras 3 has strayed (KerasCV's VGG16).
+A kernel that is an argument of a function can be neither masked nor trained. Models have such
+kernels if they are written with functions, or contain a layer of Keras 3 (KerasCV's VGG16).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _DEPTHWISE = frozenset({"compat.v1.nn.depthwise_conv2d", "nn.depthwise_conv2d"})
 _PRODUCTS = frozenset({"linalg.matmul"})
 
 
-def weights_given(layer: keras.layers.Layer) -> list[tf.Variable]:
-    """The variables that a function is called with."""
+def variables_in_calls(layer: keras.layers.Layer) -> list[tf.Variable]:
+    """Returns the variables with which a function is called."""
     if not isinstance(layer, TFOpLambda):
         return []
     calls = [(node.call_args, node.call_kwargs) for node in layer.inbound_nodes]
@@ -40,19 +40,19 @@ def weights_given(layer: keras.layers.Layer) -> list[tf.Variable]:
 def as_layer(
     layer: keras.layers.Layer, owned: Container[int] = ()
 ) -> tuple[keras.layers.Layer, np.ndarray] | None:
-    """The layer that a function call amounts to, and its kernel; None if there is none.
+    """Returns the layer that is equivalent to a function, and its kernel; None without one.
 
-    The kernel can be trained if it was a variable, and is a constant if it was one. If it is
-    the weight of a layer, one of the ids in `owned`, it stays that.
+    A variable becomes a trainable kernel, a constant a frozen one. A weight of another layer, whose
+    ids are in `owned`, stays that layer's.
     """
     if type(layer) is not TFOpLambda or len(layer.inbound_nodes) != 1:
         return None
     name, node = layer.get_config()["function"], layer.inbound_nodes[0]
     if name not in _CONVOLUTIONS | _TRANSPOSED | _DEPTHWISE | _PRODUCTS:
         return None
-    given = _arguments(layer, node.call_args, node.call_kwargs)
-    x = _popped(given, _INPUTS)
-    weight = _popped(given, ("filters", "filter", "b"))
+    arguments = _arguments(layer, node.call_args, node.call_kwargs)
+    x = _pop(arguments, _INPUTS)
+    weight = _pop(arguments, ("filters", "filter", "b"))
     if not isinstance(x, KerasTensor) or weight is None or isinstance(weight, KerasTensor):
         return None
     if id(weight) in owned:
@@ -65,25 +65,25 @@ def as_layer(
         "dtype": layer.dtype_policy,
     }
     if name in _PRODUCTS:
-        plain = kernel.ndim == 2 and not any(v for key, v in given.items() if key != "name")
+        plain = kernel.ndim == 2 and not any(v for key, v in arguments.items() if key != "name")
         return (L.Dense(kernel.shape[1], **common), kernel) if plain else None
     dimensions = kernel.ndim - 2
-    padding = given.get("padding", "SAME")  # a convolution has to be given one
-    strides = _spatial(given.get("strides", given.get("stride")), dimensions)
-    dilations = given.get("dilations", given.get("dilation_rate", given.get("rate")))
+    padding = arguments.get("padding", "SAME")  # a convolution requires one
+    strides = _spatial(arguments.get("strides", arguments.get("stride")), dimensions)
+    dilations = arguments.get("dilations", arguments.get("dilation_rate", arguments.get("rate")))
     dilations = _spatial(dilations, dimensions)
     if not isinstance(padding, str) or strides is None or dilations is None:
         return None
-    if str(given.get("data_format") or "N").startswith("NC"):
+    if str(arguments.get("data_format") or "N").startswith("NC"):
         return None
     common |= {"strides": strides, "dilation_rate": dilations, "padding": padding.lower()}
     size = kernel.shape[:dimensions]
     if name in _TRANSPOSED:
-        beyond = _output_padding(x.shape, node.outputs.shape, size, strides, common["padding"])
-        if beyond is None or set(dilations) != {1}:
+        extra = _output_padding(x.shape, node.outputs.shape, size, strides, common["padding"])
+        if extra is None or set(dilations) != {1}:
             return None
         transposed = {1: L.Conv1DTranspose, 2: L.Conv2DTranspose, 3: L.Conv3DTranspose}
-        common["output_padding"] = beyond or None
+        common["output_padding"] = extra or None
         return transposed[dimensions](kernel.shape[-2], size, **common), kernel
     if name in _DEPTHWISE:
         return L.DepthwiseConv2D(size, depth_multiplier=kernel.shape[-1], **common), kernel
@@ -93,8 +93,8 @@ def as_layer(
 
 
 def input_of(layer: TFOpLambda, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Which of the arguments of a function with a kernel is the input."""
-    return _popped(_arguments(layer, args, kwargs), _INPUTS)
+    """Returns the input among the arguments of a function with a kernel."""
+    return _pop(_arguments(layer, args, kwargs), _INPUTS)
 
 
 _INPUTS = ("input", "value", "a")
@@ -104,41 +104,43 @@ def _arguments(layer: TFOpLambda, args: Sequence[Any], kwargs: Mapping[str, Any]
     return inspect.signature(layer.function).bind(*args, **kwargs).arguments
 
 
-def _popped(arguments: dict[str, Any], names: Sequence[str]) -> Any:
-    """The first argument of one of these names that is given."""
-    found = [arguments.pop(name, None) for name in names]
-    return next((value for value in found if value is not None), None)
+def _pop(arguments: dict[str, Any], names: Sequence[str]) -> Any:
+    """Removes the arguments of these names and returns the first that is there."""
+    values = [arguments.pop(name, None) for name in names]
+    return next((value for value in values if value is not None), None)
 
 
 def _output_padding(
-    given: Sequence[int | None],
-    made: Sequence[int | None],
+    input_shape: Sequence[int | None],
+    output_shape: Sequence[int | None],
     kernel: Sequence[int],
     strides: Sequence[int],
     padding: str,
 ) -> tuple[int, ...] | None:
-    """With what a layer makes an image of the same size: () for nothing, None if there is none."""
-    beyond, as_usual = [], True
-    for x, out, window, stride in zip(given[1:-1], made[1:-1], kernel, strides, strict=True):
-        if x is None or out is None:
+    """Returns the output padding for an output's size: () for the default, None if none fits."""
+    extra, is_default = [], True
+    for size, out_size, window, stride in zip(
+        input_shape[1:-1], output_shape[1:-1], kernel, strides, strict=True
+    ):
+        if size is None or out_size is None:
             return None
-        usual = x * stride + (max(window - stride, 0) if padding == "valid" else 0)
-        as_usual &= out == usual
+        default = size * stride + (max(window - stride, 0) if padding == "valid" else 0)
+        is_default &= out_size == default
         cut = 2 * (window // 2) if padding == "same" else 0
-        beyond.append(out - ((x - 1) * stride + window - cut))
-    if as_usual:
+        extra.append(out_size - ((size - 1) * stride + window - cut))
+    if is_default:
         return ()
-    fits = all(0 <= more < stride for more, stride in zip(beyond, strides, strict=True))
-    return tuple(beyond) if fits else None
+    fits = all(0 <= amount < stride for amount, stride in zip(extra, strides, strict=True))
+    return tuple(extra) if fits else None
 
 
 def is_frozen(layer: keras.layers.Layer) -> bool:
-    """Whether someone has set a layer's `trainable` to False; no one has for a constant kernel."""
-    return not layer.trainable and not layer.name.startswith("tf.")  # as Keras calls functions
+    """Tells whether the user has set `trainable` to False, unlike for a constant kernel."""
+    return not layer.trainable and not layer.name.startswith("tf.")  # as Keras names functions
 
 
 def _spatial(value: Any, dimensions: int) -> tuple[int, ...] | None:
-    """Strides or dilations in space, from any of the forms that TensorFlow takes."""
+    """Returns strides or dilations in space, from any of the forms that TensorFlow takes."""
     if value is None:
         return (1,) * dimensions
     values = tuple(int(v) for v in value) if isinstance(value, Sequence) else (int(value),)

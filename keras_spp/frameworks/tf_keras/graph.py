@@ -1,4 +1,4 @@
-"""Walking a functional or Sequential model: its layer calls, its layers, its wrappers."""
+"""The graph of a functional or Sequential model: its layer calls, layers and wrappers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_spp.frameworks.tf_keras.wrapper import PruneSPP
 
 
 def nodes(model: keras.Model) -> Iterator[Any]:
-    """Yields layer calls of one model in the order in which Keras makes them, without inputs."""
+    """Yields the layer calls of one model, without inputs, in the order in which it makes them."""
     return (call for call in private.calls_in_order(model) if not call.is_input)
 
 
@@ -43,7 +43,7 @@ def layers(model: keras.Model, in_training: bool = False) -> Iterator[keras.laye
 
 
 def is_repeated(layer: keras.layers.Layer) -> bool:
-    """Says whether a layer applies the layer inside it to every time step."""
+    """Tells whether a layer applies the layer inside it to every time step."""
     kind = keras.layers.TimeDistributed
     return isinstance(layer, kind) and type(layer).call is kind.call
 

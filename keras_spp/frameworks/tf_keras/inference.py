@@ -1,4 +1,4 @@
-"""Calling a model on arrays."""
+"""Inference of a model on arrays."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Initializers of a copy whose weights get other sizes than the original's.
 
 `Constant` of a matrix of word vectors, or a function that closes over one, makes weights of one
-size alone. Where a copy's weights are set afterwards their initial values are of no use, but a
-copy that cannot be built, or not be loaded from its file, is of none either.
+size only. The copy's weights are set afterwards, so their initial values do not matter; but they
+must not keep the copy from being built, or loaded from its file.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from keras_spp.util.messages import first_line
 
 
 def build_in_any_size(layer: keras.layers.Layer) -> None:
-    """Lets a new layer, when it is built, give up the initializers that do not serve its sizes.
+    """Makes a new layer replace, when it is built, the initializers that fail for its sizes.
 
-    They become what the layer's class has as a default. All others stay the user's own, for
-    whoever trains the smaller model from scratch.
+    They become the default of the layer's class. All others stay the user's own, for training the
+    smaller model from scratch.
     """
     build = layer.build
     if hasattr(build, "_is_default"):  # nothing to build
@@ -33,7 +33,7 @@ def build_in_any_size(layer: keras.layers.Layer) -> None:
     def build_once(*args: Any, **kwargs: Any) -> None:
         del vars(layer)["build"]
         try:
-            with _replacing_what_fails(layer):
+            with _replacing_failed(layer):
                 build(*args, **kwargs)
         except Exception as error:  # whatever a user's class raises
             raise ValueError(
@@ -43,11 +43,11 @@ def build_in_any_size(layer: keras.layers.Layer) -> None:
             ) from error
 
     build_once.__dict__.update(vars(build))
-    vars(layer)["build"] = build_once  # past Keras' tracking: it is gone when the layer is built
+    vars(layer)["build"] = build_once  # not tracked by Keras: it goes when the layer is built
 
 
-class _Tried:
-    """An initializer that answers with zeros, and remembers it, where it would fail."""
+class _Fallback:
+    """An initializer that returns zeros where the inner one fails, and remembers that."""
 
     def __init__(self, inner: Callable[..., Any]) -> None:
         self.inner, self.failed = inner, False
@@ -62,30 +62,30 @@ class _Tried:
 
 
 @contextlib.contextmanager
-def _replacing_what_fails(layer: keras.layers.Layer) -> Iterator[None]:
-    """Tries every initializer that the layer and those inside hold, and replaces what failed."""
-    tried: dict[int, _Tried] = {}
+def _replacing_failed(layer: keras.layers.Layer) -> Iterator[None]:
+    """Tries every initializer of a layer and of those inside it, and replaces those that fail."""
+    fallbacks: dict[int, _Fallback] = {}
     for part, name, value in _initializers(layer):
-        vars(part)[name] = tried.setdefault(id(value), _Tried(value))
+        vars(part)[name] = fallbacks.setdefault(id(value), _Fallback(value))
     try:
         yield
     finally:  # layers that were made while building may hold them as well
         for part, name, value in _initializers(layer):
-            if isinstance(value, _Tried):
+            if isinstance(value, _Fallback):
                 vars(part)[name] = value.inner
-    failed = [entry.inner for entry in tried.values() if entry.failed]
+    failed = [entry.inner for entry in fallbacks.values() if entry.failed]
     if not failed:
         return
     substitutes = {}
     for part, name, value in _initializers(layer):
-        if any(_equal(value, other) for other in failed):
+        if any(_is_same(value, other) for other in failed):
             substitute = _default(part, name)
             setattr(part, name, substitute)
-            substitutes[_said(value)] = keras.initializers.serialize(substitute)
+            substitutes[_serialized(value)] = keras.initializers.serialize(substitute)
     for part in parts(layer):
         config = private.backward_config(part)
         if config is not None:
-            private.replace_backward_config(part, _substituted(config, substitutes))
+            private.replace_backward_config(part, _substitute(config, substitutes))
 
 
 def _initializers(layer: keras.layers.Layer) -> list[tuple[keras.layers.Layer, str, Any]]:
@@ -96,56 +96,59 @@ def _initializers(layer: keras.layers.Layer) -> list[tuple[keras.layers.Layer, s
         if callable(value)
         and not inspect.isclass(value)
         and (
-            isinstance(value, keras.initializers.Initializer | _Tried)
+            isinstance(value, keras.initializers.Initializer | _Fallback)
             or name.endswith("initializer")
         )
     ]
 
 
 def parts(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """A layer and the layers in its attributes: cells, the two of Bidirectional..."""
-    found: dict[int, keras.layers.Layer] = {}
+    """Returns a layer and the layers in its attributes: cells, the two of Bidirectional..."""
+    parts_by_id: dict[int, keras.layers.Layer] = {}
 
     def walk(part: keras.layers.Layer) -> None:
-        if id(part) in found:
+        if id(part) in parts_by_id:
             return
-        found[id(part)] = part
+        parts_by_id[id(part)] = part
         for value in vars(part).values():
             for inner in value if isinstance(value, list | tuple) else [value]:
                 if isinstance(inner, keras.layers.Layer):
                     walk(inner)
 
     walk(layer)
-    return list(found.values())
+    return list(parts_by_id.values())
 
 
-def _equal(first: Any, second: Any) -> bool:
-    """Whether two initializers are one, or one read from the other's config."""
-    return first is second or (_said(first) is not None and _said(first) == _said(second))
+def _is_same(first: Any, second: Any) -> bool:
+    """Tells whether two initializers are the same object, or have the same config."""
+    if first is second:
+        return True
+    config = _serialized(first)
+    return config is not None and config == _serialized(second)
 
 
-def _said(initializer: Any) -> str | None:
+def _serialized(initializer: Any) -> str | None:
     if not hasattr(initializer, "get_config"):
         return None
     try:
-        return _text(keras.initializers.serialize(initializer))
+        return _as_json(keras.initializers.serialize(initializer))
     except Exception:  # whatever a user's class raises
         return None
 
 
-def _text(config: Any) -> str:
+def _as_json(config: Any) -> str:
     return json.dumps(_plain(config), sort_keys=True, default=repr)
 
 
 def _plain(config: Any) -> Any:
-    """Keras wraps what a layer holds in classes that json does not know."""
+    """Returns a config of dicts and lists: Keras' own classes of these confuse json."""
     if isinstance(config, dict):
         return {key: _plain(entry) for key, entry in config.items()}
     return [_plain(entry) for entry in config] if isinstance(config, list | tuple) else config
 
 
 def _default(part: keras.layers.Layer, name: str) -> Any:
-    """What an initializer is in a layer of this class that is given none."""
+    """Returns the initializer of a layer of this class that is given none."""
     for kind in type(part).__mro__:
         parameter = inspect.signature(kind).parameters.get(name)
         if parameter is not None and isinstance(parameter.default, str):
@@ -153,13 +156,13 @@ def _default(part: keras.layers.Layer, name: str) -> Any:
     return keras.initializers.Zeros()
 
 
-def _substituted(config: Any, substitutes: dict[str | None, Any]) -> Any:
-    """A plain config with other initializers in the place of some."""
+def _substitute(config: Any, substitutes: dict[str | None, Any]) -> Any:
+    """Returns a plain config in which some initializers are replaced."""
     if isinstance(config, dict):
-        entries = {key: _substituted(entry, substitutes) for key, entry in config.items()}
-        return substitutes.get(_text(config), entries)
+        entries = {key: _substitute(entry, substitutes) for key, entry in config.items()}
+        return substitutes.get(_as_json(config), entries)
     return (
-        [_substituted(entry, substitutes) for entry in config]
+        [_substitute(entry, substitutes) for entry in config]
         if isinstance(config, list)
         else config
     )

@@ -15,12 +15,12 @@ from keras_spp.util.names import valid_names
 
 
 def input_keys(model: keras.Model) -> list[str]:
-    """The names by which a model takes a dict of inputs, in the order of `model.inputs`."""
+    """Returns the keys of a model's dict of inputs, in the order of `model.inputs`."""
     return _keys(model.input, model.input_names)
 
 
 def output_keys(model: keras.Model) -> list[str]:
-    """The names of a model's outputs, in the order of `model.outputs`."""
+    """Returns the names of a model's outputs, in the order of `model.outputs`."""
     return _keys(model.output, model.output_names)
 
 
@@ -31,21 +31,21 @@ def _keys(structure: Any, layer_names: Sequence[str]) -> list[str]:
 
 
 def input_sizes(
-    model: keras.Model, given: Sequence[int] | Mapping[str, Sequence[int]] | None
+    model: keras.Model, input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None
 ) -> list[Sizes]:
-    """The sizes of each input without the batch, in the order of `model.inputs`.
+    """Returns the sizes of each input without the batch, in the order of `model.inputs`.
 
     Args:
         model: The model.
-        given: The argument `input_shape`: sizes for the only input, or a dict from the names of
-            inputs to theirs; None for none.
+        input_shape: Sizes for the only input, or a dict from the names of inputs to theirs; None
+            for none.
 
     Returns:
-        What is given, and for other inputs what the model declares, None where it leaves a size
-        open.
+        The given sizes, and for other inputs those that the model declares, None where it leaves
+        one open.
 
     Raises:
-        ValueError: If `given` does not fit the model.
+        ValueError: If `input_shape` does not fit the model.
 
     Example:
         >>> model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.ReLU()])
@@ -54,16 +54,17 @@ def input_sizes(
     """
     keys = input_keys(model)
     names = valid_names(keys)
-    if given is None:
-        given = {}
-    elif not isinstance(given, Mapping):
+    if input_shape is None:
+        input_shape = {}
+    elif not isinstance(input_shape, Mapping):
         if len(names) > 1:
             raise ValueError(
                 f"`input_shape` must be a dict from input name to sizes for a model with the "
-                f"inputs {', '.join(names)} but is {given!r}."
+                f"inputs {', '.join(names)} but is {input_shape!r}."
             )
-        given = {names[0]: given}
-    by_name = {dict(zip(keys, names, strict=True)).get(key, key): given[key] for key in given}
+        input_shape = {names[0]: input_shape}
+    renamed = dict(zip(keys, names, strict=True))
+    by_name = {renamed.get(key, key): sizes for key, sizes in input_shape.items()}
     if unknown := sorted(map(str, set(by_name) - set(names))):
         raise ValueError(
             f"`input_shape` must name inputs of the model ({', '.join(names)}) but names "
@@ -75,17 +76,17 @@ def input_sizes(
     ]
 
 
-def _sizes(name: str, declared: Sizes, given: Any) -> Sizes:
-    if given is None:
+def _sizes(name: str, declared: Sizes, input_shape: Any) -> Sizes:
+    if input_shape is None:
         return declared
     try:
-        sizes = tuple(map(operator.index, given))  # NumPy's integers too, but no fractions
+        sizes = tuple(map(operator.index, input_shape))  # NumPy's integers too, but no fractions
     except TypeError:
         sizes = ()
-    if isinstance(given, str | bytes) or not sizes or min(sizes) < 1:
+    if isinstance(input_shape, str | bytes) or not sizes or min(sizes) < 1:
         raise ValueError(
             f"`input_shape` must be sizes of at least 1 for the input {name!r}, without the batch, "
-            f"such as {example_sizes(declared)}, but is {given!r}."
+            f"such as {example_sizes(declared)}, but is {input_shape!r}."
         )
     if not tf.TensorShape(declared).is_compatible_with(sizes):
         raise ValueError(
@@ -96,34 +97,34 @@ def _sizes(name: str, declared: Sizes, given: Any) -> Sizes:
 
 
 def sizes_that_fit(model: keras.Model, sizes: Sequence[Sequence[Any]] | None) -> list[Sizes] | None:
-    """Sizes of another model's inputs, if they are ones that this model takes; None otherwise."""
+    """Returns the sizes of another model's inputs if this model takes them; otherwise None."""
     if sizes is None or len(sizes) != len(model.inputs):
         return None
-    for tensor, known in zip(model.inputs, sizes, strict=True):
-        if not tensor.shape[1:].is_compatible_with(known):
+    for tensor, size in zip(model.inputs, sizes, strict=True):
+        if not tensor.shape[1:].is_compatible_with(size):
             return None
-    return [tuple(known) for known in sizes]
+    return [tuple(size) for size in sizes]
 
 
 def check_taken(model: keras.Model, sizes: Sequence[Sizes]) -> None:
-    """Checks that a model can be called on inputs of these sizes.
+    """Raises ValueError if a model cannot be called on inputs of these sizes.
 
     Raises:
         ValueError: If it cannot.
     """
-    if any(None in known for known in sizes):
+    if any(None in size for size in sizes):
         return
     specs = [
-        tf.TensorSpec((tensor.shape[0] or 1, *known), tensor.dtype)
-        for tensor, known in zip(model.inputs, sizes, strict=True)
+        tf.TensorSpec((tensor.shape[0] or 1, *size), tensor.dtype)
+        for tensor, size in zip(model.inputs, sizes, strict=True)
     ]
     try:
         tf.function(
             lambda *inputs: model(tf.nest.pack_sequence_as(model.input, inputs), training=False)
         ).get_concrete_function(*specs)
     except Exception as error:  # whatever layers raise on sizes they were not made for
-        said = ", ".join(map(str, sizes))
+        listed = ", ".join(map(str, sizes))
         raise ValueError(
-            f"`input_shape` must be sizes that the model takes but is {said}, on which it fails "
+            f"`input_shape` must be sizes that the model takes but is {listed}, on which it fails "
             f"({layer_cause(error).rstrip('.')}): give others."
         ) from error

@@ -1,4 +1,4 @@
-"""What rules ask of a framework (`keras_spp.core.call.Framework`), answered for tf_keras."""
+"""The interface of rules to a framework (`keras_spp.core.call.Framework`) for tf_keras."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["as_functions", "asks_for_mask", "config", "follow", "takes_sizes", "
 
 
 def as_functions(layer: keras.layers.Layer) -> list[Callable[..., Any]]:
-    """Returns what a layer without weights computes, in inference and in training.
+    """Returns what a layer without weights computes, as functions of inference and training.
 
     Returns:
         Calls of a copy; none if it depends on more than its arguments, such as a mask.
@@ -41,16 +41,16 @@ def config(layer: keras.layers.Layer) -> dict[str, Any]:
 
 
 def takes_sizes(layer: keras.layers.Layer) -> bool:
-    """Says whether a layer's rule knows what to do with tensors made of others' sizes."""
+    """Tells whether a layer's rule can handle tensors made of others' sizes."""
     return isinstance(layer, TFOpLambda)
 
 
 def asks_for_mask(layer: keras.layers.Layer) -> bool:
-    """Says whether a mask that a layer makes reaches one that uses it, or may do so."""
+    """Tells whether a mask that a layer makes reaches, or may reach, one that uses it."""
     for node in layer.outbound_nodes:
-        behind = unwrap(node.layer)
-        if private.expects_mask(behind) or isinstance(behind, keras.Model):
+        consumer = unwrap(node.layer)
+        if private.expects_mask(consumer) or isinstance(consumer, keras.Model):
             return True
-        if behind.supports_masking and asks_for_mask(node.layer):
+        if consumer.supports_masking and asks_for_mask(node.layer):
             return True
     return False

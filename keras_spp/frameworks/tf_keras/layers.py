@@ -27,10 +27,10 @@ class PrunableConv2D(keras.layers.Conv2D, PrunableLayer):
     """
 
     def get_prunable_weights(self) -> list:
-        """The kernel, (height, width, in, out)."""
+        """Returns the kernel, (height, width, in, out)."""
         return [self.kernel]
 
 
 def plain_class(layer: keras.layers.Layer) -> type:
-    """The stock class that stands for a layer in a shrunk model."""
+    """Returns the class of Keras' own that replaces a layer's in a shrunk model."""
     return keras.layers.Conv2D if type(layer) is PrunableConv2D else type(layer)

@@ -3,8 +3,8 @@
 The safe mode of tf_keras refuses Python lambdas, in .keras files only. A model's configuration can
 do more: name any module to import, any function of TensorFlow (`tf.io.write_file`,
 `tf.load_op_library`) and the arguments to call it with while the model is put together. So the
-configuration is read before tf_keras sees it, and what is not known to compute is refused; so is
-what would fill the memory.
+configuration is read before tf_keras sees it, and everything that may do more than compute is
+refused; so is a file that would fill the memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import tf_keras as keras
 
 from keras_spp.frameworks.tf_keras.private import SafeModeScope, json_utils
 from keras_spp.frameworks.tf_keras.saved_graph import saved_model_configs
-from keras_spp.frameworks.tf_keras.trust import Untrusted, check_config, found_under, quoted
+from keras_spp.frameworks.tf_keras.trust import Untrusted, candidates, check_config, quoted
 from keras_spp.frameworks.tf_keras.unpacked import (
     TooLarge,
     bounded_variables,
@@ -39,7 +39,7 @@ def load_model(
     allow_code: bool = False,
     modules: Sequence[str] = (),
 ) -> keras.Model:
-    """`keras.models.load_model` that names a file which is damaged, or would run code.
+    """Loads a saved model, without running code of its file.
 
     A file may unpack to 64 MiB, or to 100 times its size if that is more: archives, arrays, its
     configuration (each byte of which counts 24-fold, as Python needs for it) and the variables of
@@ -56,10 +56,10 @@ def load_model(
         The model. A pruned one goes on where it was saved.
 
     Raises:
-        FileNotFoundError: If nothing is there.
+        FileNotFoundError: If there is no such file.
         TypeError: If `path` is no path.
-        ValueError: If it holds code, names what is not known to be harmless, unpacks to too much,
-            or is no whole model.
+        ValueError: If it holds code, names objects that are not known to be harmless, unpacks to
+            too much, or is not a whole model.
 
     Example:
         >>> import tempfile
@@ -75,9 +75,9 @@ def load_model(
             return _model(keras.models.load_model(path, compile=compile, safe_mode=False))
         check_unpacked(path)
         if _is_keras_3(path):
-            raise _NoModel  # whose words nothing here knows
+            raise _NoModel  # nothing here can check its configuration
         _check_configs(path, modules)
-        # Of itself tf_keras checks only .keras files for lambdas.
+        # By itself tf_keras checks only .keras files for lambdas.
         with SafeModeScope(True), bounded_variables(budget(path)):
             return _model(keras.models.load_model(path, compile=compile))
     except (Untrusted, TooLarge) as error:
@@ -121,7 +121,7 @@ def save_model(model: keras.Model, path: Path) -> None:
 
 
 class _NoModel(Exception):
-    """Says what a file holds instead of a model."""
+    """A file holds something else than a model."""
 
 
 def _checked(path: Any) -> Path:
@@ -148,13 +148,13 @@ def _is_keras_3(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive, archive.open("metadata.json") as file:
             version = json.loads(file.read(2**16))["keras_version"]
-    except Exception:  # of no file that tf_keras or Keras has written
+    except Exception:  # not a file that tf_keras or Keras wrote
         return False
     return not str(version).startswith("2.")
 
 
 def _check_configs(path: Path, modules: Sequence[str]) -> None:
-    """Checks all that tf_keras might make objects from; files can be of two formats at once."""
+    """Checks all configurations that tf_keras might read: a file can have two formats at once."""
     if path.is_dir():
         for config in saved_model_configs(path):
             check_config(config, modules)
@@ -164,14 +164,14 @@ def _check_configs(path: Path, modules: Sequence[str]) -> None:
             check_config(config, modules)
         if not isinstance(model, dict):
             raise _NoModel(f"its configuration has the type {type(model).__name__}")
-        found = found_under(model)
-        is_model = any(isinstance(kind, type) and issubclass(kind, keras.Model) for kind in found)
-        if found and not is_model:
+        kinds = candidates(model)
+        is_model = any(isinstance(kind, type) and issubclass(kind, keras.Model) for kind in kinds)
+        if kinds and not is_model:
             raise _NoModel(f"it describes an object of the class {quoted(model['class_name'])}")
 
 
 def _configs(path: Path) -> Iterator[list[Any]]:
-    """What describes the model, and what describes its training."""
+    """Yields the configurations in a file, by format: the model's and that of its training."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             yield [json.loads(archive.read("config.json"))]

@@ -1,4 +1,4 @@
-"""Which models can be read: those whose graph of layers says what they compute."""
+"""Checks of models: only those whose graph of layers defines what they compute can be read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from keras_spp.frameworks.tf_keras import private
 
 
 def check(model: Any, argument: str = "model") -> None:
-    """Checks that something is a model whose graph of layers can be read.
+    """Raises TypeError or ValueError unless this is a model whose graph of layers can be read.
 
     Args:
         model: An object of a class of tf_keras, or of the user's.
@@ -39,11 +39,11 @@ def check(model: Any, argument: str = "model") -> None:
 
 
 def is_graph(layer: Any) -> bool:
-    """Tells whether a layer is a model whose graph of layers says what it computes."""
+    """Tells whether a layer is a model whose graph of layers defines what it computes."""
     return private.is_graph_network(layer) and not _overrides_call(layer)
 
 
 def _overrides_call(model: Any) -> bool:
-    """Tells whether a user's call() decides what is computed, rather than the graph of layers."""
+    """Tells whether a user's call() defines what a model computes, not the graph of layers."""
     owner = next(cls for cls in type(model).__mro__ if "call" in vars(cls))
     return not owner.__module__.startswith("tf_keras.")

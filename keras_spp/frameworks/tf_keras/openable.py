@@ -2,7 +2,7 @@
 
 A composite layer's sizes are arguments of its constructor and cannot express that a channel in
 its middle is gone. Calling its `call` on Keras tensors gives the graph of the layers inside;
-that graph takes its place, and the small model does not need the composite's class any more.
+that graph takes its place, so that the small model does not need the composite's class.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import tf_keras as keras
 
 from keras_spp.frameworks.tf_keras.clone import clone_layer
-from keras_spp.frameworks.tf_keras.function_layers import as_layer, input_of, weights_given
+from keras_spp.frameworks.tf_keras.function_layers import as_layer, input_of, variables_in_calls
 from keras_spp.frameworks.tf_keras.graph import layers
 from keras_spp.frameworks.tf_keras.rebuilding import rebuild
 from keras_spp.frameworks.tf_keras.user_functions import as_model, graph_of
@@ -40,7 +40,7 @@ def openable(kind: type) -> type:
         The class.
 
     Raises:
-        TypeError: If it is no layer class.
+        TypeError: If it is not a layer class.
 
     Example:
         >>> import keras_spp as spp, tf_keras as keras
@@ -63,9 +63,9 @@ def openable(kind: type) -> type:
 
 
 def is_openable(layer: keras.layers.Layer) -> bool:
-    """Whether a layer's class is known to be openable."""
+    """Tells whether a layer's class is declared to be openable."""
     kind = type(layer)
-    if not layer.inbound_nodes:  # inside TimeDistributed: what it is called on is not recorded
+    if not layer.inbound_nodes:  # inside TimeDistributed: its calls are not recorded
         return False
     return kind in _OPENABLE or (
         kind.__name__ in _KERAS_CV
@@ -79,15 +79,15 @@ def _is_keras_cv(item: Any) -> bool:
 
 
 def opened(model: keras.Model) -> keras.Model:
-    """The model itself, or a copy in which plain layers stand for what hides them.
+    """Returns the model, or a copy in which hidden layers are layers of nested models.
 
-    Openable layers, and functions of the user's that have to be cut to the channels that survive,
-    become nested models; functions that are given a kernel become layers.
+    Openable layers, and functions of the user's that must be cut to the surviving channels, become
+    nested models; functions with a kernel become layers.
     """
-    given = Counter(id(weight) for layer in layers(model) for weight in weights_given(layer))
+    uses = Counter(id(weight) for layer in layers(model) for weight in variables_in_calls(layer))
     owned = {id(weight) for layer in layers(model) for weight in layer.weights}
-    owned |= {weight for weight, times in given.items() if times > 1}  # shared by functions
-    functions = {id(layer): found for layer in layers(model) if (found := as_layer(layer, owned))}
+    owned |= {weight for weight, times in uses.items() if times > 1}  # shared by functions
+    functions = {id(layer): pair for layer in layers(model) if (pair := as_layer(layer, owned))}
     graphs = {id(layer): graph for layer in layers(model) if (graph := graph_of(layer, opened))}
     if not functions and not graphs and not any(map(is_openable, layers(model))):
         return model
@@ -114,4 +114,4 @@ def opened(model: keras.Model) -> keras.Model:
     result = rebuild(model, make_layer, edit_call)
     for copy, weights in copies:
         copy.set_weights(weights)
-    return opened(result)  # what was inside may hide more
+    return opened(result)  # the layers inside may hide more

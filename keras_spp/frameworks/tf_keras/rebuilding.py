@@ -1,4 +1,4 @@
-"""Calls new layers in a model's graph, and fills them with the old weights."""
+"""Rebuilds a model of new layers, and fills them with the old weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.frameworks.tf_keras import private
-from keras_spp.frameworks.tf_keras.function_layers import weights_given
+from keras_spp.frameworks.tf_keras.function_layers import variables_in_calls
 from keras_spp.frameworks.tf_keras.graph import is_repeated, layers, nodes
 from keras_spp.frameworks.tf_keras.models import is_graph
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
@@ -22,12 +22,12 @@ EditCall = Callable[[Any, tuple, dict], tuple[tuple, dict]]
 def rebuild(
     model: keras.Model, make_layer: MakeLayer, edit_call: EditCall | None = None
 ) -> keras.Model:
-    """Calls new layers in the same graph.
+    """Rebuilds a model of new layers in the same graph.
 
     Args:
         model: A functional or Sequential model, never modified.
-        make_layer: Gives the new layer for each old one (asked once per layer, inputs
-            included; nested models are rebuilt with the same function).
+        make_layer: Returns the new layer for an old one (called once per layer, inputs included;
+            nested models are rebuilt with the same function).
         edit_call: Receives (layer, args, kwargs) of each call and returns the arguments to use.
 
     Returns:
@@ -44,11 +44,11 @@ class _Rebuilding:
     ) -> None:
         self.make_layer, self.edit_call = make_layer, edit_call
         self.made: dict[int, Any] = {}
-        self.tied = {id(variable) for layer in layers(model) for variable in weights_given(layer)}
-        self.variables: dict[int, Any] = {}  # the new ones of those, as far as layers are built
+        self.tied = {id(tied) for layer in layers(model) for tied in variables_in_calls(layer)}
+        self.variables: dict[int, Any] = {}  # the new variable by the id of the old one
 
     def model(self, part: keras.Model) -> keras.Model:
-        """Returns the model of the new layers that stands for one of the old models."""
+        """Returns the new model for one of the old ones."""
         result = self._sequential(part) if isinstance(part, keras.Sequential) else self._graph(part)
         private.share_trainable(result, part)
         return result
@@ -89,9 +89,9 @@ class _Rebuilding:
             name=part.name,
         )
         reached = set(map(id, nodes(result))) | _ids_of_ancestors(part.outputs)
-        # Of add_loss; not what computed an argument that a function has no more as a layer.
-        if beside := [new for old, new in calls if not {id(old), id(new)} & reached]:
-            private.add_calls(result, beside)
+        # Calls of add_loss; not those for an argument that a function lost when it became a layer.
+        if side_calls := [new for old, new in calls if not {id(old), id(new)} & reached]:
+            private.add_calls(result, side_calls)
         return result
 
     def _layer(self, layer: keras.layers.Layer) -> Any:
@@ -108,21 +108,21 @@ class _Rebuilding:
         return self.make_layer(layer)
 
     def _remember_tied(self, layer: Any) -> None:
-        new = self.made[id(layer)]
-        if self.tied and not is_graph(layer) and not is_graph(new):
-            pairs = zip(unwrap(layer).weights, unwrap(new).weights, strict=False)
-            self.variables.update((id(a), b) for a, b in pairs if id(a) in self.tied)
+        copy = self.made[id(layer)]
+        if self.tied and not is_graph(layer) and not is_graph(copy):
+            pairs = zip(unwrap(layer).weights, unwrap(copy).weights, strict=False)
+            self.variables.update((id(old), new) for old, new in pairs if id(old) in self.tied)
 
 
 def _ids_of_ancestors(tensors: list[Any]) -> set[int]:
     """Returns the ids of all calls that these tensors depend on."""
     ids: set[int] = set()
-    left = [tensor.node for tensor in tensors]
-    while left:
-        node = left.pop()
+    pending = [tensor.node for tensor in tensors]
+    while pending:
+        node = pending.pop()
         if id(node) not in ids:
             ids.add(id(node))
-            left.extend(node.parent_nodes)
+            pending.extend(node.parent_nodes)
     return ids
 
 
@@ -131,7 +131,7 @@ def copy_weights(
     rebuilt: keras.Model,
     value: Callable[[keras.layers.Layer, tf.Variable], np.ndarray] = lambda _, v: v.numpy(),
 ) -> None:
-    """Fills a rebuilt model; `value(layer, variable)` may fold and slice the old weights."""
+    """Fills a rebuilt model with the old weights, which `value(layer, variable)` may change."""
     for old, new in zip(layers(model), layers(rebuilt), strict=True):
         old, new = unwrap(old), unwrap(new)
         if not old.weights:
@@ -150,12 +150,12 @@ def copy_weights(
 
 
 def declare_inputs(model: keras.Model) -> None:
-    """Makes an `input_shape` that a layer's config still has that of the rebuilt model."""
+    """Updates the `input_shape` that a layer's config declares to the rebuilt model's."""
     for layer in layers(model):
         declared = private.declared_input_shape(layer) or ()
         tensors = layer.inbound_nodes[0].keras_inputs if layer.inbound_nodes else []
         # `input_dim` tells the last of several dimensions.
         if len(tensors) == 1 and 1 < len(declared) <= len(tensors[0].shape):
             sizes = zip(declared[1:], tensors[0].shape[1 - len(declared) :], strict=True)
-            shape = (declared[0], *(size and now for size, now in sizes))
+            shape = (declared[0], *(size and actual for size, actual in sizes))
             private.declare_input_shape(layer, shape)

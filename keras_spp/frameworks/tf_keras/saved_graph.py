@@ -1,4 +1,4 @@
-"""The graphs of a SavedModel: whether their operations only compute."""
+"""Checks that the operations of a SavedModel's graphs only compute."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keras_spp.frameworks.tf_keras.private import (
 )
 from keras_spp.frameworks.tf_keras.trust import Untrusted, quoted
 
-# Of the operations with a state these keep it to the model: variables, tables, random numbers.
+# Operations whose state belongs to the model: variables, tables, random numbers.
 _KEEPS_STATE = re.compile(
     r"VarHandleOp|VarIsInitializedOp|VariableShape|Assign(Add|Sub)?VariableOp|ReadVariableOp"
     r"|_ReadVariablesOp|_VarHandlesOp|DisableCopyOnRead|DestroyResourceOp"
@@ -33,18 +33,18 @@ _KEEPS_STATE = re.compile(
     # A dataset to iterate over would have to be made by an operation that is none of these.
     r"|IteratorGetNext(Sync|AsOptional)?|GuaranteeConst|IsTensorFloat32Enabled|_Arg|_Retval"
 )
-# And of those without one these reach beyond the model all the same.
+# Operations without a state that still reach beyond the model.
 _REACHES_OUT = re.compile(
     r"PyFunc\w*|Abort|ReadFile|MatchingFiles|InitializeTableFromTextFile|\w*Dataset\w*|Debug\w*"
     r"|Reader\w+|\w*Summary\w*|(En|De)codeProto\w*|\w*CustomCall\w*|TPU\w*|Tpu\w*"
 )
-# What saves the model's own variables; only TensorFlow's saver may call it.
+# Operations that save the model's own variables; only TensorFlow's saver may call them.
 _SAVES = ("SaveV2", "MergeV2Checkpoints", "RestoreV2")
 _RUNS_ON_LOADING = ("_create_resource", "_initialize", "_destroy_resource")
 
 
 def saved_model_configs(folder: Path) -> Iterator[Any]:
-    """The configurations in a SavedModel, whose graphs are checked on the way.
+    """Yields the configurations in a SavedModel, and checks its graphs.
 
     Raises:
         Untrusted: If an operation reaches beyond the model, or runs while it is loaded.
@@ -78,31 +78,31 @@ def _check_graph(graph: Any) -> None:
     bodies = {function.signature.name: function for function in library.function}
     listed = (*library.gradient, *library.registered_gradients)
     gradients = [entry.gradient_func for entry in listed]
-    called = _called([*graph.object_graph_def.concrete_functions, *gradients], bodies)
+    called = _reachable([*graph.object_graph_def.concrete_functions, *gradients], bodies)
     for name, function in bodies.items():
         _check_operations(function.node_def, bodies, may_save=name not in called)
     _check_operations(graph.graph_def.node, bodies, may_save=True)
 
 
-def _called(names: Iterable[str], bodies: dict[str, Any]) -> set[str]:
-    """The functions that objects of the model can call, directly or not."""
+def _reachable(names: Iterable[str], bodies: dict[str, Any]) -> set[str]:
+    """Returns the functions that these can call, directly or not."""
     called: set[str] = set()
-    open_ends = list(names)
-    while open_ends:
-        name = open_ends.pop()
+    pending = list(names)
+    while pending:
+        name = pending.pop()
         if name in bodies and name not in called:
             called.add(name)
             for node in bodies[name].node_def:
-                open_ends.append(node.op)
+                pending.append(node.op)
                 for value in node.attr.values():
-                    open_ends += [value.func.name, *(func.name for func in value.list.func)]
+                    pending += [value.func.name, *(func.name for func in value.list.func)]
     return called
 
 
 def _check_operations(nodes: Any, bodies: dict[str, Any], may_save: bool) -> None:
     for node in nodes:
         definition = op_def_registry.get(node.op)
-        if definition is None:  # what is no operation may be a function of the graph
+        if definition is None:  # it may be a function of the graph
             computes = node.op in bodies
         elif _KEEPS_STATE.fullmatch(node.op) or (may_save and node.op in _SAVES):
             computes = True

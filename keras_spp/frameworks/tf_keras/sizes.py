@@ -1,7 +1,7 @@
 """Tensors that are computed from the sizes of others, and whether they count channels.
 
-`tf.shape(x)` and what is made of it carry no channels, but change when those of `x` leave. So they
-stand for the computation until someone takes them.
+`tf.shape(x)` and tensors made of it carry no channels, but change when those of `x` leave. So they
+keep their computation, for the layer that uses them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras_spp.core.call import Call, labelled
 from keras_spp.core.channels import Reason, Tensor
 
-# Stands for a size that is open; divisible by the usual blocks of pixels.
+# Replaces an open size; divisible by the usual blocks of pixels.
 OPEN_SIZE = 24
 BATCH = 2
 
@@ -28,7 +28,7 @@ class Result:
     Attributes:
         function: What is called.
         args: Its arguments, `Tensor`s in place of tensors.
-        kwargs: Those given by name.
+        kwargs: Its keyword arguments.
         number: Which of the function's results it is.
     """
 
@@ -42,7 +42,7 @@ class Result:
         return [origin for x in labelled((self.args, self.kwargs)) for origin in x.origins()]
 
     def counts_channels(self) -> bool:
-        """Says whether the result changes when channels leave those tensors."""
+        """Tells whether the result changes when channels leave those tensors."""
         bases = list({id(base): base for base in self.origins()}.values())
         try:
             whole = [tf.zeros(drawn_sizes(base), base.dtype) for base in bases]
@@ -55,7 +55,7 @@ class Result:
                     part[number] = tf.zeros(sizes, base.dtype)
                     if not np.array_equal(value, self.value(_by_id(bases, part))):
                         return True
-        except Exception:  # whatever is made of the sizes may need certain ones
+        except Exception:  # the function may need certain sizes
             return True
         return False
 
@@ -63,7 +63,7 @@ class Result:
         """Computes the result.
 
         Args:
-            places: What stands for each of the labelled tensors, by its id.
+            places: The value that replaces each of the labelled tensors, by its id.
         """
         args, kwargs = tf.nest.map_structure(
             lambda part: evaluated(part, places), (self.args, self.kwargs)
@@ -76,7 +76,7 @@ def _by_id(tensors: list[Tensor], arrays: list[tf.Tensor]) -> dict[int, Any]:
 
 
 def evaluated(item: Any, places: dict[int, Any]) -> Any:
-    """Returns an argument with tensors in place of the labelled ones, computed from theirs."""
+    """Returns the value of an argument: a labelled tensor's is in `places`, or computed from it."""
     if not isinstance(item, Tensor):
         return item
     if id(item) not in places and item.made_of is not None:
@@ -85,19 +85,19 @@ def evaluated(item: Any, places: dict[int, Any]) -> Any:
 
 
 def drawn_sizes(x: Tensor) -> list[int]:
-    """Returns the sizes of a tensor with something for open ones."""
+    """Returns the sizes of a tensor, with `BATCH` and `OPEN_SIZE` for open ones."""
     batch = [x.shape[0] or BATCH] if x.shape else []
     return [*batch, *(OPEN_SIZE if size is None else size for size in x.shape[1:])]
 
 
 def deferred(call: Call, function: Callable[..., Any], args: tuple, kwargs: dict) -> list[Tensor]:
-    """Returns outputs made of sizes: what becomes of those is up to who takes them.
+    """Returns outputs that keep how they are computed from sizes.
 
     Args:
         call: The call of the layer.
         function: What the layer calls.
         args: Its arguments.
-        kwargs: Those given by name.
+        kwargs: Its keyword arguments.
     """
     outputs = []
     for number, (shape, dtype) in enumerate(zip(call.shapes, call.dtypes, strict=True)):

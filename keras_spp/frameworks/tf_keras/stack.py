@@ -1,4 +1,4 @@
-"""The libraries that are installed: whether keras_spp works with them, and importing tfmot."""
+"""The installed TensorFlow libraries: a check of their versions, and the import of tfmot."""
 
 import importlib
 import importlib.metadata
@@ -13,7 +13,7 @@ _SWITCH = "TF_USE_LEGACY_KERAS"
 
 
 def check() -> None:
-    """Checks the installed TensorFlow stack by its metadata, before any of it is imported.
+    """Raises ImportError if the TensorFlow stack does not fit, before any of it is imported.
 
     Raises:
         ImportError: If a package of the stack is missing or outside the tested range.
@@ -32,10 +32,10 @@ def check() -> None:
 
 
 def import_tfmot() -> None:
-    """Imports tfmot, which would make `tf.keras` mean tf_keras, and leaves that as the user has it.
+    """Imports tfmot without its side effect that `tf.keras` becomes tf_keras.
 
     tfmot sets the variable that `tf.keras` follows, and then asks `tf.keras` for its version. So
-    `tf.keras` is asked first, when the variable still is the user's, and the variable is put back.
+    `tf.keras` is asked first, when the variable still is the user's, and the variable is restored.
     """
     if "tensorflow_model_optimization" in sys.modules:
         return
@@ -51,7 +51,7 @@ def import_tfmot() -> None:
 
 
 def _installed_version(name: str) -> str | None:
-    """The version of a distribution, or of the one that provides its module (tensorflow-cpu)."""
+    """Returns the version of a distribution, or of another with its module (tensorflow-cpu)."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

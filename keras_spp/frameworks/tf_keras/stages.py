@@ -1,7 +1,7 @@
-"""The order of work with tfmot: what a model is wrapped in, and what has to come first.
+"""The unfinished stages of a model: the wrappers it has, and what must come first.
 
-Wrappers hide the layers in them. tfmot's are told by name, wherever in the model they are and
-whichever version of a class it is, because tfmot exports none of them.
+Wrappers hide the layers in them. tfmot's are recognised by name, wherever in the model they are
+and whichever version of a class it is, because tfmot exports none of them.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _STAGES = {
 
 
 class Stage(NamedTuple):
-    """What a model is in the middle of.
+    """An unfinished stage of a model.
 
     Attributes:
-        state: What it is, to stand behind "is".
-        layer: The name of a layer that shows it.
+        state: What the model is, as words after "is".
+        layer: The name of a layer with that wrapper.
         remedy: What to do.
     """
 
@@ -46,12 +46,12 @@ class Stage(NamedTuple):
 
     @property
     def quantized(self) -> bool:
-        """Whether tfmot has wrapped it for quantization."""
+        """Whether tfmot has wrapped the model for quantization."""
         return self.state == _AWARE
 
 
 def stage(model: keras.Model) -> Stage | None:
-    """What a model is in the middle of; None if its layers are no wrappers of tfmot.
+    """Returns the unfinished stage of a model; None if none of its layers is a wrapper.
 
     Example:
         >>> import keras_spp as spp
@@ -69,11 +69,10 @@ def stage(model: keras.Model) -> Stage | None:
 
 
 def require_unwrapped(model: keras.Model) -> None:
-    """Raises ValueError, with the remedy, if a model is in the middle of something."""
-    if found := stage(model):
-        raise ValueError(
-            f"`model` {model.name!r} is {found.state} (layer {found.layer!r}): {found.remedy}."
-        )
+    """Raises ValueError, with the remedy, if a model is in an unfinished stage."""
+    if unfinished := stage(model):
+        state, layer, remedy = unfinished
+        raise ValueError(f"`model` {model.name!r} is {state} (layer {layer!r}): {remedy}.")
 
 
 def _names(layer: Any) -> list[str]:

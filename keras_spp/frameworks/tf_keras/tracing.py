@@ -72,10 +72,10 @@ def trace(model: keras.Model, channels: Channels, inputs: list[Tensor]) -> list[
     calls = list(nodes(model))
     pairs = list(zip(model.inputs, inputs, strict=True))
     sizes = dry_run.shapes(calls, [(tensor, x.shape) for tensor, x in pairs])
-    known = {id(tensor): x for tensor, x in pairs}
+    labelled = {id(tensor): x for tensor, x in pairs}
 
     def lookup(argument: Any) -> Any:
-        return known.get(id(argument), argument)
+        return labelled.get(id(argument), argument)
 
     for node in calls:
         args, kwargs = tf.nest.map_structure(lookup, (tuple(node.call_args), node.call_kwargs))
@@ -83,10 +83,10 @@ def trace(model: keras.Model, channels: Channels, inputs: list[Tensor]) -> list[
         shapes = [sizes.get(id(result), dry_run.static_shape(result)) for result in results]
         dtypes = [getattr(result.type_spec, "dtype", None) for result in results]
         outputs = _trace_layer(node.layer, channels, args, kwargs, shapes, dtypes)
-        known.update(zip(map(id, results), outputs, strict=True))
+        labelled.update(zip(map(id, results), outputs, strict=True))
         for part in channels.take_unmeasured():
             channels.cost_measured(part, dry_run.macs(node, lambda tensor: lookup(tensor).shape))
-    return [known[id(tensor)] for tensor in model.outputs]
+    return [labelled[id(tensor)] for tensor in model.outputs]
 
 
 def _trace_layer(
@@ -97,24 +97,24 @@ def _trace_layer(
     shapes: list[tuple],
     dtypes: list[Any],
 ) -> list[Tensor]:
-    layer, given = unwrap(layer), tensors_in(args, kwargs)
+    layer, tensors = unwrap(layer), tensors_in(args, kwargs)
     if is_graph(layer):
         if args:  # a dict may have more entries than the model has inputs
-            given = tensors_in(private.in_reference_order(layer, args[0]))
-        for tensor, x in zip(layer.inputs, given, strict=True):
+            tensors = tensors_in(private.in_reference_order(layer, args[0]))
+        for tensor, x in zip(layer.inputs, tensors, strict=True):
             _label_input(channels, tensor.node.layer, x)
-        return trace(layer, channels, given)
+        return trace(layer, channels, tensors)
     if not is_repeated(layer):
         outputs = apply(Call(labelling, channels, layer, shapes, dtypes), args, kwargs)
         freeze_held(channels, layer, outputs)
         return outputs
-    # The inside knows nothing of the time axis; channels that differ along it are tied away.
+    # The layer inside has no time axis; channels that differ along it are tied.
     steps = [
         Tensor(channels.same_along(x.labels, 1)[:, 0], (x.shape[0], *x.shape[2:]), x.dtype)
-        for x in given
+        for x in tensors
     ]
     inner_shapes = [(shape[0], *shape[2:]) for shape in shapes]
-    with channels.repeated(given[0].shape[1]):
+    with channels.repeated(tensors[0].shape[1]):
         outputs = _trace_layer(
             layer.layer,
             channels,
@@ -130,7 +130,7 @@ def _trace_layer(
 
 
 def _label_input(channels: Channels, layer: keras.layers.InputLayer, x: Tensor) -> None:
-    """Rewrites the declared shape of a nested model's input with the channels that it is given."""
+    """Records the channels of a nested model's input in the shape that the input declares."""
     shape = layer.get_config()["batch_input_shape"]
     for axis in x.varying or [len(shape) - 1]:
         if shape[axis] is not None:

@@ -1,9 +1,9 @@
-"""What a function without a rule does to channels, found out by leaving some of them out.
+"""Trials of functions without a rule: what they do to channels when some are left out.
 
-All that `spp.shrink` needs of a function is this: called on the channels that survive, it gives
-what survives of its result. So that is tried, on random numbers of several magnitudes, and the
-function's graph is looked at for what numbers may not show: a sum over the channels, chance, or
-steps that depend on values.
+All that `spp.shrink` needs of a function is this: called on the surviving channels, it returns
+the surviving part of its result. A trial checks that on random numbers of several magnitudes, and
+the function's graph for what numbers may not show: a sum over the channels, randomness, or steps
+that depend on values.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from keras_spp.frameworks.tf_keras.sizes import drawn_sizes, evaluated
 _LARGEST = 2**28  # elements
 _MAGNITUDES = (1.0, 1e-3, 1e3, 1e6)
 _TOLERANCE, _LOW = 1e-5, 1e-2  # of the largest number, in 32 and in 16 bits
-# Operations that say how large a tensor is, or stop the program.
+# Operations that return the size of a tensor, or stop the program.
 _SIZES = frozenset({"Shape", "ShapeN", "Size", "Rank", "Assert", "NoOp"})
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall", "ReadVariableOp"})
 _BRANCHES = frozenset({
@@ -33,8 +33,8 @@ _BRANCHES = frozenset({
 })  # fmt: skip
 
 
-class _Unlike(Exception):
-    """Says why a function cannot be followed."""
+class _NotFollowed(Exception):
+    """The reason why a function cannot be followed."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(str(reason))
@@ -50,9 +50,9 @@ def follow(
     """Tries a function with all channels of its operands and with some left out.
 
     Args:
-        functions: What is called; all have to make the same graph. None: nothing is known.
+        functions: What is called; all have to make the same graph. Without any nothing is followed.
         args: Its arguments, `Tensor`s in place of tensors.
-        kwargs: Those given by name.
+        kwargs: Its keyword arguments.
         operands: The tensors whose channels may leave; some of these must have channels.
 
     Returns:
@@ -64,7 +64,7 @@ def follow(
     tensors = list({id(x): x for x in tensors}.values())
     varying = list({id(x): x for x in operands if x.varying}.values())
     reasons = []
-    # All operands together first; what contracts one of them may still keep another's apart.
+    # All operands together first; a function that contracts one may still keep another's apart.
     for chosen in [varying, *([x] for x in varying if len(varying) > 1)]:
         sizes = {x.labels.shape[x.varying[0]] for x in chosen}
         if len(sizes) > 1 or any(len(x.varying) > 1 for x in chosen):
@@ -73,7 +73,7 @@ def follow(
             try:
                 trial = _Trial(functions, args, kwargs, tensors, chosen, constants)
                 return Followed(chosen, trial.places(), trial.edits())
-            except _Unlike as error:
+            except _NotFollowed as error:
                 reasons.append(error.reason)
     return Reason.MIXES if Reason.MIXES in reasons else Reason.FUNCTION
 
@@ -81,11 +81,11 @@ def follow(
 def agree(
     functions: Sequence[Callable[..., Any]], other: Callable[..., Any], operands: Any
 ) -> bool:
-    """Says whether another function computes what these do, all of which do the same.
+    """Tells whether another function computes the same as these, which all do the same.
 
     Args:
         functions: What is called with `operands`.
-        other: What may take their place.
+        other: The function that may replace them.
         operands: `Tensor`s in the structure that the functions take.
     """
     tensors = list({id(x): x for x in labelled(operands)}.values())
@@ -97,20 +97,20 @@ def agree(
 
 
 def _constants(args: tuple, kwargs: dict[str, Any], x: Tensor) -> Iterator[dict[int | str, int]]:
-    """No constants, and those that have one value for each of the channels, if there are any."""
+    """Yields no constants, then those with one value for each of the channels, if there are any."""
     yield {}
     (axis,) = x.varying
     axis -= len(x.shape)  # constants broadcast from the right
-    found: dict[int | str, int] = {}
-    given: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
-    for name, value in given:
+    axes: dict[int | str, int] = {}
+    arguments: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+    for name, value in arguments:
         shape = (
             () if labelled(value) or value is None or isinstance(value, str) else np.shape(value)
         )
         if len(shape) >= -axis and shape[axis] == x.labels.shape[axis]:
-            found[name] = axis
-    if found:
-        yield found
+            axes[name] = axis
+    if axes:
+        yield axes
 
 
 class _Trial:
@@ -132,7 +132,7 @@ class _Trial:
         self.count, self.dtype = 0, "float32"
         for x in chosen:  # all have as many
             self.count, self.dtype = x.labels.shape[x.varying[0]], x.dtype
-        # An odd number, and one alone: what wants an even one cannot serve all that may be left.
+        # An odd number, and 1: a function of an even number fails on some numbers of survivors.
         self.fewer = [min((self.count // 2) | 1, self.count - 1), 1]
         self.random = np.random.default_rng(0)
         try:
@@ -140,24 +140,24 @@ class _Trial:
             self.whole = self._traced(self.function, self.count)
             graphs = [self._traced(other, self.count).graph.as_graph_def() for other in others]
         except Exception as error:  # whatever a function raises
-            raise _Unlike(Reason.FUNCTION) from error
+            raise _NotFollowed(Reason.FUNCTION) from error
         definition = self.whole.graph.as_graph_def()
         _check_graph(definition)
         for operation in self.whole.graph.get_operations():
             if any((x.shape.num_elements() or 0) > _LARGEST for x in operation.outputs):
-                raise _Unlike(Reason.FUNCTION)  # an outer product, say: more than can be tried
+                raise _NotFollowed(Reason.FUNCTION)  # an outer product, say: more than can be tried
         if any(other != definition for other in graphs):
-            raise _Unlike(Reason.FUNCTION)
+            raise _NotFollowed(Reason.FUNCTION)
 
     def edits(self) -> list[tuple[Argument, Callable[[np.ndarray], np.ndarray]]]:
-        """How to cut the constants."""
+        """Returns how to cut the constants."""
         return [
             (Argument(name), functools.partial(_cut, self._constant(name), axis))
             for name, axis in self.constants.items()
         ]
 
     def agrees(self, other: Callable[..., Any]) -> bool:
-        """Whether another function gives the same."""
+        """Tells whether another function returns the same."""
         traced = self._traced(other, self.count)
         for magnitude in _MAGNITUDES:
             values = self._values(magnitude)
@@ -170,37 +170,37 @@ class _Trial:
         return True
 
     def places(self) -> list[tuple[int, np.ndarray] | None]:
-        """Where each result has its channels; raises _Unlike if they are not kept apart."""
+        """Returns where each result has its channels; raises _NotFollowed if it mixes them."""
         try:
             parts = [(count, self._traced(self.function, count)) for count in self.fewer]
             reduces = any([_reduces(self.whole.graph, part.graph) for _, part in parts])
-            known: list[list[tuple[int, np.ndarray] | None]] | None = None
+            candidates: list[list[tuple[int, np.ndarray] | None]] | None = None
             for magnitude, (count, part) in zip(_MAGNITUDES, itertools.cycle(parts), strict=False):
                 values = self._values(magnitude)
                 keep = np.zeros(self.count, bool)
                 keep[self.random.choice(self.count, count, replace=False)] = True
                 before, after = self.whole(*values), part(*self._kept(values, keep))
                 if reduces:
-                    raise _Unlike(Reason.MIXES)
+                    raise _NotFollowed(Reason.MIXES)
                 pairs = list(zip(_arrays(before), _arrays(after), strict=True))
-                if known is None:
-                    known = [list(self._candidates(*pair)) for pair in pairs]
-                known = [
+                if candidates is None:
+                    candidates = [list(self._candidates(*pair)) for pair in pairs]
+                candidates = [
                     [place for place in places if _agree(*pair, place, keep)]
-                    for places, pair in zip(known, pairs, strict=True)
+                    for places, pair in zip(candidates, pairs, strict=True)
                 ]
-        except _Unlike:
+        except _NotFollowed:
             raise
         except Exception as error:
-            raise _Unlike(self._why()) from error
-        if not known or not all(known) or not any(places[0] for places in known):
-            raise _Unlike(self._why())
-        return [places[0] for places in known]
+            raise _NotFollowed(self._failure_reason()) from error
+        if not candidates or not all(candidates) or not any(places[0] for places in candidates):
+            raise _NotFollowed(self._failure_reason())
+        return [places[0] for places in candidates]
 
     def _candidates(
         self, whole: np.ndarray, part: np.ndarray
     ) -> Iterator[tuple[int, np.ndarray] | None]:
-        """What the two sizes of a result allow: each channel once, or several times."""
+        """Yields places that two sizes of a result allow: each channel once, or several times."""
         if whole.ndim != part.ndim:
             return
         changed = [axis for axis, size in enumerate(whole.shape) if size != part.shape[axis]]
@@ -246,7 +246,7 @@ class _Trial:
         return np.asarray(tf.cast(value, self.dtype) if value.dtype.is_floating else value)
 
     def _values(self, magnitude: float) -> list[np.ndarray]:
-        """Random operands, and the constants as they are."""
+        """Returns random operands, and the constants as they are."""
         values = [self._draw(x, magnitude) for x in self.tensors]
         return [*values, *map(self._constant, self.constants)]
 
@@ -266,8 +266,8 @@ class _Trial:
             for value, axis in zip(values, axes, strict=True)
         ]
 
-    def _why(self) -> Reason:
-        """Whether a value changes with one channel and with others, or nothing of the kind."""
+    def _failure_reason(self) -> Reason:
+        """Returns MIXES if a value changes with one channel and with others, otherwise FUNCTION."""
         values = self._values(1.0)
         others = self._values(1.0)
         channel = np.arange(self.count) == self.random.integers(self.count)
@@ -283,8 +283,8 @@ class _Trial:
                 changed.append([~_close(*pair) for pair in zip(before, after, strict=True)])
         except Exception:  # it ran when it was traced, but not on these numbers
             return Reason.FUNCTION
-        meets = any((one & rest).any() for one, rest in zip(*changed, strict=True))
-        return Reason.MIXES if meets else Reason.FUNCTION
+        mixes = any((one & rest).any() for one, rest in zip(*changed, strict=True))
+        return Reason.MIXES if mixes else Reason.FUNCTION
 
 
 def _cut(array: np.ndarray, axis: int, keep: np.ndarray) -> np.ndarray:
@@ -300,7 +300,7 @@ def _arrays(tensors: Any) -> list[np.ndarray]:
 
 
 def _close(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Where two arrays agree, up to the roundings of a few operations."""
+    """Returns where two arrays agree, up to the rounding errors of a few operations."""
     if first.dtype.kind in "biu":
         return first == second
     tolerance = _TOLERANCE
@@ -322,23 +322,23 @@ def _agree(
 
 
 def _check_graph(definition: Any) -> None:
-    """Refuses chance, and steps that depend on values: random numbers may not show what they do."""
+    """Raises _NotFollowed for randomness, and for steps that depend on values."""
     bodies = [definition.node, *(function.node_def for function in definition.library.function)]
     for name in {node.op for body in bodies for node in body}:
-        known = op_def_registry.get(name)
-        stateful = known is None or (known.is_stateful and name not in _CALLS | _SIZES)
+        promise = op_def_registry.get(name)
+        stateful = promise is None or (promise.is_stateful and name not in _CALLS | _SIZES)
         if stateful or name in _BRANCHES:
-            raise _Unlike(Reason.FUNCTION)
+            raise _NotFollowed(Reason.FUNCTION)
 
 
 def _reduces(whole: Any, part: Any) -> bool:
-    """Whether something inside takes all channels and gives a result that has none.
+    """Tells whether an operation takes all channels and returns a result without them.
 
-    The two graphs differ in the number of channels only: what has channels has another shape.
+    The two graphs differ only in the number of channels: tensors with channels differ in shape.
     """
     pairs = list(zip(whole.get_operations(), part.get_operations(), strict=False))
     if any(first.type != second.type for first, second in pairs):
-        raise _Unlike(Reason.FUNCTION)  # what it does depends on the number of channels
+        raise _NotFollowed(Reason.FUNCTION)  # its steps depend on the number of channels
 
     def channelled(first: Sequence[Any], second: Sequence[Any]) -> bool:
         return any(

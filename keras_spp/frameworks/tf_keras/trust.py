@@ -1,10 +1,10 @@
-"""What the configuration of a saved model may name without permission: what only computes.
+"""Checks the names in the configuration of a saved model: only objects that compute may be there.
 
-tf_keras makes objects of what a configuration names. It looks names up among what is registered, in
-tables of its own, and in any module, which it imports for that. Here the same is looked up first,
-without importing anything: every object of a configuration under every name by which tf_keras might
-take it. What is found must be registered by the user, be of a module that the user vouches for, or
-be of a kind that only computes; so neither the place in the configuration matters nor who reads it.
+tf_keras makes objects from the names in a configuration. It looks them up among registered objects,
+in tables of its own, and in any module, which it imports for that. This module looks them up first,
+without importing anything: every object of a configuration under every name that tf_keras might
+use. The result must be registered by the user, come from a module that the user vouches for, or be
+of a kind that only computes; so neither its place in the configuration matters nor who reads it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from keras_spp.frameworks.tf_keras.private import (
 )
 from keras_spp.frameworks.tf_keras.private import layer_serialization as layers
 
-# Functions of TensorFlow that only compute: by namespace, and of those without one by name.
+# Functions of TensorFlow that only compute: by namespace, or by name where there is none.
 _COMPUTES = re.compile(
     r"(compat\.v[12]\.)?((__operators__|math|nn|linalg|image|signal|strings|sparse|ragged"
     r"|sets|bitwise|quantization|audio|dtypes|keras\.activations)\.\w+"
@@ -104,11 +104,11 @@ _CALLS_FUNCTIONS = {
 
 
 class Untrusted(Exception):
-    """Says what in a file would run if it were loaded."""
+    """The part of a file that would run if it were loaded."""
 
 
 def quoted(name: Any) -> str:
-    r"""A name from a file as it can stand in a sentence, however long it is and whatever is in it.
+    r"""Returns a name from a file quoted and cut, safe for a message whatever is in it.
 
     Example:
         >>> quoted("a\nb"), quoted("a" * 10**6) == repr("a" * 60)
@@ -126,42 +126,42 @@ def check_config(config: Any, modules: Sequence[str] = ()) -> None:
         Traceback (most recent call last):
         keras_spp.frameworks.tf_keras.trust.Untrusted: the layer 'double' is a Lambda
     """
-    open_ends = [config]  # not recursive: a configuration may be nested as deep as its file is long
-    while open_ends:
-        entry = open_ends.pop()
+    pending = [config]  # not recursive: a file can nest its configuration arbitrarily deep
+    while pending:
+        entry = pending.pop()
         if isinstance(entry, list | tuple):
-            open_ends.extend(entry)
+            pending.extend(entry)
         elif isinstance(entry, dict):
-            open_ends.extend(entry.values())
+            pending.extend(entry.values())
             if "class_name" in entry:
                 _check_object(entry, modules)
 
 
-def found_under(entry: Any) -> list[Any]:
-    """All that tf_keras might take an object's configuration for; nothing is imported for it.
+def candidates(entry: Any) -> list[Any]:
+    """Returns all objects that tf_keras might make of a configuration; nothing is imported.
 
     Raises:
         Untrusted: If only an import could tell.
 
     Example:
-        >>> found_under({"class_name": "Dense", "config": {}}) == [keras.layers.Dense]
+        >>> candidates({"class_name": "Dense", "config": {}}) == [keras.layers.Dense]
         True
     """
     if not isinstance(entry, dict) or "class_name" not in entry:
         return []
-    kind = _text(entry["class_name"])
-    given = [kind, entry.get("registered_name"), entry.get("spec_name")]
+    kind = _decode(entry["class_name"])
+    declared = [kind, entry.get("registered_name"), entry.get("spec_name")]
     if kind == "function":
-        given.append(entry.get("config"))
-    names = [name for name in dict.fromkeys(map(_text, given)) if name]
+        declared.append(entry.get("config"))
+    names = [name for name in dict.fromkeys(map(_decode, declared)) if name]
     registered = {name: keras.saving.get_registered_object(name) for name in names}
-    found = [known for known in registered.values() if known is not None]
+    objects = [item for item in registered.values() if item is not None]
     key = entry.get("config") if kind == "function" else entry.get("registered_name", kind)
-    if registered.get(_text(key)) is None:  # by this name alone what is registered comes first
-        found += _in_module(entry.get("module"), names, wanted=_wanted(entry))
-    new = [name for name in names if registered[name] is None]
-    found += [table[name] for table in _tables() for name in new if name in table]
-    return found
+    if registered.get(_decode(key)) is None:  # else it takes precedence
+        objects += _in_module(entry.get("module"), names, wanted=_looked_up_name(entry))
+    unregistered = [name for name in names if registered[name] is None]
+    objects += [table[name] for table in _tables() for name in unregistered if name in table]
+    return objects
 
 
 def _check_object(entry: dict[Any, Any], modules: Sequence[str]) -> None:
@@ -169,46 +169,46 @@ def _check_object(entry: dict[Any, Any], modules: Sequence[str]) -> None:
         raise Untrusted("it holds a Python lambda")
     if entry["class_name"] == "VocabularyFileCategoricalColumn":
         raise Untrusted("a column of features reads a file")
-    for found in found_under(entry):
-        if not (_is_registered(found) or _is_given(found, modules) or _only_computes(found)):
-            raise Untrusted(_unknown(entry))
-        if isinstance(found, type):
-            _check_layer(found, entry.get("config"))
+    for item in candidates(entry):
+        if not (_is_registered(item) or _is_vouched_for(item, modules) or _only_computes(item)):
+            raise Untrusted(_refusal(entry))
+        if isinstance(item, type):
+            _check_layer(item, entry.get("config"))
 
 
-def _unknown(entry: dict[Any, Any]) -> str:
+def _refusal(entry: dict[Any, Any]) -> str:
     module = entry.get("module")
     of = f" of the module {quoted(module)}" if module else ""
     return (
-        f"it names {quoted(_wanted(entry))}{of}, which is neither known to only compute nor of a "
-        "module given as --import"
+        f"it names {quoted(_looked_up_name(entry))}{of}, which is neither known to only compute "
+        "nor of a module given as --import"
     )
 
 
-def _wanted(entry: dict[Any, Any]) -> str:
-    """The name that is looked up in the module."""
-    kind = _text(entry["class_name"])
-    return _text(entry.get({"function": "config", "__typespec__": "spec_name"}.get(kind)) or kind)
+def _looked_up_name(entry: dict[Any, Any]) -> str:
+    """Returns the name that tf_keras looks up in the module."""
+    kind = _decode(entry["class_name"])
+    return _decode(entry.get({"function": "config", "__typespec__": "spec_name"}.get(kind)) or kind)
 
 
-def _text(name: Any) -> str:
-    """A name as tf_keras compares it: SavedModels may hold it as bytes."""
+def _decode(name: Any) -> str:
+    """Returns a name as tf_keras compares it: SavedModels may hold it as bytes."""
     return name.decode(errors="replace") if isinstance(name, bytes) else str(name or "")
 
 
 def _in_module(module: Any, names: Sequence[str], wanted: str) -> Iterator[Any]:
     if not isinstance(module, str) or not module:
         return
-    # tf_keras does the same: also keras_spp becomes tf_keras_spp by it.
+    # As tf_keras does it, which also makes tf_keras_spp of keras_spp.
     imported = sys.modules.get(f"tf_{module}" if module.startswith("keras") else module)
     if "." in wanted or (imported is None and not _in_api(module, wanted)):
-        raise Untrusted(_unknown({"class_name": wanted, "module": module}))
+        raise Untrusted(_refusal({"class_name": wanted, "module": module}))
     for name in names:
         if (imported is not None and "." not in name) or _in_api(module, name):
             for kind in ("class", "function"):
                 try:
                     yield retrieve_class_or_fn(name, name, module, kind, full_config="")
-                except TypeError:  # nothing has that name there
+                except TypeError:  # the module has no such name
                     continue
 
 
@@ -219,60 +219,60 @@ def _in_api(module: str, name: str) -> bool:
 
 
 def _tables() -> list[dict[str, Any]]:
-    """Where tf_keras and tfmot look up a name that comes without a module.
+    """Returns the tables in which tf_keras and tfmot look up a name without a module.
 
-    Without those of optimizers and policies, which hold nothing else.
+    Those of optimizers and policies are left out: they hold nothing else.
     """
     layers.populate_deserializable_objects()
     initializers.populate_deserializable_objects()
     return [layers.LOCAL.ALL_OBJECTS, initializers.LOCAL.ALL_OBJECTS, *map(vars, _NAMESPACES)]
 
 
-def _is_registered(found: Any) -> bool:
-    return any(found is known for known in _registry().values())
+def _is_registered(item: Any) -> bool:
+    return any(item is registered for registered in _registry().values())
 
 
 def _registry() -> dict[str, Any]:
     return {**keras.saving.get_custom_objects(), **private.objects_in_scope()}
 
 
-def _is_given(found: Any, modules: Sequence[str]) -> bool:
-    """Whether one of them defines it: what they have imported, such as `os`, is not theirs."""
-    own = f"{getattr(found, '__module__', None)}."
-    return not isinstance(found, types.ModuleType) and own.startswith(
+def _is_vouched_for(item: Any, modules: Sequence[str]) -> bool:
+    """Tells whether one of the modules defines an object, not merely imports it, like `os`."""
+    own = f"{getattr(item, '__module__', None)}."
+    return not isinstance(item, types.ModuleType) and own.startswith(
         tuple(f"{module}." for module in modules)
     )
 
 
-def _only_computes(found: Any) -> bool:
-    if isinstance(found, type):
-        return issubclass(found, _KINDS) and (issubclass(found, tf.TypeSpec) or _is_ours(found))
-    if not isinstance(found, types.FunctionType):
+def _only_computes(item: Any) -> bool:
+    if isinstance(item, type):
+        return issubclass(item, _KINDS) and (issubclass(item, tf.TypeSpec) or _is_ours(item))
+    if not isinstance(item, types.FunctionType):
         return False
-    if name := _keras_name(found):
+    if name := _keras_name(item):
         return _KERAS_COMPUTES.fullmatch(name) is not None
-    name = get_canonical_name_for_symbol(found, add_prefix_to_v1_names=True)
-    return found.__module__ in _METRICS or _COMPUTES.fullmatch(name or "") is not None
+    name = get_canonical_name_for_symbol(item, add_prefix_to_v1_names=True)
+    return item.__module__ in _METRICS or _COMPUTES.fullmatch(name or "") is not None
 
 
-def _is_ours(found: type) -> bool:
-    package = found.__module__.partition(".")[0]
-    if package != "tf_keras" or not issubclass(found, keras.layers.Layer):
+def _is_ours(item: type) -> bool:
+    package = item.__module__.partition(".")[0]
+    if package != "tf_keras" or not issubclass(item, keras.layers.Layer):
         return package in _OURS
     # Layers that nobody can name load a SavedModel, or call a method of something.
-    return _keras_name(found) is not None or _is_in_tables(found)
+    return _keras_name(item) is not None or _is_in_tables(item)
 
 
-def _keras_name(found: Any) -> str | None:
-    return get_canonical_name_for_symbol(found, api_name="keras")
+def _keras_name(item: Any) -> str | None:
+    return get_canonical_name_for_symbol(item, api_name="keras")
 
 
-def _is_in_tables(found: type) -> bool:
-    return any(found is known for table in _tables() for known in table.values())
+def _is_in_tables(item: type) -> bool:
+    return any(item is listed for table in _tables() for listed in table.values())
 
 
 def _check_layer(kind: type, config: Any) -> None:
-    """Raises Untrusted if this kind of layer calls, or reads, what its configuration says."""
+    """Raises Untrusted if this kind of layer calls or reads what its configuration names."""
     config = config if isinstance(config, dict) else {}
     layer = f"the layer {quoted(config.get('name'))}"
     if kind is keras.layers.Lambda:

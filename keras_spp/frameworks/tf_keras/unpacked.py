@@ -1,4 +1,4 @@
-"""How much a saved model unpacks to: it is counted, and bounded, before anything is unpacked."""
+"""Bounds how much a saved model unpacks to, before anything is unpacked."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ import tensorflow as tf
 from keras_spp.frameworks.tf_keras import private
 
 ALWAYS = 64 * 2**20  # bytes that any file may unpack to
-TIMES = 100  # its size is what a larger one may; at 75 % zeros compression gives about 5
+TIMES = 100  # a larger file may unpack to this times its size; 75 % zeros compress to about 1/5
 _OBJECTS = 24  # a list in JSON is 3 bytes long, in Python 72
 
 
 class TooLarge(Exception):
-    """Says how much a file unpacks to."""
+    """A file unpacks to more than it may."""
 
 
 def budget(path: Path) -> int:
-    """How many bytes a file, or all those in a folder, may unpack to.
+    """Returns how many bytes a file, or all those in a folder, may unpack to.
 
     Example:
         >>> budget(Path("none"))
@@ -38,7 +38,7 @@ def budget(path: Path) -> int:
 def check_unpacked(path: Path) -> None:
     """Raises TooLarge if a file unpacks to more than its budget: archives, arrays, configurations.
 
-    Also if it takes arrays from other files.
+    It also does so if the file takes arrays from other files.
 
     Example:
         >>> import tempfile
@@ -61,7 +61,7 @@ def check_unpacked(path: Path) -> None:
 
 @contextmanager
 def bounded_variables(limit: int) -> Iterator[None]:
-    """Raises TooLarge where this thread creates variables of more than so many bytes.
+    """Raises TooLarge in the block once this thread creates variables of more bytes than a limit.
 
     Example:
         >>> with bounded_variables(10**6):
@@ -92,7 +92,7 @@ def _bytes_of_variable(options: dict[str, Any]) -> int:
 
 
 def _sizes(path: Path) -> Iterator[int]:
-    """Of all that would be unpacked: each before what is in it."""
+    """Yields the sizes of all that would be unpacked: those of archives before their members."""
     if path.is_dir():
         yield from _sizes_of_constants(path)
     elif zipfile.is_zipfile(path):
@@ -115,9 +115,9 @@ def _sizes_of_arrays(source: Any) -> Iterator[int]:
     with h5py.File(source) as file:
         for name in ("model_config", "training_config"):
             yield _OBJECTS * len(file.attrs.get(name, ""))
-        found: list[Any] = []
-        file.visititems(lambda name, item: found.append(item))  # follows no link to another file
-        for item in [file, *found]:
+        items: list[Any] = []
+        file.visititems(lambda name, item: items.append(item))  # follows no link to another file
+        for item in [file, *items]:
             if isinstance(item, h5py.Dataset):
                 if item.external or item.is_virtual:
                     raise TooLarge("it takes arrays from other files")
@@ -127,7 +127,7 @@ def _sizes_of_arrays(source: Any) -> Iterator[int]:
 
 
 def _sizes_of_constants(folder: Path) -> Iterator[int]:
-    """In the graphs a constant of equal values is one value and a shape."""
+    """Yields the sizes of constants in graphs, which store equal values as one and a shape."""
     metadata = folder / "keras_metadata.pb"
     yield _OBJECTS * metadata.stat().st_size if metadata.exists() else 0
     for graph in private.internal.saved_model.parse_saved_model(str(folder)).meta_graphs:

@@ -1,8 +1,8 @@
-"""Functions of the user's, in a Lambda, an Activation or a layer without weights, opened.
+"""Opens functions of users, in a Lambda, an Activation or a layer without weights.
 
-Most of them keep channels apart and stay what they are (see `trial`). Others cut, join or shift
-channels, or look at some of them: called on Keras tensors they give a graph of operations with
-rules, which takes their place if it computes the same and lets channels go.
+Most of them keep channels apart and stay as they are (see `trial`). Others cut, join or shift
+channels, or read some of them: called on Keras tensors they return a graph of operations with
+rules. The graph replaces the function if it computes the same and frees channels.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from keras_spp.core.coupling import couple
 from keras_spp.core.rule import find
 from keras_spp.frameworks.tf_keras import trial
 from keras_spp.frameworks.tf_keras.clone import clone_layer
-from keras_spp.frameworks.tf_keras.function_layers import weights_given
+from keras_spp.frameworks.tf_keras.function_layers import variables_in_calls
 from keras_spp.frameworks.tf_keras.graph import nodes
 from keras_spp.frameworks.tf_keras.labelling import as_functions
 from keras_spp.frameworks.tf_keras.op_rules.brackets import without_dots
@@ -33,33 +33,33 @@ L = keras.layers
 
 
 def graph_of(layer: Any, opened: Callable[[keras.Model], keras.Model]) -> keras.Model | None:
-    """A model of the operations in a layer's function; None if that should stay as it is.
+    """Returns a model of the operations in a layer's function; None if that should stay.
 
     Args:
         layer: Any layer.
-        opened: Opens what is inside further.
+        opened: Opens the layers inside further.
     """
-    if not _is_the_users(layer) or (given := _operands(layer)) is None:
+    if not _is_user_function(layer) or (operands := _operands(layer)) is None:
         return None
     try:
         functions = as_functions(layer)
-        tensors = tf.nest.flatten(given)
-        followed = trial.follow(functions, (given,), {}, tensors)
+        tensors = tf.nest.flatten(operands)
+        followed = trial.follow(functions, (operands,), {}, tensors)
         if not functions or not isinstance(followed, Reason):
             return None
         model = as_model(layer, clone_layer(layer))
-        if model.weights or any(weights_given(node.layer) for node in nodes(model)):
-            return None  # which are nobody's, or another layer's
+        if model.weights or any(variables_in_calls(node.layer) for node in nodes(model)):
+            return None  # no layer's, or another layer's
         model = opened(rebuild(model, clone_layer, _without_dots))
         saved = keras.saving.serialize_keras_object(model)
-        keras.saving.deserialize_keras_object(saved)  # what can be saved has to stay so
-        return model if _lets_go(model) and trial.agree(functions, model, given) else None
+        keras.saving.deserialize_keras_object(saved)  # a model that can be saved must stay so
+        return model if _frees_channels(model) and trial.agree(functions, model, operands) else None
     except Exception:  # whatever the function does with Keras tensors
         return None
 
 
 def as_model(layer: keras.layers.Layer, copy: keras.layers.Layer) -> keras.Model:
-    """What a copy of a layer calls, as a model of the same name."""
+    """Returns the layers that a copy of a layer calls, as a model of the same name."""
     inputs = tf.nest.map_structure(
         lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype), layer.get_input_at(0)
     )
@@ -71,14 +71,14 @@ def as_model(layer: keras.layers.Layer, copy: keras.layers.Layer) -> keras.Model
 
 
 def _without_dots(layer: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-    """Slices for the `...` between brackets, which Keras cannot save."""
+    """Replaces the `...` between brackets, which Keras cannot save, by slices."""
     if not isinstance(layer, SlicingOpLambda):
         return args, kwargs
     x, spec = inspect.signature(layer.function).bind(*args, **kwargs).args
     return (x, tuple(without_dots(spec, x.shape.rank))), {}
 
 
-def _is_the_users(layer: Any) -> bool:
+def _is_user_function(layer: Any) -> bool:
     kind = type(layer)
     if layer.weights or isinstance(layer, TFOpLambda) or layer.activity_regularizer is not None:
         return False
@@ -89,14 +89,14 @@ def _is_the_users(layer: Any) -> bool:
 
 
 def _operands(layer: Any) -> Any:
-    """What a layer is called on, labelled along the last axis; None if calls differ."""
-    found = []
+    """Returns a layer's inputs, labelled along the last axis; None if calls differ."""
+    specs = []
     for node in layer.inbound_nodes:
         others = {name: value for name, value in node.call_kwargs.items() if value is not None}
         if len(node.call_args) != 1 or set(others) - {"training"}:
             return None
-        found.append(tf.nest.map_structure(lambda x: (tuple(x.shape), x.dtype), node.call_args[0]))
-    if not found or any(calls != found[0] for calls in found):
+        specs.append(tf.nest.map_structure(lambda x: (tuple(x.shape), x.dtype), node.call_args[0]))
+    if not specs or any(spec != specs[0] for spec in specs):
         return None
     return tf.nest.map_structure(_labelled, layer.get_input_at(0))
 
@@ -107,8 +107,8 @@ def _labelled(x: Any) -> Tensor:
     return Tensor(labels, tuple(x.shape), x.dtype)
 
 
-def _lets_go(model: keras.Model) -> bool:
-    """Whether any channel of the inputs may leave."""
+def _frees_channels(model: keras.Model) -> bool:
+    """Tells whether any channel of the inputs may leave."""
     channels = Channels()
     inputs = []
     for tensor in model.inputs:

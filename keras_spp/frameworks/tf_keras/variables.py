@@ -1,4 +1,4 @@
-"""Variables of tf_keras as they are: under mixed precision, on several replicas, as attributes."""
+"""Variables of tf_keras: under mixed precision, on several replicas, as attributes of layers."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def raw(variable: tf.Variable) -> tf.Variable:
 
 
 def copies(variable: Any) -> list[tf.Variable]:
-    """Lists the variable as each local replica has it, the first one's first."""
+    """Returns the variable of each local replica, in their order."""
     variable = raw(variable)
     return list(getattr(variable, "values", [variable]))
 
 
 def host(variable: tf.Variable) -> np.ndarray:
-    """Reads a variable's value as an array."""
+    """Returns a variable's value as an array."""
     return raw(variable).numpy()
 
 
 def weight_path(layer: keras.layers.Layer, variable: Any) -> str | None:
-    """Says where a layer holds a variable, like "cell.kernel"; None if not in attributes."""
+    """Returns a variable's attribute, like "kernel" or "cell.kernel"; None if there is none."""
     for name, value in vars(layer).items():
         if value is variable:
             return name

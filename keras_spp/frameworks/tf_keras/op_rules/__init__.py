@@ -1,1 +1,1 @@
-"""How labels pass through TensorFlow's functions."""
+"""The rules by which labels pass through TensorFlow's functions."""

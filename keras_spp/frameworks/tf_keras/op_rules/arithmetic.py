@@ -24,7 +24,7 @@ POSITIONWISE = frozenset({
 
 
 def positionwise(call: Call, operands: dict[str | int, Any]) -> Any:
-    """Computes between tensors, or with constants that may hold one value per channel."""
+    """Merges tensors and constants, which may hold one value per channel."""
     tensors = [value for value in operands.values() if isinstance(value, Tensor)]
     labels = merged(call, tensors)
     if isinstance(labels, list):
@@ -34,13 +34,13 @@ def positionwise(call: Call, operands: dict[str | int, Any]) -> Any:
         if isinstance(value, Tensor) or not np.shape(value):
             continue
         for axis in result.varying:
-            own = axis - len(result.shape)  # constants broadcast from the right
-            if np.ndim(value) < -own or np.shape(value)[own] == 1:
+            constant_axis = axis - len(result.shape)  # constants broadcast from the right
+            if np.ndim(value) < -constant_axis or np.shape(value)[constant_axis] == 1:
                 continue
             call.resize(
                 Argument(name),
                 [call.vector(result, axis)],
-                lambda keep, c=value, a=own: np.compress(keep, np.asarray(c), axis=a),
+                lambda keep, c=value, a=constant_axis: np.compress(keep, np.asarray(c), axis=a),
             )
         if any(x.shape != result.shape for x in tensors):  # a constant that widens the tensor
             raise Refused(Reason.SHAPE)
@@ -53,7 +53,7 @@ def positionwise(call: Call, operands: dict[str | int, Any]) -> Any:
     "math.reduce_any", "math.reduce_all",
 )  # fmt: skip
 def reduce(call: Call, arguments: Arguments) -> Any:
-    """Leaves the channels what they are over space, and mixes them over channels."""
+    """Keeps the channels of a reduction over space; refuses one over channels."""
     x, axis = arguments["input_tensor"], arguments.get("axis")
     if axis is None or mixes(x, axis):
         raise Refused(Reason.MIXES)
@@ -63,7 +63,7 @@ def reduce(call: Call, arguments: Arguments) -> Any:
 
 @function("nn.softmax", "nn.log_softmax", "math.l2_normalize")
 def normalised(call: Call, arguments: Arguments) -> Any:
-    """Does the same, and keeps the shape."""
+    """Keeps the channels of a normalisation over space; refuses one over channels."""
     (x,) = tensors_in(arguments)
     axis = arguments.get("axis")
     if axis is None:  # the last one for a softmax, and all of them for a norm
@@ -75,7 +75,7 @@ def normalised(call: Call, arguments: Arguments) -> Any:
 
 @function("math.add_n")
 def add_n(call: Call, arguments: Arguments) -> Any:
-    """Adds any number."""
+    """Merges any number of tensors."""
     return merged(call, tensors_in(arguments["inputs"]))
 
 
@@ -85,7 +85,7 @@ def add_n(call: Call, arguments: Arguments) -> Any:
     "compat.v1.nn.avg_pool", "image.resize", "compat.v1.image.resize",
 )  # fmt: skip
 def in_space(call: Call, arguments: Arguments) -> Any:
-    """Computes every channel by itself, unless the window reaches over channels too."""
+    """Keeps the channels, unless the window reaches over channels too."""
     x, *_ = tensors_in(arguments)  # a size in pixels may be a tensor too
     windows = [np.ravel(arguments.get(name, 1)) for name in ("ksize", "strides")]
     deep = any(len(window) == len(x.shape) and window[-1] > 1 for window in windows)
@@ -96,7 +96,7 @@ def in_space(call: Call, arguments: Arguments) -> Any:
 
 @function("nn.dropout", "compat.v1.nn.dropout", "nn.experimental.stateless_dropout")
 def dropout(call: Call, arguments: Arguments) -> Any:
-    """Drops every element by itself, or several alike."""
+    """Keeps the channels; refuses a noise shape of fixed sizes."""
     x, noise_shape = arguments["x"], arguments.get("noise_shape")
     if noise_shape is not None and any(size not in (1, None) for size in list(noise_shape)[1:]):
         raise Refused(Reason.SHAPE)

@@ -1,4 +1,4 @@
-"""What stands between the brackets of `x[1:, ..., None]`, as a SlicingOpLambda layer has it."""
+"""The items between the brackets of `x[1:, ..., None]`, as a SlicingOpLambda layer has them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def as_slices(spec: Any) -> tuple:
-    """Returns what stands between the brackets as numpy takes it."""
+    """Returns the items between the brackets as NumPy takes them."""
     items = spec if isinstance(spec, tuple | list) else [spec]
     return tuple(
         slice(item["start"], item["stop"], item["step"]) if isinstance(item, dict) else item
@@ -15,7 +15,7 @@ def as_slices(spec: Any) -> tuple:
 
 
 def without_dots(spec: Any, rank: int) -> list[Any]:
-    """Returns the same items with one for every axis of a tensor, and no `...` any more."""
+    """Returns the items without `...`, one for every axis of the tensor."""
     items = list(spec) if isinstance(spec, tuple | list) else [spec]
     if not any(item is ... for item in items):
         items.append(...)
@@ -26,5 +26,5 @@ def without_dots(spec: Any, rank: int) -> list[Any]:
 
 
 def getitem(tensor: Any, slice_spec: Any) -> Any:
-    """Cuts a tensor as the layer of brackets does: slices are dicts in its arguments."""
+    """Indexes a tensor as the layer does, in whose arguments slices are dicts."""
     return tensor[as_slices(slice_spec)]

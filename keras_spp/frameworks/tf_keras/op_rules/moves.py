@@ -1,6 +1,6 @@
-"""Rules of TensorFlow functions that only move values: they are run on the labels themselves.
+"""Rules of TensorFlow functions that only move values: they run on the labels themselves.
 
-What remains to be said for each is which of its constant arguments hold a number of channels.
+In addition, each rule records which constant arguments hold a number of channels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from keras_spp.rules.moves import regroups
 
 
 def moved_by(call: Call, x: Tensor, arguments: Arguments, name: str) -> list[np.ndarray] | None:
-    """Runs the function itself on the labels of one sample; None if that cannot tell."""
+    """Runs the function on the labels of one sample; returns None if that does not tell."""
     labels = full(x, OPEN_SIZE)
     plain = {key: value for key, value in arguments.items() if key != "#"}
     try:
@@ -30,7 +30,7 @@ def moved_by(call: Call, x: Tensor, arguments: Arguments, name: str) -> list[np.
         return None
     settled = []
     for result, shape in zip(tf.nest.flatten(results), call.shapes, strict=True):
-        # What takes the batch along with it, or divides it, is not about one sample.
+        # A function that moves or divides the batch cannot be run on one sample.
         if (
             not shape
             or len(result.shape) != len(shape)
@@ -46,7 +46,7 @@ def moved_by(call: Call, x: Tensor, arguments: Arguments, name: str) -> list[np.
 
 @function("concat")
 def concat(call: Call, arguments: Arguments) -> Any:
-    """Concatenates along a constant axis, constants too."""
+    """Concatenates tensors and constants along a constant axis."""
     values, axis = arguments["values"], arguments["axis"]
     if isinstance(axis, Tensor):
         raise Refused(Reason.SHAPE)
@@ -55,7 +55,7 @@ def concat(call: Call, arguments: Arguments) -> Any:
 
 
 def _as_tensor(call: Call, value: Any) -> Tensor:
-    """Labels a constant: its channels are like those of an input and stay."""
+    """Labels a constant: its channels stay, like those of an input."""
     if isinstance(value, Tensor):
         return value
     shape = np.shape(value)
@@ -66,15 +66,15 @@ def _as_tensor(call: Call, value: Any) -> Tensor:
 
 @function("reshape")
 def reshape(call: Call, arguments: Arguments) -> Any:
-    """Rewrites the target shape where it holds a number of channels."""
+    """Moves the labels and records the target shape where it holds a number of channels."""
     x, shape = arguments["tensor"], arguments["shape"]
     target = call.shapes[0]
     if isinstance(x, Tensor) and not isinstance(shape, Tensor) and regroups(x, target):
-        given, vector = list(shape), call.vector(x)
-        if isinstance(given[-1], Tensor):
+        shape_items, vector = list(shape), call.vector(x)
+        if isinstance(shape_items[-1], Tensor):
             raise Refused(Reason.SHAPE)
-        if given[-1] != -1:
-            call.resize(key(arguments, "shape", len(given) - 1), [vector], count)
+        if shape_items[-1] != -1:
+            call.resize(key(arguments, "shape", len(shape_items) - 1), [vector], count)
         return call.place(vector)
     labels = full(x) if isinstance(x, Tensor) else None
     sizes = [size for size in target[1:] if size is not None]
@@ -86,20 +86,20 @@ def reshape(call: Call, arguments: Arguments) -> Any:
         or isinstance(shape, Tensor)
     ):
         raise Refused(Reason.SHAPE)
-    given = list(shape if isinstance(shape, list | tuple) else np.asarray(shape).tolist())
+    shape_items = list(shape if isinstance(shape, list | tuple) else np.asarray(shape).tolist())
     labels = call.channels.settle(labels.reshape(1, *sizes))
     result = Tensor(labels, target)
     for axis in result.varying:
-        if isinstance(given[axis], Tensor):
+        if isinstance(shape_items[axis], Tensor):
             raise Refused(Reason.SHAPE)
-        if given[axis] != -1:
+        if shape_items[axis] != -1:
             call.resize(key(arguments, "shape", axis), [call.vector(result, axis)], count)
     return labels
 
 
 @function("transpose", "compat.v1.transpose")
 def transpose(call: Call, arguments: Arguments) -> Any:
-    """Permutes axes; the batch has to stay in front."""
+    """Permutes axes; the batch must stay in front."""
     (x,) = tensors_in(arguments)
     name = "a" if "a" in arguments else "x"
     perm = arguments.get("perm")
@@ -110,7 +110,7 @@ def transpose(call: Call, arguments: Arguments) -> Any:
 
 @function("pad", "compat.v1.pad")
 def pad(call: Call, arguments: Arguments) -> Any:
-    """Makes new channels of constants; in space nothing changes."""
+    """Adds channels of constants; padding in space changes nothing."""
     x, paddings = arguments["tensor"], arguments["paddings"]
     mode = str(arguments.get("mode", "CONSTANT")).upper()
     if tensors_in(paddings):
@@ -138,7 +138,7 @@ def pad(call: Call, arguments: Arguments) -> Any:
 
 @function("split")
 def split(call: Call, arguments: Arguments) -> Any:
-    """Cuts into equal parts or by a list of sizes, which is rewritten."""
+    """Splits into equal parts or by a list of sizes, which is rewritten."""
     x, sizes, axis = arguments["value"], arguments["num_or_size_splits"], arguments.get("axis", 0)
     if tensors_in(sizes, axis) or (moved := moved_by(call, x, arguments, "value")) is None:
         raise Refused(Reason.SHAPE)
@@ -156,33 +156,33 @@ def split(call: Call, arguments: Arguments) -> Any:
 
 @function("ensure_shape", "broadcast_to")
 def of_shape(call: Call, arguments: Arguments) -> Any:
-    """Says in an argument how many channels there are."""
+    """Records an argument that holds the shape, with the number of channels."""
     (_, x), (name, shape) = list(arguments.items())[:2]
     if not isinstance(x, Tensor) or tensors_in(shape):
         raise Refused(Reason.SHAPE)
-    given = list(shape)
-    raised = [1] * (len(given) - len(x.shape)) + list(x.labels.shape)
-    for axis, size in enumerate(raised):
-        if size > 1 and given[axis] is not None:
-            call.resize(key(arguments, name), [x.labels.ravel()], counted(given, axis))
-    return x.labels.reshape(raised)
+    sizes = list(shape)
+    label_shape = [1] * (len(sizes) - len(x.shape)) + list(x.labels.shape)
+    for axis, label_size in enumerate(label_shape):
+        if label_size > 1 and sizes[axis] is not None:
+            call.resize(key(arguments, name), [x.labels.ravel()], counted(sizes, axis))
+    return x.labels.reshape(label_shape)
 
 
 @function("stack")
 def stack(call: Call, arguments: Arguments) -> Any:
-    """Makes a new axis, along which the channels of all tensors become one."""
-    given = arguments["values"] if isinstance(arguments["values"], list | tuple) else []
-    known = [full(x) for x in given if isinstance(x, Tensor)]
-    values = [labels for labels in known if labels is not None]
+    """Stacks tensors along a new axis, which ties the channels of all."""
+    tensors = arguments["values"] if isinstance(arguments["values"], list | tuple) else []
+    labels_of_all = [full(tensor) for tensor in tensors if isinstance(tensor, Tensor)]
+    values = [labels for labels in labels_of_all if labels is not None]
     axis = int(arguments.get("axis", 0)) % len(call.shapes[0])
-    if axis == 0 or not given or len(values) < len(given):
+    if axis == 0 or not tensors or len(values) < len(tensors):
         raise Refused(Reason.SHAPE)
     return call.channels.settle(np.stack(values, axis))
 
 
 @function("unstack", "roll")
 def apart(call: Call, arguments: Arguments) -> Any:
-    """Moves along an axis other than that of the channels."""
+    """Moves values along an axis other than that of the channels."""
     name, x = next(iter(arguments.items()))
     if mixes(x, arguments.get("axis", 0)) or (moved := moved_by(call, x, arguments, name)) is None:
         raise Refused(Reason.SHAPE)
@@ -194,7 +194,7 @@ def apart(call: Call, arguments: Arguments) -> Any:
     "compat.v1.depth_to_space", "compat.v1.space_to_depth", "repeat", "reverse", "tile",
 )  # fmt: skip
 def movement(call: Call, arguments: Arguments) -> Any:
-    """Moves values, and no argument holds a number of channels."""
+    """Moves values by a function none of whose arguments holds a number of channels."""
     name, x = next(iter(arguments.items()))
     if not isinstance(x, Tensor):  # a constant, moved by computed sizes
         return call.fixed(Reason.INPUT)
@@ -208,7 +208,7 @@ def movement(call: Call, arguments: Arguments) -> Any:
 
 def _once(arguments: Arguments, name: str) -> Arguments:
     """Returns the arguments with 1 for each computed size in one of them."""
-    given = arguments[name]
-    if not isinstance(given, list | tuple):
+    sizes = arguments[name]
+    if not isinstance(sizes, list | tuple):
         return arguments
-    return {**arguments, name: [1 if isinstance(size, Tensor) else size for size in given]}
+    return {**arguments, name: [1 if isinstance(size, Tensor) else size for size in sizes]}

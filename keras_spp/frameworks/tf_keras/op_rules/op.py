@@ -1,6 +1,6 @@
 """The rule of TensorFlow functions called on Keras tensors, which are TFOpLambda layers.
 
-It looks the rule of the function up by its name; a function without one is tried.
+The rule of the function is looked up by its name; a function without one is tried out.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ UNARY = frozenset({
     "zeros_like",
 })  # fmt: skip
 SIZES = frozenset({"compat.v1.shape", "compat.v1.size", "rank", "shape", "size"})
-# Mixes channels only where their norm is large: not seen by trying.
+# They mix channels only where the norm is large, which a trial does not show.
 MIXING = frozenset({"clip_by_norm", "compat.v1.clip_by_average_norm", "clip_by_global_norm"})
 
 
 @rule(TFOpLambda, SlicingOpLambda)
 def op(call: Call, *args: Any, **kwargs: Any) -> Any:
-    """Looks the function up by its name; what has no rule, or is refused by it, is tried."""
+    """Applies the rule of a function; tries it out if it has none, or if the rule refuses."""
     name = call.layer.get_config()["function"]
     flat = tf.nest.flatten((args, kwargs))
     for value in flat:
@@ -51,22 +51,22 @@ def op(call: Call, *args: Any, **kwargs: Any) -> Any:
     compute = getitem if isinstance(call.layer, SlicingOpLambda) else call.layer.function
     if name in SIZES or (sizes and len(sizes) == len(tensors)):
         return deferred(call, compute, args, kwargs)
-    given = tensors_in(args, kwargs)
-    if sizes:  # the function itself knows best what becomes of them
+    labelled = tensors_in(args, kwargs)
+    if sizes:  # a trial shows what the function does with them
         labels = followed(call, [compute], args, kwargs)
         if not isinstance(labels, Reason):
             return labels
         if any(x.counts_channels() for x in sizes):
-            return call.opaque(given, labels)
+            return call.opaque(labelled, labels)
     plain = not any(map(_is_array, (*args[1:], *kwargs.values())))
-    if name in UNARY and plain and len(given) == 1 and args and given[0] is args[0]:
-        return given[0].labels
+    if name in UNARY and plain and len(labelled) == 1 and args and labelled[0] is args[0]:
+        return labelled[0].labels
     if name in MIXING:
-        return call.opaque(given, Reason.MIXES)
+        return call.opaque(labelled, Reason.MIXES)
     edits = len(call.channels.edits)
     try:
         return _by_rule(call, name, args, kwargs)
-    except Exception as error:  # a form of the arguments that the rule does not know
+    except Exception as error:  # a form of the arguments that the rule does not cover
         if len(call.channels.edits) > edits:
             raise
         call.channels.leave_to_measure(call.layer)
@@ -74,10 +74,10 @@ def op(call: Call, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(labels, Reason):
             return labels
         if isinstance(error, Refused):
-            return call.opaque(given, labels if labels is Reason.MIXES else error.reason)
+            return call.opaque(labelled, labels if labels is Reason.MIXES else error.reason)
         if labels is Reason.FUNCTION:
             raise
-        return call.opaque(given, labels)
+        return call.opaque(labelled, labels)
 
 
 def _by_rule(call: Call, name: str, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -87,7 +87,7 @@ def _by_rule(call: Call, name: str, args: tuple, kwargs: dict[str, Any]) -> Any:
     body = FUNCTIONS.get(name)
     if body is None:
         raise Refused(Reason.FUNCTION)
-    # Keyed as `rebuild` will have to find them: by position or by name, as they were given.
+    # "#" lets `rebuild` find each argument in the call: by position or by name.
     bound = inspect.signature(call.layer.function).bind(*args, **kwargs).arguments
     arguments = {**bound, "#": {name: i for i, name in enumerate(bound) if i < len(args)}}
     return body(call, arguments)

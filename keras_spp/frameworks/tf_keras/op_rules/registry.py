@@ -1,4 +1,4 @@
-"""Names the rule of each TensorFlow function that is called on Keras tensors."""
+"""The registry of rules of TensorFlow functions that are called on Keras tensors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from keras_spp.core.call import Call
 from keras_spp.core.channels import Argument
 
-Arguments = dict[str, Any]  # plus "#": the positions of those given by position
+Arguments = dict[str, Any]  # and "#": the positions of positional ones
 OpRule = Callable[[Call, Arguments], Any]
 FUNCTIONS: dict[str, OpRule] = {}
 
@@ -24,5 +24,5 @@ def function(*names: str) -> Callable[[OpRule], OpRule]:
 
 
 def key(arguments: Arguments, name: str, entry: int | None = None) -> Argument:
-    """Returns where an argument, or an entry of it, stands in the call: by position or name."""
+    """Returns the place in the call of an argument, or an entry of it: a position or a name."""
     return Argument(arguments["#"].get(name, name), entry)

@@ -1,4 +1,4 @@
-"""Rules of TensorFlow functions that take a part of a tensor: brackets, slices, gathering."""
+"""Rules of TensorFlow functions that take a part of a tensor: brackets, slices, gather."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from keras_spp.frameworks.tf_keras.sizes import OPEN_SIZE
 
 @function("__operators__.getitem")
 def getitem(call: Call, arguments: Arguments) -> Any:
-    """Gives a contiguous slice of the channels new ends; anything else freezes them."""
+    """Records the ends of a contiguous slice of channels; refuses other indices of channels."""
     x, spec = arguments["tensor"], arguments["slice_spec"]
     items = without_dots(spec, len(x.shape))
     plain = list(as_slices(items))
-    known = all(isinstance(i, slice | int | None) for i in plain)
+    indexable = all(isinstance(i, slice | int | None) for i in plain)
     labels = full(x, OPEN_SIZE)
-    if not known or tensors_in(items) or labels is None:
+    if not indexable or tensors_in(items) or labels is None:
         raise Refused(Reason.SHAPE)
     if plain[0] != slice(None):
         raise Refused(Reason.SHAPE)
@@ -38,7 +38,7 @@ def getitem(call: Call, arguments: Arguments) -> Any:
         if not isinstance(item, int) and item.step not in (None, 1):
             raise Refused(Reason.SHAPE)
         vector = call.vector(x, axis)
-        if isinstance(item, int):  # it goes on alone, so it has to stay
+        if isinstance(item, int):  # the only channel of the result, so it must stay
             chosen = item % len(vector)
             call.freeze(vector[chosen : chosen + 1], Reason.SHAPE)
 
@@ -58,13 +58,13 @@ def getitem(call: Call, arguments: Arguments) -> Any:
         call.resize(key(arguments, "slice_spec"), [vector], ends)
     for axis, size in enumerate(x.shape):
         if size is None and isinstance(plain[places[axis]], slice):
-            plain[places[axis]] = slice(None)  # what is left of it is open too
+            plain[places[axis]] = slice(None)  # the part has an open size too
     return call.channels.settle(labels[tuple(plain)])
 
 
 @function("gather", "compat.v1.gather", "gather_v2")
 def gather(call: Call, arguments: Arguments) -> Any:
-    """Rewrites a constant choice of channels to where the survivors are."""
+    """Records a constant choice of channels, which becomes the places of the survivors."""
     x, indices = arguments["params"], arguments["indices"]
     axis = int(arguments.get("axis") or 0) % (len(x.shape) if isinstance(x, Tensor) else 1)
     plain = not tensors_in(indices) and not arguments.get("batch_dims") and np.ndim(indices) == 1
@@ -82,10 +82,10 @@ def gather(call: Call, arguments: Arguments) -> Any:
 
 @function("slice")
 def slice_from(call: Call, arguments: Arguments) -> Any:
-    """Takes a contiguous piece by its beginning and its size."""
+    """Records the begin and size of a slice."""
     x, begin, size = (arguments[name] for name in ("input_", "begin", "size"))
-    known = isinstance(x, Tensor) and not tensors_in(begin, size)
-    if not known or (moved := moved_by(call, x, arguments, "input_")) is None:
+    constant = isinstance(x, Tensor) and not tensors_in(begin, size)
+    if not constant or (moved := moved_by(call, x, arguments, "input_")) is None:
         raise Refused(Reason.SHAPE)
     for axis in x.varying:
         vector, first = call.vector(x, axis), int(begin[axis])
@@ -98,11 +98,11 @@ def slice_from(call: Call, arguments: Arguments) -> Any:
 
 @function("strided_slice")
 def strided_slice(call: Call, arguments: Arguments) -> Any:
-    """Takes a piece by its beginning and its end, where neither leaves out or adds an axis."""
+    """Records the begin and end of a slice that neither drops nor adds an axis."""
     x, begin, end = (arguments[name] for name in ("input_", "begin", "end"))
     others = [arguments.get(f"{name}_mask") for name in ("ellipsis", "new_axis", "shrink_axis")]
-    known = isinstance(x, Tensor) and not tensors_in(begin, end) and not any(others)
-    if not known or (moved := moved_by(call, x, arguments, "input_")) is None:
+    constant = isinstance(x, Tensor) and not tensors_in(begin, end) and not any(others)
+    if not constant or (moved := moved_by(call, x, arguments, "input_")) is None:
         raise Refused(Reason.SHAPE)
     strides = arguments.get("strides")
     for axis in x.varying:
@@ -111,8 +111,8 @@ def strided_slice(call: Call, arguments: Arguments) -> Any:
             continue
         if strides is not None and int(strides[axis]) != 1:
             raise Refused(Reason.SHAPE)
-        for name, given in (("begin", begin), ("end", end)):
+        for name, positions in (("begin", begin), ("end", end)):
             if not int(arguments.get(f"{name}_mask") or 0) >> axis & 1:
-                place = slice(int(given[axis]), None).indices(len(vector))[0]
-                call.resize(key(arguments, name), [vector[:place]], counted(list(given), axis))
+                place = slice(int(positions[axis]), None).indices(len(vector))[0]
+                call.resize(key(arguments, name), [vector[:place]], counted(list(positions), axis))
     return moved[0]
