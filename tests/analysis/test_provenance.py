@@ -6,7 +6,6 @@ import tf_keras as keras
 import keras_spp as spp
 from keras_spp import frameworks
 from keras_spp.analysis.provenance import describe, origin, pruned_from, summary
-from keras_spp.training import state
 from tests.zoo.models import L, random_model, random_probabilities, randomize
 
 
@@ -37,13 +36,12 @@ def test_what_is_remembered_is_what_an_analysis_of_the_dense_model_counts(seed):
     assert pruned_from(small) == pruned_from(small, model)
 
 
-def test_neither_a_second_labelling_nor_a_schema_is_needed(monkeypatch):
+def test_shrinking_labels_the_model_once(monkeypatch):
     pruned = spp.prune(random_model(0), pruning_ratio=0.5, round_to=1)
-    adapter, labelled = frameworks.default(), []
-    find = state.find_channels
-    monkeypatch.setattr(state, "find_channels", lambda *a, **o: labelled.append(1) or find(*a, **o))
-    monkeypatch.setattr(adapter, "label", None)
     random_probabilities(pruned, settled=True)
+    adapter, labelled = frameworks.default(), []
+    label = adapter.label
+    monkeypatch.setattr(adapter, "label", lambda *a, **o: labelled.append(1) or label(*a, **o))
     assert origin(spp.shrink(pruned))["macs"] and labelled == [1]
 
 
