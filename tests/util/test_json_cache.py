@@ -23,18 +23,11 @@ from keras_spp.util import json_cache
 from keras_spp.util.json_cache import JsonCache
 from tests.helpers.judged import data, net
 from tests.helpers.sentences import assert_one_sentence
+from tests.helpers.shared_cache import ENTRIES, add, counts
 from tests.journeys.test_disk import mounted
 
 ROOT = Path(__file__).parents[2]
-WRITERS, ENTRIES = 8, 25
-
-
-def counts(path):
-    return JsonCache(path, "spp.Test", dict)
-
-
-def add(path, key):
-    counts(path).update(lambda known: {**(known or {}), key: len(known or {})})
+WRITERS = 8
 
 
 def assert_all_are_there(path, keys):
@@ -54,7 +47,7 @@ def test_threads_lose_nothing(tmp_path):
 
 PROCESS = """
 import sys
-from tests.util.test_json_cache import ENTRIES, add
+from tests.helpers.shared_cache import ENTRIES, add
 for entry in range(ENTRIES):
     add(sys.argv[1], f"{sys.argv[2]} {entry}")
 """
@@ -83,7 +76,7 @@ def test_processes_lose_nothing(tmp_path):
 
 HOLDS = """
 import sys
-from tests.util.test_json_cache import counts
+from tests.helpers.shared_cache import counts
 def change(known):
     print("locked", flush=True)
     sys.stdin.read()
