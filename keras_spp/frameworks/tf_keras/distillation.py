@@ -57,9 +57,9 @@ def _divergence(teachers: Any, models: Any, temperature: float, from_logits: boo
         logits = tf.math.log(tf.maximum(x, 1e-7)) if is_softmax else x
         return tf.nn.log_softmax(logits / temperature)
 
-    def loss(wanted: tf.Tensor, given: tf.Tensor) -> tf.Tensor:
-        wanted, given = softened(wanted, softmax[0]), softened(given, softmax[1])
-        return temperature**2 * tf.reduce_sum(tf.exp(wanted) * (wanted - given), -1)
+    def loss(wanted: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
+        wanted, predicted = softened(wanted, softmax[0]), softened(predicted, softmax[1])
+        return temperature**2 * tf.reduce_sum(tf.exp(wanted) * (wanted - predicted), -1)
 
     return loss
 
