@@ -40,7 +40,7 @@ class Stepwise:
         self._steps = [step[1:] for step in steps]
 
     def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:
-        """All steps until a share `strength` of all MACs that they save is saved."""
+        """Takes steps until a share `strength` of all MACs that they save is saved."""
         left = strength * sum(macs for *_, macs in self._steps)
         found = {id(entry): 0.0 for entry in sets}
         for entry, share, macs in self._steps:

@@ -75,7 +75,7 @@ class PCA:
 
 
 def _makers(groups: Groups) -> dict[str, Any]:
-    """For each set the layer whose output is looked at."""
+    """Returns for each set the layer whose output is looked at."""
     layers = {axis.layer.name: axis.layer for axis in groups.coupling.channels.axes.values()}
     return {
         entry.name: layers[entry.layers[0]] for entry in groups.sets if entry.layers[0] in layers
@@ -107,7 +107,7 @@ class _Covariance:
         self.products = self.products + values.T @ values
 
     def energy(self) -> np.ndarray:
-        """Share of the energy that the first n components hold, for n = 1, 2, ..."""
+        """Returns the share of the energy that the first n components hold, for n = 1, 2, ..."""
         mean = self.sum / self.count
         covariance = self.products / self.count - np.outer(mean, mean)
         values = np.linalg.eigvalsh(covariance)[::-1].clip(0)

@@ -146,7 +146,7 @@ class Search:
         self._found, self._measure, self._starts = _Shares(shares), None, []
 
     def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:
-        """The shares that the search has found, all scaled by one factor."""
+        """Scales the shares that the search has found by one factor."""
         return self._found.ratios(sets, strength)
 
 
@@ -157,15 +157,15 @@ class _Shares:
         self.shares = shares
 
     def prepare(self, model: Model, groups: Groups, representative_data: Any) -> None:
-        """Nothing: the shares are given."""
+        """Does nothing: the shares are given."""
 
     def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:
-        """At strength 0 even the set with the smallest share keeps all."""
+        """Scales the shares; at strength 0 even the set with the smallest one keeps all."""
         factor = (1 - strength) / self.shares.min()
         return list(1 - np.minimum(factor * self.shares, 1.0))
 
 
 def _turns(random: np.random.Generator, count: int) -> Iterator[tuple[int, bool]]:
-    """Every set, up and down, in some order."""
+    """Yields every set, up and down, in some order."""
     for turn in random.permutation(2 * count):
         yield int(turn) // 2, bool(turn % 2)

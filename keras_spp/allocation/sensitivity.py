@@ -110,7 +110,7 @@ class _Measured:
         self._refresh()
 
     def _key(self, model: Model) -> str:
-        """Of all that decides what is measured."""
+        """Returns a digest of all that decides what is measured."""
         settings, framework = self.settings, self.framework
         losses = framework.describe_losses(settings.loss)
         # What the layers and the loss compute shows in the dense model's outputs and its loss.
@@ -127,7 +127,7 @@ class _Measured:
             self.known = {**(self.settings._file.read() or {}).get(self.key, {}), **self.known}
 
     def rises(self, entry: GroupSet) -> list[float]:
-        """Of the loss, at each ratio of one set."""
+        """Returns the rises of the loss at each ratio of one set."""
         if entry.name not in self.known:
             self._refresh()  # others may be at work too
         if entry.name not in self.known:
@@ -138,7 +138,7 @@ class _Measured:
         return self.known[entry.name]
 
     def _merged(self, content: dict[str, dict] | None) -> dict[str, dict]:
-        """The cache's new content: what is there and what has been found."""
+        """Returns the cache's new content: what is there and what has been measured."""
         content = content or {}
         return {**content, self.key: {**content.get(self.key, {}), **self.known}}
 
@@ -153,7 +153,7 @@ class _Measured:
         return rise if np.isfinite(rise) else float(np.finfo(np.float32).max)
 
     def _loss(self, outputs: list[Any]) -> float:
-        """Mean over the batches, weighted by their samples."""
+        """Returns the mean loss of the batches, weighted by their samples."""
         losses, samples = [], []
         for batch, dense, given in zip(self.data, self.dense, outputs, strict=True):
             flat = self.framework.flatten(given)
@@ -175,7 +175,7 @@ def change(dense: Sequence[Any], outputs: Sequence[Any]) -> float:
 
 
 def parse(content: Any) -> dict[str, dict[str, list[float]]]:
-    """A cache's content; raises whatever it does if that is not of this class."""
+    """Returns a cache's content; raises whatever it does if that is not of this class."""
     return {
         key: {name: _parse_rises(name, rises) for name, rises in known.items()}
         for key, known in content.items()

@@ -68,7 +68,7 @@ class Analysis(Rows[AnalysisRow]):
         return sum(row.params for row in self.entries)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain Python values, ready for JSON."""
+        """Returns plain Python values, ready for JSON."""
         totals = {"macs": self.macs, "params": self.params, "fixed_size": self.fixed_size}
         return {"model": self.model, **totals, "rows": self.rows}
 
@@ -181,7 +181,7 @@ def _reason(coupling: Coupling, index: int, layer: Any) -> str:
 
 
 def _text(coupling: Coupling, reason: Reason, where: str, layer: Any) -> str:
-    """The reason, which layer is to blame if it is another one, and what its rule has raised."""
+    """Returns the reason, the layer to blame if it is another, and what its rule has raised."""
     details = [where] if where and where != layer.name else []
     if reason is Reason.FAILED:
         details.append(coupling.channels.failures[where])

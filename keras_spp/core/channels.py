@@ -137,15 +137,19 @@ class Kernel:
 
 
 class Channels:
-    """The record of one model's channels; `keras_spp.frameworks.tf_keras.tracing` fills it."""
+    """The record of one model's channels, which whoever traces the model fills.
 
-    def __init__(self) -> None:
+    Args:
+        batch: The model's own batch size, if it is fixed.
+    """
+
+    def __init__(self, batch: int | None = None) -> None:
         self.axes: dict[tuple[int, int], Axis] = {}
         self.edits: dict[tuple[int, str | Argument], Edit] = {}
         self.kernels: dict[int, Kernel] = {}
         self.refused: set[int] = set()  # ids of layers that keep their kernels whole
         self.unknown_size = False
-        self.batch: int | None = None  # the model's own, if it is fixed
+        self.batch = batch
         self.count = 0
         self._times: list[int | None] = []
         self._unmeasured: list[Any] = []

@@ -30,7 +30,7 @@ class Allocation(Protocol):
     """
 
     def prepare(self, model: Any, groups: Groups, representative_data: Any) -> None:
-        """Called once before `ratios`, with the dense model and the user's representative data."""
+        """Looks at the dense model and the user's representative data, once, before `ratios`."""
 
     def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:
         """Returns a pruning ratio in [0, 1] for each set at a strength in [0, 1]."""

@@ -138,7 +138,7 @@ class _Call:
 
     @functools.cached_property
     def keys(self) -> dict[str, str]:
-        """The device's key of each layout: made of which columns are left, but not their values."""
+        """The device's key of each layout, made of which columns are left, not of their values."""
         layer, surviving = self.layer, columns.left(self.layer)
         config = (layer.filters, layer.strides, layer.dilation_rate, layer.padding)
         settings = (self.shape, surviving.shape, config)

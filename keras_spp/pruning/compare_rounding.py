@@ -60,7 +60,7 @@ class RoundingReport(Rows[RoundingRow]):
     system: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain Python values, ready for JSON."""
+        """Returns plain Python values, ready for JSON."""
         return {
             "device": self.device,
             "system": self.system,

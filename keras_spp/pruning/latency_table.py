@@ -123,7 +123,7 @@ def _sizes(layer: Any, shape: Sizes) -> list[tuple[int, int]]:
 
 
 def _key(layer: Any, shape: Sizes, reads: int, makes: int) -> str:
-    """Of all that the latency depends on."""
+    """Returns the name of all that the latency depends on."""
     config = {key: value for key, value in layer.get_config().items() if key != "name"}
     said = json.dumps(config, sort_keys=True, default=str)
     digest = hashlib.sha256(said.encode()).hexdigest()[:16]

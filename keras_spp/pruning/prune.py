@@ -158,7 +158,7 @@ def prune(
 
 
 def _warn_of_lost_methods(model: Model, pruned: Model) -> None:
-    """A class that builds its own graph cannot be made again from another graph."""
+    """Warns if a class that builds its own graph could not be made again from another."""
     own = [
         name
         for name in ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")

@@ -11,7 +11,7 @@ from keras_spp.training.state import State
 
 
 def sliced_optimizer(pruned: Model, small: Model) -> Any:
-    """An optimizer that goes on with the small model where the pruned one's stopped.
+    """Returns an optimizer that goes on with the small model where the pruned one's stopped.
 
     Momenta and other moments lose the channels that `spp.shrink` removed; the step counter, and
     with it a learning-rate schedule, goes on.

@@ -62,7 +62,7 @@ def shrink(model: Model) -> Model:
 
 
 def sliced(coupling: Coupling, dead: np.ndarray, variable: Any, array: np.ndarray) -> np.ndarray:
-    """An array of a variable's shape without the dead channels."""
+    """Cuts the dead channels out of an array of a variable's shape."""
     for axis in range(array.ndim):
         labelled = coupling.channels.axes.get((id(variable), axis))
         if labelled is not None:

@@ -76,7 +76,7 @@ class BackupAndRestore(_BackupAndRestore):
             ) from error
 
     def _latest(self) -> str | None:
-        """Where the last checkpoint is, if there is one."""
+        """Returns where the last checkpoint is, if there is one."""
         folder = Path(self.backup_dir, "chief")
         try:
             state = tf.train.get_checkpoint_state(str(folder))

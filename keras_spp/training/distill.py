@@ -21,7 +21,7 @@ def distill(
     from_logits: bool | None = None,
     loss: Callable[[Any, Any], Any] | None = None,
 ) -> Model:
-    """A model whose training adds to the loss how far its outputs are from a teacher's.
+    """Returns a model whose training adds to the loss how far its outputs are from a teacher's.
 
     The sum is ``loss + weight * temperature ** 2 * KL(teacher || model)``, the divergence being
     that of the class probabilities softened by the temperature (Hinton, Vinyals and Dean,

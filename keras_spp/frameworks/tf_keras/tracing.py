@@ -42,13 +42,12 @@ def find_channels(
     Returns:
         The channels' coupling.
     """
-    channels = Channels()
+    channels = Channels(batch=model.inputs[-1].shape[0])
     inputs = []
     for number, tensor in enumerate(model.inputs):
         shape = tuple(tensor.shape) if sizes is None else (tensor.shape[0], *sizes[number])
         labels = channels.new(shape[-1] or 1) if len(shape) > 1 else channels.new(1)
         channels.freeze(labels, Reason.INPUT, tensor.node.layer.name)
-        channels.batch = shape[0]
         labels = labels.reshape([1] * (len(shape) - 1) + [-1])
         inputs.append(Tensor(labels, shape, tensor.dtype))
     with tf.init_scope():  # also when a training step is being traced
