@@ -67,7 +67,8 @@ def quantize(tasks: Sequence[Task]) -> list[bytearray | QuantizerError]:
         for folder, task in zip(folders, tasks, strict=True):
             _write(folder, task)
         process = subprocess.run(
-            [sys.executable, __file__, name],
+            # -P: or modules beside this file would hide others of their names.
+            [sys.executable, "-P", __file__, name],
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(sys.path),
