@@ -48,7 +48,12 @@ def convolutions(draw):
 def test_any_convolution_gives_the_same_without_its_pruned_columns(drawn, layout):
     shape, options, share, seed = drawn
     layer, x = pruned_layer(shape, np.random.default_rng(seed), share, **options)
-    expected = layer(x).numpy()
+    # In float64: TensorFlow's kernel for float32 is wrong for one input channel and one column of
+    # outputs, with strides along the width.
+    exact = L.Conv2D.from_config({**layer.get_config(), "dtype": "float64"})
+    exact.build(x.shape)
+    exact.set_weights(layer.get_weights())
+    expected = exact(tf.cast(x, tf.float64)).numpy()
     with convolved_by({layer: packed(layer, layout)}):
         got = tf.function(layer)(x).numpy()
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5, err_msg=f"{drawn} {layout}")
