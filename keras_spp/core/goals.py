@@ -223,9 +223,7 @@ def _meet(groups: Groups, most: float, allocation: Allocation, steps: list[int])
     low, high = 0.0, 1.0
     for _ in range(24):
         middle = (low + high) / 2
-        ratios = allocation.ratios(groups.sets, middle)
-        pairs = zip(groups.sets, ratios, strict=True)
-        goals = np.array([goal(entry.size, ratio, 1) for entry, ratio in pairs], int)
+        goals = rounded(groups, allocation.ratios(groups.sets, middle), 1)
         low, high = (low, middle) if groups.cost(goals) <= most else (middle, high)
     # ... rounded down (all the way where sets of one step cannot follow), ...
     wanted = _wanted(groups, allocation, high)

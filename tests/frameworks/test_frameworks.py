@@ -4,11 +4,7 @@ import pytest
 import tf_keras
 
 from keras_spp import frameworks
-
-
-def assert_one_sentence(message):
-    assert message.endswith(".")
-    assert "\n" not in message and ". " not in message
+from tests.helpers.sentences import assert_nothing_but_one_sentence
 
 
 def functional_model(cls=tf_keras.Model):
@@ -38,7 +34,7 @@ class Subclassed(tf_keras.Model):
 def model_error(kind, model, **kwargs):
     with pytest.raises(kind) as error:
         frameworks.of(model, **kwargs)
-    assert_one_sentence(str(error.value))
+    assert_nothing_but_one_sentence(str(error.value))
     return str(error.value)
 
 

@@ -9,13 +9,9 @@ import tf_keras
 
 from keras_spp.frameworks.tf_keras import stack
 from keras_spp.version import STACK
+from tests.helpers.sentences import assert_nothing_but_one_sentence
 
 ROOT = Path(__file__).parents[2]
-
-
-def assert_one_sentence(message):
-    assert message.endswith(".")
-    assert "\n" not in message and ". " not in message
 
 
 # --- the installed stack ---
@@ -43,7 +39,7 @@ def installed(monkeypatch):
 def stack_error():
     with pytest.raises(ImportError) as error:
         stack.check()
-    assert_one_sentence(str(error.value))
+    assert_nothing_but_one_sentence(str(error.value))
     return str(error.value)
 
 

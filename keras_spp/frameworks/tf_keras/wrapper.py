@@ -311,7 +311,3 @@ class PruneSPP(private.PruneLowMagnitude):
             "input_sizes": self.input_sizes,
             "origin": self.origin,
         }
-
-
-# tf_keras looks what is inside one of its own wrappers (TimeDistributed) up by the bare class name.
-keras.saving.get_custom_objects()["PruneSPP"] = PruneSPP
