@@ -80,7 +80,7 @@ def batches(
     training, image_bytes = augmentation is not None, int(np.prod(input_shape))
     small = tuple(builder.info.features["image"].shape[:2]) == tuple(input_shape[:2])
     if small and len(data) * image_bytes < CACHED_BYTES:
-        data = data.cache()
+        data = in_memory(data)
     if training:
         data = data.shuffle(min(len(data), SHUFFLED_BYTES // image_bytes), seed).repeat()
     if not small:
@@ -93,6 +93,14 @@ def batches(
     if training:
         data = seeded(data, seed + 1, lambda images, key: move(images, key, SHIFT if small else 0))
     return data.map(lambda x, y: (normalize(x), y), tf.data.AUTOTUNE).prefetch(2)
+
+
+def in_memory(data: tf.data.Dataset) -> tf.data.Dataset:
+    """The same data, read at once.
+
+    `cache()` would keep a part for all of them if an iterator is given up while it reads ahead.
+    """
+    return tf.data.Dataset.from_tensor_slices(next(iter(data.batch(len(data)))))
 
 
 def seeded(data: tf.data.Dataset, seed: int, function: Callable) -> tf.data.Dataset:
