@@ -40,6 +40,8 @@ class Adapter(Protocol):
     Probe: Any
     BatchStatistics: Any
     ChannelStatistics: Any
+    # Two models of one structure, run side by side on samples: `Lockstep(model, original, batches)`.
+    Lockstep: Any
 
     def is_graph_network(self, model: Any) -> bool:
         """Tells whether something holds the graph of its layers' calls."""
@@ -139,10 +141,25 @@ class Adapter(Protocol):
     ) -> AbstractContextManager[None]:
         """Lets layers convolve by other functions of (inputs, kernel) while they are called."""
 
+    def called(self, layer: Layer, x: np.ndarray) -> np.ndarray:
+        """Returns what a layer makes of an array in inference."""
+
+    def activated(self, layer: Layer, x: np.ndarray) -> np.ndarray:
+        """Returns what the activation inside a layer makes of an array."""
+
+    def output_shape(self, layer: Layer, shape: Sequence[int]) -> tuple[int, ...]:
+        """Returns the shape of what a layer makes of an input of a shape."""
+
+    def is_linear(self, layer: Layer) -> bool:
+        """Tells whether a layer has no activation inside."""
+
     # -- variables -------------------------------------------------------------------------------
 
     def read(self, variable: Variable) -> np.ndarray:
         """Returns a variable's value in its own type."""
+
+    def write(self, variable: Variable, value: np.ndarray) -> None:
+        """Gives a variable a value, rounded to its own type."""
 
     def raw(self, variable: Variable) -> Variable:
         """Returns the variable in its own type, under mixed precision too."""

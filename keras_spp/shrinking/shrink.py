@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from keras_spp import frameworks
 from keras_spp.analysis.provenance import remember, summary
+from keras_spp.compensation import kept
 from keras_spp.core.channels import Argument
 from keras_spp.core.coupling import Coupling
 from keras_spp.frameworks.interface import Layer, Model, Variable
@@ -53,7 +55,9 @@ def shrink(model: Model) -> Model:
             f"than the target.",
             stacklevel=2,
         )
-    small = shrunk_to(model, state.coupling, state.dead())
+    dead = state.dead()
+    small = shrunk_to(model, state.coupling, dead)
+    kept.remember(small, model, state.coupling, dead)
     conductor = state.conductor
     sizes = framework.sizes_that_fit(model, conductor.input_sizes)
     last = summary(model, state.coupling, sizes)
@@ -70,7 +74,12 @@ def sliced(coupling: Coupling, dead: np.ndarray, variable: Any, array: np.ndarra
     return array
 
 
-def shrunk_to(model: Model, coupling: Coupling, dead: np.ndarray) -> Model:
+def shrunk_to(
+    model: Model,
+    coupling: Coupling,
+    dead: np.ndarray,
+    factors: Mapping[int, np.ndarray] | None = None,
+) -> Model:
     """Returns the model without the dead classes of channels; other weights stay as they are.
 
     Args:
@@ -78,6 +87,7 @@ def shrunk_to(model: Model, coupling: Coupling, dead: np.ndarray) -> Model:
             one. It is not modified.
         coupling: Its channels.
         dead: Which classes go, shape (classes,).
+        factors: What weights are multiplied with, by their ids; None for the keep probabilities.
     """
     framework = frameworks.of(model)
     edits: dict[int, dict[str | Argument, Any]] = {}
@@ -112,12 +122,12 @@ def shrunk_to(model: Model, coupling: Coupling, dead: np.ndarray) -> Model:
                 given[place.name] = entries
         return tuple(given[at] for at in range(len(args))), {name: given[name] for name in kwargs}
 
-    kept = framework.keep_probabilities(model)
+    multiplied = framework.keep_probabilities(model) if factors is None else factors
 
     def value(layer: Layer, variable: Variable) -> np.ndarray:
         array = framework.read(variable)
-        if id(variable) in kept:
-            array = array * kept[id(variable)].astype(array.dtype)
+        if id(variable) in multiplied:
+            array = array * multiplied[id(variable)].astype(array.dtype)
         return sliced(coupling, dead, variable, array)
 
     small = framework.rebuild(model, make_layer, edit_call)

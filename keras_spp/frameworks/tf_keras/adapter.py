@@ -23,9 +23,11 @@ from keras_spp.frameworks.tf_keras.inputs import (
     output_keys,
     sizes_that_fit,
 )
+from keras_spp.frameworks.tf_keras.layer_calls import activated, called, is_linear, output_shape
 from keras_spp.frameworks.tf_keras.layers import plain_class
 from keras_spp.frameworks.tf_keras.loading import load_model as load
 from keras_spp.frameworks.tf_keras.loading import save_model as save
+from keras_spp.frameworks.tf_keras.lockstep import Lockstep
 from keras_spp.frameworks.tf_keras.losses import compiled_loss, describe_losses, find_losses
 from keras_spp.frameworks.tf_keras.models import check
 from keras_spp.frameworks.tf_keras.openable import opened
@@ -39,7 +41,7 @@ from keras_spp.frameworks.tf_keras.softmax import is_softmax, logits_of
 from keras_spp.frameworks.tf_keras.stages import require_unwrapped, stage
 from keras_spp.frameworks.tf_keras.tracing import find_channels as label
 from keras_spp.frameworks.tf_keras.variables import host as read
-from keras_spp.frameworks.tf_keras.variables import raw
+from keras_spp.frameworks.tf_keras.variables import raw, write
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
 from keras_spp.frameworks.tf_keras.wrapping import find_conductor, keep_probabilities
 from keras_spp.frameworks.tf_keras.wrapping import wrapped as wrap

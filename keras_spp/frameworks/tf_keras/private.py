@@ -99,6 +99,25 @@ def in_reference_order(model: keras.Model, inputs: Any) -> list[Any]:
     return model._flatten_to_reference_inputs(inputs)
 
 
+def conformed(model: keras.Model, inputs: Any) -> list[Any]:
+    """Returns what a model is called with as tensors of its inputs' types and ranks, in order."""
+    values = map(tf.convert_to_tensor, in_reference_order(model, inputs))
+    pairs = zip(values, model.inputs, strict=True)
+    return [model._conform_to_reference_input(value, tensor) for value, tensor in pairs]
+
+
+def sequence_mask(tensor: Any) -> Any:
+    """Returns the mask of a tensor's time steps, which Keras hands from layer to layer, or None."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+def with_sequence_mask(tensor: Any, mask: Any) -> Any:
+    """Returns a tensor with such a mask."""
+    tensor = tf.identity(tensor)
+    tensor._keras_mask = mask
+    return tensor
+
+
 def add_calls(model: keras.Model, calls: list[Any]) -> None:
     """Adds calls that no output depends on, as `add_loss` and `add_metric` make them."""
     model._insert_layers([call.layer for call in calls], calls)

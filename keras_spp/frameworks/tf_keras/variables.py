@@ -27,6 +27,12 @@ def host(variable: tf.Variable) -> np.ndarray:
     return raw(variable).numpy()
 
 
+def write(variable: tf.Variable, value: np.ndarray) -> None:
+    """Gives a variable a value, rounded to its own type."""
+    variable = raw(variable)
+    variable.assign(tf.cast(value, variable.dtype))
+
+
 def weight_path(layer: keras.layers.Layer, variable: Any) -> str | None:
     """Returns a variable's attribute, like "kernel" or "cell.kernel"; None if there is none."""
     for name, value in vars(layer).items():

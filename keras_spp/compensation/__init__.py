@@ -1,0 +1,1 @@
+"""What remains of a pruned network, solved for what the dense one gave."""

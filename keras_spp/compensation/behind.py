@@ -1,0 +1,168 @@
+"""What stands behind a layer with a kernel: the normalisation that can take its intercept, and an
+addition to which it can give what the other inputs lack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_spp.compensation.kernels import Kernel, at_positions
+from keras_spp.core.kinds import is_a
+from keras_spp.frameworks.interface import Adapter
+from keras_spp.rules.channelwise import BATCH_NORMALIZATIONS, channel_axis
+
+Keep = slice | np.ndarray
+HIDDEN = 1e-3  # a scale beside the largest, below which the normalisation hides the layer
+_IDENTITIES = (  # in inference
+    "ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise",
+    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """The batch normalisation behind a layer, and the one behind the original's.
+
+    Attributes:
+        framework: The adapter of both.
+        layer: The normalisation.
+        original: The original's.
+        calls: Which calls are its own.
+    """
+
+    framework: Adapter
+    layer: Any
+    original: Any
+    calls: list[int]
+
+    def intercept(self, keep: Keep) -> np.ndarray:
+        """Returns what the layer's outputs are increased by, beside the original's."""
+        read = self.framework.read
+        return read(self.original.moving_mean)[keep] - read(self.layer.moving_mean)
+
+    def assign(self, intercept: np.ndarray, keep: Keep) -> None:
+        """Lets the normalisation do what the original's does, and add an intercept before.
+
+        Its variance is the original's: what an estimate on the small network would make of it
+        undoes a part of what is won.
+        """
+        framework = self.framework
+        for name in ("gamma", "beta", "moving_variance"):
+            variable = getattr(self.layer, name)
+            if variable is not None:
+                framework.write(variable, framework.read(getattr(self.original, name))[keep])
+        mean = framework.read(self.original.moving_mean)[keep]
+        framework.write(self.layer.moving_mean, mean - intercept)
+
+    def scale(self, keep: Keep) -> np.ndarray:
+        """Returns what the original's multiplies each output with."""
+        read, original = self.framework.read, self.original
+        scale = 1 / np.sqrt(read(original.moving_variance)[keep] + original.epsilon)
+        return scale * read(original.gamma)[keep] if original.scale else scale
+
+
+@dataclass(frozen=True)
+class Addition:
+    """The addition that takes a layer's outputs, and what it takes besides.
+
+    Attributes:
+        others: The numbers of the other tensors.
+        axis: The axis of the channels.
+        normalization: The normalisation between the layer and the addition, if there is one.
+    """
+
+    others: list[int]
+    axis: int
+    normalization: Normalization | None
+
+    def lacking(
+        self, tensors: Any, originals: Any, shape: Any, positions: np.ndarray, keep: Keep
+    ) -> np.ndarray | float:
+        """Returns what the other inputs lack, in the units of the layer's outputs.
+
+        Args:
+            tensors: The tensors of the model by their numbers, as far as they are there.
+            originals: Those of the original.
+            shape: That of the original layer's outputs.
+            positions: Which positions of each sample.
+            keep: Which channels of the original are left.
+
+        Returns:
+            Rows, shape (samples * positions, channels); 0 if the other inputs are not there yet,
+            or are spread over the outputs.
+        """
+        for other in self.others:
+            if other not in originals or tuple(originals[other].shape) != tuple(shape):
+                return 0.0
+        lacking: Any = 0.0
+        for other in self.others:
+            wanted = at_positions(np.asarray(originals[other]), positions, self.axis)[:, keep]
+            lacking = lacking + wanted - at_positions(np.asarray(tensors[other]), positions, self.axis)
+        if self.normalization is None:
+            return lacking
+        scale = self.normalization.scale(keep)
+        hidden = np.abs(scale) <= HIDDEN * np.abs(scale).max()
+        return np.where(hidden, 0, lacking / np.where(hidden, 1, scale))
+
+
+def normalization(
+    framework: Adapter, lockstep: Any, calls: Sequence[int], kernel: Kernel
+) -> Normalization | None:
+    """Returns the normalisation of a layer's outputs; None if nothing could be added in it."""
+    layer = kernel.layer
+    if not framework.is_linear(layer):
+        return None
+    behind = []
+    for at in calls:
+        after = lockstep.consumers(lockstep.steps[at].outputs[0])
+        if len(after) != 1 or after[0] == len(lockstep.steps):
+            return None
+        behind.append(after[0])
+    normalizations = [lockstep.steps[at] for at in behind]
+    first = normalizations[0].layer
+    if any(step.layer is not first for step in normalizations):
+        return None
+    if not is_a(first, *BATCH_NORMALIZATIONS) or lockstep.calls_of(first) != behind:
+        return None
+    if first.renorm or first.virtual_batch_size is not None:
+        return None
+    axis = first.axis if isinstance(first.axis, int) else list(first.axis)[0]
+    rank = first.input_spec.ndim
+    if axis % rank != (channel_axis(layer) + lockstep.steps[calls[0]].repeated) % rank:
+        return None
+    return Normalization(framework, first, lockstep.original_steps[behind[0]].layer, behind)
+
+
+def additions(
+    framework: Adapter,
+    lockstep: Any,
+    calls: Sequence[int],
+    kernel: Kernel,
+    between: Normalization | None,
+) -> dict[int, Addition]:
+    """Finds the addition behind each call of a layer, if nothing but a normalisation is between."""
+    if not framework.is_linear(kernel.layer) or lockstep.steps[calls[0]].repeated:
+        return {}
+    starts = calls if between is None else between.calls
+    result = {}
+    for at, start in zip(calls, starts, strict=True):
+        number = lockstep.steps[start].outputs[0]
+        while True:
+            after = lockstep.consumers(number)
+            if len(after) != 1 or after[0] == len(lockstep.steps):
+                break
+            step = lockstep.steps[after[0]]
+            if step.adds:
+                others = list(step.inputs)
+                others.remove(number)
+                if number not in others:
+                    axis = channel_axis(kernel.layer)
+                    result[at] = Addition(others, axis, between)
+                break
+            if not is_a(step.layer, *_IDENTITIES):
+                break
+            number = step.outputs[0]
+    return result

@@ -1,0 +1,189 @@
+"""Two models of one structure, run side by side on the same samples, a stretch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_spp.frameworks.tf_keras import private
+from keras_spp.frameworks.tf_keras.program import Program, Step
+from keras_spp.util.messages import layer_cause
+
+# What is held of all samples between two stretches takes at most so many bytes, unless the samples
+# themselves take more. What would take more is computed again from where there was less to hold.
+MEMORY = 2 * 2**30
+
+Tensors = Mapping[int, Any]
+Watch = Callable[[Tensors, Tensors], None]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A tensor at half its size: float16, scaled to its own range.
+
+    Statistics over many samples do not feel the rounding, and both models are rounded alike.
+    """
+
+    values: Any
+    scale: Any
+    dtype: Any
+    mask: Any
+
+    @classmethod
+    def of(cls, tensor: Any) -> Held:
+        """Holds a tensor, with the mask of its time steps if it has one."""
+        mask = private.sequence_mask(tensor)
+        if tensor.dtype not in (tf.float32, tf.float64):
+            return cls(tensor, None, tensor.dtype, mask)
+        largest = tf.reduce_max(tf.abs(tensor)) if tf.size(tensor) else tf.zeros([], tensor.dtype)
+        if not 0 < largest < tensor.dtype.max:  # nothing to scale by
+            return cls(tensor, None, tensor.dtype, mask)
+        scale = 2.0 ** tf.math.ceil(tf.math.log(largest) / np.log(2.0))
+        return cls(tf.cast(tensor / scale, tf.float16), scale, tensor.dtype, mask)
+
+    def tensor(self) -> Any:
+        """Returns it in its own type again."""
+        values = self.values
+        if self.scale is not None:
+            values = tf.cast(values, self.dtype) * self.scale
+        return values if self.mask is None else private.with_sequence_mask(values, self.mask)
+
+    @property
+    def bytes(self) -> int:
+        """How much memory that takes."""
+        return int(np.prod(self.values.shape)) * self.values.dtype.size
+
+
+class Lockstep:
+    """Two models of one structure and the samples that pass through both.
+
+    Args:
+        model: The model whose weights may change between two stretches, behind the calls that
+            have been passed.
+        original: The model to compare it with.
+        batches: The samples, as the models take them.
+
+    Attributes:
+        steps: The calls of the model in order.
+        original_steps: Those of the original, one for each.
+        batch: The most samples of a batch.
+
+    Raises:
+        ValueError: If the models differ in structure.
+    """
+
+    def __init__(
+        self, model: keras.Model, original: keras.Model, batches: Sequence[Any]
+    ) -> None:
+        self._programs = Program(model), Program(original)
+        self.steps, self.original_steps = (program.steps for program in self._programs)
+        _check_alike(*self._programs)
+        self._last_use = self._find_last_uses()
+        self.batch = max(len(tf.nest.flatten(batch)[0]) for batch in batches)
+        self._at = 0  # what is held is what the calls from this one on need
+        self._held = [self._first(batch) for batch in batches]
+
+    def consumers(self, number: int) -> list[int]:
+        """Returns which calls take a tensor; one past the last for the model's outputs."""
+        ends = [len(self.steps)] if number in self._programs[0].outputs else []
+        return [at for at, step in enumerate(self.steps) if number in step.inputs] + ends
+
+    def calls_of(self, layer: Any) -> list[int]:
+        """Returns which calls are a layer's."""
+        return [at for at, step in enumerate(self.steps) if step.layer is layer]
+
+    def run(self, stop: int, watches: Mapping[int, Watch]) -> None:
+        """Runs both models up to a call, from where samples were held last.
+
+        Args:
+            stop: Which call is not made any more.
+            watches: By the number of a call, what is called before it is made, with the tensors of
+                the model and of the original by their numbers.
+        """
+        self._run(stop, watches, hold=False)
+
+    def advance(self, stop: int, watches: Mapping[int, Watch]) -> None:
+        """Does the same, and holds the tensors there if they are not too large.
+
+        Calls before this one must not change any more.
+        """
+        self._run(stop, watches, hold=True)
+
+    def _run(self, stop: int, watches: Mapping[int, Watch], hold: bool) -> None:
+        live = [number for number, last in self._last_use.items() if last >= stop]
+        held = []
+        for program in self._programs:
+            program.model.reset_states()
+        for number, pair in enumerate(self._held):
+            tensors = [{key: value.tensor() for key, value in side.items()} for side in pair]
+            for at in range(self._at, stop):
+                if at in watches:
+                    watches[at](*tensors)
+                self._call(at, tensors)
+            if stop in watches:
+                watches[stop](*tensors)
+            if hold:
+                held.append(self._take(tensors, live))
+                if number == 0 and _bytes(held[0]) * len(self._held) > MEMORY:
+                    hold = False
+        if hold:
+            self._at, self._held = stop, held
+
+    def _call(self, at: int, tensors: list[dict[int, Any]]) -> None:
+        for program, values in zip(self._programs, tensors, strict=True):
+            step = program.steps[at]
+            values.update(zip(step.outputs, step.run(values), strict=True))
+            for number in step.inputs:
+                if self._last_use[number] == at:
+                    values.pop(number, None)
+
+    def _take(self, tensors: list[dict[int, Any]], live: list[int]) -> tuple[dict[int, Held], ...]:
+        """Holds what is needed later; what both models have in common, once."""
+        model, original = tensors
+        first = {key: Held.of(model[key]) for key in live if key in model}
+        second = {
+            key: first[key] if original[key] is model.get(key) else Held.of(original[key])
+            for key in live
+            if key in original
+        }
+        return first, second
+
+    def _first(self, batch: Any) -> tuple[dict[int, Held], ...]:
+        """Takes a batch, which stays as it is: it may be what both models begin with again."""
+        program = self._programs[0]
+        try:
+            values = private.conformed(program.model, batch)
+        except (ValueError, tf.errors.InvalidArgumentError) as error:
+            raise ValueError(layer_cause(error)) from error
+        held = {
+            number: Held(value, None, value.dtype, private.sequence_mask(value))
+            for number, value in zip(program.inputs, values, strict=True)
+        }
+        return held, held
+
+    def _find_last_uses(self) -> dict[int, int]:
+        """Returns the last call that takes each tensor."""
+        last = {}
+        for at, step in enumerate(self.steps):
+            last.update(dict.fromkeys(step.inputs, at))
+        return last
+
+
+def _bytes(pair: tuple[dict[int, Held], ...]) -> int:
+    values = {id(value): value for side in pair for value in side.values()}
+    return sum(value.bytes for value in values.values())
+
+
+def _check_alike(first: Program, second: Program) -> None:
+    def shape(step: Step) -> tuple:
+        return step.core.name, step.inputs, step.outputs
+
+    if len(first.steps) != len(second.steps) or any(
+        shape(a) != shape(b) for a, b in zip(first.steps, second.steps, strict=True)
+    ):
+        raise ValueError("their layers differ")
