@@ -101,11 +101,11 @@ class Distortion:
         """Checks that the dense network's outputs are finite and differ."""
         by_output = [np.concatenate(parts) for parts in zip(*self.outputs, strict=True)]
         what = None
-        if not all(np.isfinite(each).all() for each in by_output):
+        if not all(np.isfinite(outputs).all() for outputs in by_output):
             what = "NaN or infinity in the outputs"
         elif all(
-            len(each) > 1 and np.ptp(each, 0).max() <= ROUNDING * abs(each).max()
-            for each in by_output
+            len(outputs) > 1 and np.ptp(outputs, 0).max() <= ROUNDING * abs(outputs).max()
+            for outputs in by_output
         ):
             what = "the same outputs for all samples"
         if what:

@@ -42,11 +42,11 @@ class Stepwise:
     def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:
         """Takes steps until a share `strength` of all MACs that they save is saved."""
         left = strength * sum(macs for *_, macs in self._steps)
-        found = {id(entry): 0.0 for entry in sets}
+        ratios = {id(entry): 0.0 for entry in sets}
         for entry, share, macs in self._steps:
-            found[id(entry)] += share * (min(1.0, left / macs) if macs else float(strength >= 1))
+            ratios[id(entry)] += share * (min(1.0, left / macs) if macs else float(strength >= 1))
             left = max(0.0, left - macs)
-        return [min(found[id(entry)], 1.0) for entry in sets]
+        return [min(ratios[id(entry)], 1.0) for entry in sets]
 
 
 def importance(groups: Groups, framework: Adapter) -> dict[str, np.ndarray]:

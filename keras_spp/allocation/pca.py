@@ -48,19 +48,19 @@ class PCA:
 
     def prepare(self, model: Model, groups: Groups, representative_data: Any) -> None:
         """Gathers the covariance of each layer's output."""
-        found = {id(layer): _Covariance() for layer in _makers(groups).values()}
+        covariances = {id(layer): _Covariance() for layer in _makers(groups).values()}
         probe = frameworks.of(model).Probe(
-            model, hooks=lambda layer: _hook(layer, found.get(id(layer)))
+            model, hooks=lambda layer: _hook(layer, covariances.get(id(layer)))
         )
         for inputs in batches(representative_data, self.batches):
             probe.model(inputs, training=False)
         for name, layer in _makers(groups).items():
-            if not np.isfinite(found[id(layer)].products).all():
+            if not np.isfinite(covariances[id(layer)].products).all():
                 raise ValueError(
                     f"`representative_data` gives NaN or infinity in the outputs of layer "
                     f"{layer.name!r}, so spp.PCA cannot say how redundant it is: give finite data."
                 )
-            self._energy[name] = found[id(layer)].energy()
+            self._energy[name] = covariances[id(layer)].energy()
 
     def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:
         """Keeps a share 1 - strength of the energy."""

@@ -126,9 +126,9 @@ class Search:
                         break
                     moved = shares.copy()
                     moved[number] *= np.exp(step if up else -step)
-                    found, moved = tried(_Shares(moved))
-                    if found < least:
-                        least, shares = found, moved
+                    cost, moved = tried(_Shares(moved))
+                    if cost < least:
+                        least, shares = cost, moved
                 if not least < (1 - GAIN) * before:
                     step /= 2
             return least, shares
@@ -139,8 +139,8 @@ class Search:
             if len(costs) >= self.trials:
                 break
             factors = np.exp(FIRST * random.normal(size=len(sets)))
-            found = climb(*tried(_Shares(shares * factors)))
-            least, shares = min(found, (least, shares), key=operator.itemgetter(0))
+            climbed = climb(*tried(_Shares(shares * factors)))
+            least, shares = min(climbed, (least, shares), key=operator.itemgetter(0))
         if len(costs) < self.trials:
             bar.update(len(costs), finalize=True)
         self._found, self._measure, self._starts = _Shares(shares), None, []

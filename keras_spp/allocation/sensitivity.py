@@ -106,7 +106,7 @@ class _Measured:
                 f"outputs must be finite."
             )
         self.key = self._key(model)
-        self.known: dict[str, list[float]] = {}
+        self.by_set: dict[str, list[float]] = {}
         self._refresh()
 
     def _key(self, model: Model) -> str:
@@ -124,23 +124,23 @@ class _Measured:
     def _refresh(self) -> None:
         """Takes up what the cache has by now."""
         if self.settings._file is not None:
-            self.known = {**(self.settings._file.read() or {}).get(self.key, {}), **self.known}
+            self.by_set = {**(self.settings._file.read() or {}).get(self.key, {}), **self.by_set}
 
     def rises(self, entry: GroupSet) -> list[float]:
         """Returns the rises of the loss at each ratio of one set."""
-        if entry.name not in self.known:
+        if entry.name not in self.by_set:
             self._refresh()  # others may be at work too
-        if entry.name not in self.known:
+        if entry.name not in self.by_set:
             points = np.arange(1, self.settings.points + 1) / self.settings.points
-            self.known[entry.name] = [self._rise(entry, float(share)) for share in points]
+            self.by_set[entry.name] = [self._rise(entry, float(share)) for share in points]
             if self.settings._file is not None:
                 self.settings._file.update(self._merged)
-        return self.known[entry.name]
+        return self.by_set[entry.name]
 
     def _merged(self, content: dict[str, dict] | None) -> dict[str, dict]:
         """Returns the cache's new content: what is there and what has been measured."""
         content = content or {}
-        return {**content, self.key: {**content.get(self.key, {}), **self.known}}
+        return {**content, self.key: {**content.get(self.key, {}), **self.by_set}}
 
     def _rise(self, entry: GroupSet, share: float) -> float:
         gone = self.importance[entry.name].argsort(kind="stable")[: round(share * entry.size)]
@@ -155,12 +155,12 @@ class _Measured:
     def _loss(self, outputs: list[Any]) -> float:
         """Returns the mean loss of the batches, weighted by their samples."""
         losses, samples = [], []
-        for batch, dense, given in zip(self.data, self.dense, outputs, strict=True):
-            flat = self.framework.flatten(given)
+        for batch, dense, after in zip(self.data, self.dense, outputs, strict=True):
+            flat = self.framework.flatten(after)
             if self.compiled_loss is None:
                 losses.append(change(self.framework.flatten(dense), flat))
             else:
-                losses.append(self.compiled_loss(given, *batch[1:]))
+                losses.append(self.compiled_loss(after, *batch[1:]))
             samples.append(len(flat[0]))
         return float(np.average(losses, weights=samples))
 
@@ -177,8 +177,8 @@ def change(dense: Sequence[Any], outputs: Sequence[Any]) -> float:
 def parse(content: Any) -> dict[str, dict[str, list[float]]]:
     """Returns a cache's content; raises whatever it does if that is not of this class."""
     return {
-        key: {name: _parse_rises(name, rises) for name, rises in known.items()}
-        for key, known in content.items()
+        key: {name: _parse_rises(name, rises) for name, rises in by_set.items()}
+        for key, by_set in content.items()
     }
 
 

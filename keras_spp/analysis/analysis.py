@@ -159,9 +159,9 @@ def _row(coupling: Coupling, layer: Any, params: int, stopped: Reason | None) ->
     if own is None:
         reason = _text(coupling, stopped or Reason.UNREAD, layer.name, layer)
         return AnalysisRow(layer.name, type(layer).__name__, None, 0, macs, params, False, reason)
-    found = np.unique(coupling.of(own))
-    prunable = found[coupling.prunable[found]]
-    reasons = sorted({_reason(coupling, int(index), layer) for index in found} - {""})
+    classes = np.unique(coupling.of(own))
+    prunable = classes[coupling.prunable[classes]]
+    reasons = sorted({_reason(coupling, int(index), layer) for index in classes} - {""})
     return AnalysisRow(
         layer.name,
         type(layer).__name__,

@@ -21,9 +21,9 @@ def describe(model: Any, sizes: Sequence[Sequence[Any]] | None = None) -> dict[s
         sizes: Those of each input without the batch at which MACs count, if the model takes them.
     """
     adapter = frameworks.default()
-    known = adapter.sizes_that_fit(model, sizes)
+    fitting = adapter.sizes_that_fit(model, sizes)
     model = adapter.opened(model)
-    return summary(model, adapter.label(model, sizes=known), known)
+    return summary(model, adapter.label(model, sizes=fitting), fitting)
 
 
 def summary(model: Any, coupling: Coupling, sizes: Sequence[Sizes] | None) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def summary(model: Any, coupling: Coupling, sizes: Sequence[Sizes] | None) -> di
         if width is not None:
             widths[layer.name.removeprefix("quant_")] = int(width)
     return {
-        "sizes": None if sizes is None else [list(known) for known in sizes],
+        "sizes": None if sizes is None else [list(of_input) for of_input in sizes],
         "macs": None if coupling.channels.unknown_size else MACs(coupling).left(),
         "params": params,
         "widths": widths,

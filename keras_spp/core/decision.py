@@ -60,7 +60,7 @@ class FlatGroups:
             for entries in readers
         ]
         flat = Sets.of(sizes, goals, overshoot)
-        return cls(list(sets), flat, [each.astype(np.int32) for each in places])
+        return cls(list(sets), flat, [indices.astype(np.int32) for indices in places])
 
     def join(self, arrays: ModuleType, parts: Sequence[Array]) -> Array:
         """Reads what all layers that read a group hold alike, shape (groups,)."""

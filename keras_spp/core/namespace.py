@@ -32,4 +32,4 @@ def namespace_of(*values: Any) -> ModuleType:
     Returns:
         That of a framework if one of them is its; `keras_spp.core.arrays` for NumPy's and numbers.
     """
-    return next((found for found in map(_of, values) if found is not arrays), arrays)
+    return next((namespace for namespace in map(_of, values) if namespace is not arrays), arrays)

@@ -116,10 +116,10 @@ def _sizes(layer: Any, shape: Sizes) -> list[tuple[int, int]]:
     reads, makes = _read_and_made(layer, kernel.shape)
     if None in shape[1:]:
         return []
-    found = {(max(1, round(a * reads)), max(1, round(b * makes))) for a, b in _POINTS}
+    pairs = {(max(1, round(a * reads)), max(1, round(b * makes))) for a, b in _POINTS}
     if _MADE[name] is None:
-        found = {(size, size) for size, _ in found}
-    return sorted(found, reverse=True)
+        pairs = {(size, size) for size, _ in pairs}
+    return sorted(pairs, reverse=True)
 
 
 def _key(layer: Any, shape: Sizes, reads: int, makes: int) -> str:

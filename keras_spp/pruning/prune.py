@@ -149,7 +149,7 @@ def prune(
         # Goals of columns do not foresee the producers that they free, so pruning may have to end
         # before them. Goals of channels are the target, in whole blocks.
         target_speedup=target.speedup if in_columns else None,
-        input_sizes=None if sizes is None else [list(each) for each in sizes],
+        input_sizes=None if sizes is None else [list(of_input) for of_input in sizes],
         origin=origin(model),
     )
     Pruner(pruned)

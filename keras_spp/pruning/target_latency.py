@@ -32,9 +32,9 @@ def parse(target: Any) -> tuple[float, bool]:
         >>> parse(0.5), parse("12.5ms")
         ((0.5, True), (12.5, False))
     """
-    if isinstance(target, str) and (found := _MILLISECONDS.fullmatch(target.strip())):
-        if float(found[1]) > 0:
-            return float(found[1]), False
+    if isinstance(target, str) and (match := _MILLISECONDS.fullmatch(target.strip())):
+        if float(match[1]) > 0:
+            return float(match[1]), False
     elif isinstance(target, float) and 0 < target < 1:
         return target, True
     raise ValueError(

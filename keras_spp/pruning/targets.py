@@ -159,9 +159,9 @@ def one_of(
         "target_speedup": target_speedup,
         "target_latency": target_latency,
     }
-    given = {name: value for name, value in values.items() if value is not None}
-    if len(given) != 1:
-        got = " and ".join(f"{name}={value!r}" for name, value in given.items()) or "none"
+    targets = {name: value for name, value in values.items() if value is not None}
+    if len(targets) != 1:
+        got = " and ".join(f"{name}={value!r}" for name, value in targets.items()) or "none"
         raise ValueError(
             f"`pruning_ratio`, `target_speedup` and `target_latency` exclude each other but are "
             f"given as {got}: give one of them."

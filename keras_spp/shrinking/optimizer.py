@@ -87,7 +87,7 @@ def sliced_optimizer(pruned: Model, small: Model) -> Any:
                 )
             slot.assign(value)
             taken.add(id(mine))
-    left = [each.name for each in inner.variables if id(each) not in taken]
+    left = [variable.name for variable in inner.variables if id(variable) not in taken]
     if left:
         raise ValueError(
             f"`pruned` has an optimizer, {type(inner).__name__}, that does not keep {left} as the "
@@ -102,12 +102,12 @@ def _pairs(pruned: Model, small: Model) -> list[tuple[Any, Any]]:
     old, new = ([*map(framework.unwrap, framework.layers(model))] for model in (pruned, small))
     if [layer.name for layer in old] != [layer.name for layer in new]:
         raise ValueError("`small` must be what spp.shrink(pruned) returned but has other layers.")
-    found: list[tuple[Any, Any]] = []
+    pairs: list[tuple[Any, Any]] = []
     for mine, other in zip(old, new, strict=True):
         if len(mine.trainable_weights) != len(other.trainable_weights):
             raise ValueError(
                 f"`small` must have the layers trainable that are so in `pruned` but "
                 f"{mine.name!r} differs: set `trainable` alike in both."
             )
-        found += zip(mine.trainable_weights, other.trainable_weights, strict=True)
-    return found
+        pairs += zip(mine.trainable_weights, other.trainable_weights, strict=True)
+    return pairs

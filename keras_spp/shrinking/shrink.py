@@ -110,17 +110,18 @@ def shrunk_to(
         return framework.clone(layer, config, kind, id(layer) in resized)
 
     def edit_call(layer: Layer, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
+        arguments: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
         for place, value in edits.get(id(layer), {}).items():
             if not isinstance(place, Argument):
                 continue
             if place.entry is None:
-                given[place.name] = value
+                arguments[place.name] = value
             else:
-                entries = list(given[place.name])
+                entries = list(arguments[place.name])
                 entries[place.entry] = value
-                given[place.name] = entries
-        return tuple(given[at] for at in range(len(args))), {name: given[name] for name in kwargs}
+                arguments[place.name] = entries
+        positional = tuple(arguments[at] for at in range(len(args)))
+        return positional, {name: arguments[name] for name in kwargs}
 
     multiplied = framework.keep_probabilities(model) if factors is None else factors
 

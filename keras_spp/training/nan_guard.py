@@ -55,8 +55,8 @@ class Faults:
             sound.append(tf.reduce_all(finite))  # of none: True
         good = tf.reduce_all(sound)
         first = tf.stack([step, tf.argmin(tf.cast(sound, tf.int32), output_type=tf.int64)])
-        known = tf.convert_to_tensor(self._record)
-        bad = tf.where(known[0] > NONE, known, first)  # the first one says more than the last
+        recorded = tf.convert_to_tensor(self._record)
+        bad = tf.where(recorded[0] > NONE, recorded, first)  # the first one says more than the last
         self._record.assign(tf.where(good, tf.fill([2], tf.constant(NONE, tf.int64)), bad))
         return good
 

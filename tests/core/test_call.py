@@ -1,73 +1,23 @@
 """Calls and rules in a framework that does not exist: what the core asks of one, and how little."""
 
-import sys
 import types
 from collections import OrderedDict, namedtuple
 
 import numpy as np
 import pytest
 
-from keras_spp.core.call import Call, Followed, flatten, tensors_in
+from keras_spp.core.call import Followed, flatten, tensors_in
 from keras_spp.core.channels import Argument, Channels, Reason, Tensor
 from keras_spp.core.coupling import couple
-from keras_spp.core.rule import apply, find, rule
+from keras_spp.core.rule import find, rule
 from keras_spp.rules import kernels, moves
-
-KERAS = "keras.stand_in"
-
-
-class Layer:
-    """A layer that computes nothing."""
-
-    activation = None
-    weights: tuple = ()
-
-    def __init__(self, **attributes):
-        self.name = type(self).__name__.lower()
-        vars(self).update(attributes)
-
-    def call(self, x):
-        return x
-
-
-Layer.__module__ = KERAS
+from tests.helpers import stand_in
+from tests.helpers.stand_in import Framework, Layer, call
 
 
 @pytest.fixture
 def keras(monkeypatch):
-    """A Keras with three layers."""
-    home = types.ModuleType(KERAS)
-    home.Layer = Layer
-    for name in ("Conv2D", "Flatten", "Dense"):
-        setattr(home, name, type(name, (Layer,), {"__module__": KERAS}))
-    monkeypatch.setitem(sys.modules, KERAS, home)
-    return home
-
-
-class Framework:
-    """Answers what rules ask, and remembers what was tried."""
-
-    def __init__(self, answer=Reason.FUNCTION):
-        self.answer, self.tried = answer, []
-
-    def follow(self, functions, args, kwargs, operands):
-        self.tried.append(functions)
-        return self.answer(operands) if callable(self.answer) else self.answer
-
-    def as_functions(self, layer):
-        return [layer.call]
-
-    def config(self, layer):
-        return vars(layer)
-
-    def weight_path(self, layer, variable):
-        return next((name for name, value in vars(layer).items() if value is variable), None)
-
-    def takes_sizes(self, layer):
-        return False
-
-    def asks_for_mask(self, layer):
-        return False
+    return stand_in.install(monkeypatch)
 
 
 @pytest.fixture
@@ -75,11 +25,6 @@ def channels():
     channels = Channels()
     channels.batch = None
     return channels
-
-
-def call(channels, layer, x, shape, framework=None):
-    (y,) = apply(Call(framework or Framework(), channels, layer, [shape], ["float32"]), (x,), {})
-    return y
 
 
 def image(channels, count):

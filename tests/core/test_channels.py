@@ -2,17 +2,7 @@ import numpy as np
 
 from keras_spp.core.channels import Channels, Reason, Tensor
 from keras_spp.core.coupling import couple
-
-
-class Kernel:
-    """Stands for a variable: the record only looks at its identity and shape."""
-
-    def __init__(self, *shape):
-        self.shape = shape
-
-
-class Layer:
-    name = "layer"
+from tests.helpers.records import Kernel, Layer
 
 
 def test_new_labels_are_never_given_twice():

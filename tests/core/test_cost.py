@@ -1,64 +1,55 @@
+"""Multiply-accumulates of records written by hand."""
+
 import numpy as np
-import pytest
-import tf_keras as keras
 
-import keras_spp as spp
-from keras_spp.core.cost import MACs
-from keras_spp.frameworks.tf_keras.tracing import find_channels
-from tests.helpers.profiler import counts
-from tests.zoo.dozen import PUBLISHED, network
-from tests.zoo.models import L, random_model, random_probabilities
+from keras_spp.core.cost import MACs, kernel_macs
+from tests.helpers.records import Layer, Record
 
 
-def test_macs_of_each_kind_of_layer():
-    x = keras.Input((8, 8, 3))
-    y = L.Conv2D(4, 3, name="conv")(x)
-    y = L.Conv2D(4, 3, groups=2, padding="same", name="grouped")(y)
-    y = L.DepthwiseConv2D(3, depth_multiplier=2, padding="same", name="depthwise")(y)
-    y = L.SeparableConv2D(6, 3, padding="same", name="separable")(y)
-    y = L.Conv2DTranspose(2, 2, strides=2, name="transposed")(y)
-    y = L.BatchNormalization(name="norm")(y)
-    y = L.Dense(5, name="dense")(y)
-    macs = {row.layer: row.macs for row in spp.analyze(keras.Model(x, y))}
-    assert macs == {
+def two_convolutions():
+    """A record, and the labels of the first one's channels."""
+    net = Record()
+    made = net.conv("first", net.image(3), 8, size=3, positions=(6, 6))
+    y = net.conv("second", made, 4, positions=(6, 6))
+    return net, made, net.coupling(net.dense("dense", y, 2, positions=(6, 6)))
+
+
+def test_each_element_of_a_kernel_costs_its_positions():
+    net = Record()
+    y = net.conv("conv", net.image(3), 4, size=3, positions=(6, 6))
+    y = net.conv("grouped", y, 4, size=3, positions=(6, 6), groups=2)
+    y = net.layer("transposed", y, (2, 2, 2, 4), reads=-1, writes=-2, positions=(6, 6))
+    coupling = net.coupling(net.dense("dense", y, 5, positions=(12, 12)))
+    kernels = net.channels.kernels.values()
+    assert {kernel.layer.name: kernel_macs(coupling, kernel) for kernel in kernels} == {
         "conv": 36 * 9 * 3 * 4,
         "grouped": 36 * 9 * 2 * 4,
-        "depthwise": 36 * 9 * 8,
-        "separable": 36 * (9 * 8 + 8 * 6),
-        "transposed": 36 * 4 * 6 * 2,
-        "norm": 0,
+        "transposed": 36 * 4 * 4 * 2,
         "dense": 144 * 2 * 5,
     }
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_macs_and_parameters_agree_with_tensorflows_profiler(name):
-    model = network(name)
-    report = spp.analyze(model)
-    assert (report.macs, report.params) == pytest.approx(counts(model), rel=5e-3)
-
-
-def test_a_shared_layer_costs_every_call_but_has_its_parameters_once():
-    x = keras.Input((8, 8, 4))
-    layer = L.Conv2D(4, 1)
-    report = spp.analyze(keras.Model(x, layer(layer(x))))
-    assert report.macs == 2 * 64 * 16 and report.params == 20
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_macs_predicted_from_the_masks_are_those_of_the_shrunk_model(seed):
-    pruned = spp.prune(random_model(seed), pruning_ratio=0.5, round_to=1)
-    pruner = random_probabilities(pruned, seed)
-    alive = pruner.alive()
-    predicted = MACs(pruner.coupling).left(pruner.coupling.dead(alive), alive)
-    assert predicted == spp.analyze(spp.shrink(pruned)).macs, f"seed {seed}"
+def test_dead_channels_cost_neither_whoever_makes_nor_whoever_reads_them():
+    _, made, coupling = two_convolutions()
+    macs, dead = MACs(coupling), np.zeros(coupling.count, bool)
+    assert macs.left(dead) == macs.left() == 36 * (9 * 3 * 8 + 8 * 4 + 4 * 2)
+    dead[coupling.of_label[made[:3]]] = True
+    assert macs.left(dead) == 36 * (9 * 3 * 5 + 5 * 4 + 4 * 2)
 
 
 def test_pruned_columns_cost_nothing():
-    x = keras.Input((8, 8, 4))
-    model = keras.Model(x, L.Conv2D(4, 3, padding="same")(x))
-    classes = find_channels(model)
+    net = Record()
+    coupling = net.coupling(net.conv("conv", net.image(4), 4, size=3, positions=(8, 8)))
     mask = np.ones((3, 3, 4, 1), bool)
     mask[0] = False
-    alive = {id(model.layers[1].kernel): mask}
-    assert MACs(classes).left(alive=alive) == MACs(classes).left() * 2 // 3
+    (kernel,) = net.channels.kernels
+    alive = {kernel: mask}
+    assert MACs(coupling).left(alive=alive) == MACs(coupling).left() * 2 // 3
+
+
+def test_what_is_measured_counts_but_not_where_only_convolutions_do():
+    net, _, coupling = two_convolutions()
+    net.channels.cost_measured(Layer("product"), 1000)
+    convolutions = 36 * (9 * 3 * 8 + 8 * 4)
+    assert MACs(coupling).left() == convolutions + 36 * 4 * 2 + 1000
+    assert MACs(coupling, "convolutions").left() == convolutions

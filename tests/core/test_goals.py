@@ -1,19 +1,13 @@
-import functools
+"""From a target to goals, on groups of records written by hand."""
 
 import numpy as np
 import pytest
-import tensorflow as tf
-import tf_keras as keras
 from hypothesis import given
 from hypothesis import strategies as st
 
-import keras_spp as spp
+from keras_spp.allocation.uniform import Uniform
 from keras_spp.core import goals as allocation
-from keras_spp.core.groups import Groups
-from keras_spp.frameworks.tf_keras.tracing import find_channels
-from tests.helpers.judged import data, goals, net
-from tests.helpers.slow import slow_but
-from tests.zoo.models import L, randomize
+from tests.helpers.records import Record
 
 
 @given(size=st.integers(1, 300), ratio=st.floats(0, 1), round_to=st.integers(1, 16))
@@ -30,12 +24,17 @@ def test_a_stronger_ratio_never_prunes_less(size, first, second):
     assert allocation.goal(size, low, 8) <= allocation.goal(size, high, 8)
 
 
+def three_convolutions(filters, granularity):
+    """Groups of convolutions with windows of 3 x 3 that make maps of 14, 12 and 10 pixels."""
+    net = Record()
+    x = net.image(3)
+    for name, count, size in zip("abc", filters, (14, 12, 10), strict=True):
+        x = net.conv(name, x, count, size=3, positions=(size, size))
+    return net.groups(net.dense("dense", x, 4, positions=(10, 10)), granularity=granularity)
+
+
 def some_groups(granularity="channel"):
-    x = keras.Input((16, 16, 3))
-    y = L.Conv2D(48, 3, name="a")(x)
-    y = L.Conv2D(20, 3, name="b")(y)
-    y = L.Conv2D(64, 3, name="c")(y)
-    return Groups(find_channels(keras.Model(x, L.Dense(4)(y))), granularity)
+    return three_convolutions((48, 20, 64), granularity)
 
 
 @pytest.mark.parametrize("round_to", [1, 4, 8])
@@ -46,7 +45,7 @@ def test_a_speedup_is_met_and_nothing_is_pruned_that_it_does_not_need(
 ):
     groups = some_groups(granularity)
     dense = groups.dense()
-    goals = allocation.meet_speedup(groups, target, spp.Uniform(), round_to)
+    goals = allocation.meet_speedup(groups, target, Uniform(), round_to)
     assert dense / groups.cost(goals) >= target
     sizes = np.array([entry.size for entry in groups.sets])
     assert not ((sizes - goals)[goals > 0] % round_to).any()
@@ -61,8 +60,8 @@ def test_a_speedup_is_met_and_nothing_is_pruned_that_it_does_not_need(
 def test_goals_are_returned_and_nothing_else_changes():
     groups = some_groups()
     before = groups.dense(), vars(groups).copy(), [vars(entry).copy() for entry in groups.sets]
-    goals = allocation.meet_speedup(groups, 2.0, spp.Uniform(), 4)
-    again = allocation.meet_speedup(groups, 2.0, spp.Uniform(), 4)
+    goals = allocation.meet_speedup(groups, 2.0, Uniform(), 4)
+    again = allocation.meet_speedup(groups, 2.0, Uniform(), 4)
     assert goals is not again and goals.tolist() == again.tolist() and goals.dtype == int
     assert before == (groups.dense(), vars(groups), [vars(entry) for entry in groups.sets])
 
@@ -70,13 +69,13 @@ def test_goals_are_returned_and_nothing_else_changes():
 def test_the_strongest_goals_are_named_where_a_target_is_out_of_reach():
     groups = some_groups()
     with pytest.raises(allocation.OutOfReach, match="`target_speedup` is 1000 but the largest"):
-        allocation.meet_speedup(groups, 1000, spp.Uniform(), 8)
-    strongest = allocation.strongest(groups, spp.Uniform(), 8)
+        allocation.meet_speedup(groups, 1000, Uniform(), 8)
+    strongest = allocation.strongest(groups, Uniform(), 8)
     assert [entry.size - goal for entry, goal in zip(groups.sets, strongest, strict=True)] == [
         8
     ] * 3
     reached = np.floor(100 * groups.dense() / groups.cost(strongest)) / 100
-    goals = allocation.meet_speedup(groups, reached, spp.Uniform(), 8)
+    goals = allocation.meet_speedup(groups, reached, Uniform(), 8)
     assert goals.tolist() == strongest.tolist()
 
 
@@ -102,152 +101,16 @@ def test_an_allocation_needs_two_methods_and_may_search_with_a_third():
 
 
 def test_survivors_fill_whole_blocks_when_that_meets_the_target_closely():
-    x = keras.Input((16, 16, 3))
-    for name in "abc":
-        x = L.Conv2D(64, 3, name=name)(x if name > "a" else (inputs := x))
-    groups = Groups(find_channels(keras.Model(inputs, L.Dense(4)(x))), "channel")
+    groups = three_convolutions((64, 64, 64), "channel")
     dense = groups.dense()
-    goals = allocation.meet_speedup(groups, 2.1, spp.Uniform(), 1)
+    goals = allocation.meet_speedup(groups, 2.1, Uniform(), 1)
     assert 2.1 <= dense / groups.cost(goals) <= 2.1 * allocation.CLOSE
     assert not ((64 - goals) % 16).any()
-    exact = allocation.meet_speedup(groups, 2.1, spp.Uniform(), 1, whole_blocks=False)
+    exact = allocation.meet_speedup(groups, 2.1, Uniform(), 1, whole_blocks=False)
     assert ((64 - exact) % 16).any()
 
 
 def test_the_uniform_allocation_needs_no_data():
-    allocator = spp.Uniform()
+    allocator = Uniform()
     allocator.prepare(None, some_groups(), None)
     assert allocator.ratios([None] * 3, 0.25) == [0.25] * 3
-
-
-def few_trials():
-    """A search that ends soon: by default it tries 128 plans."""
-    return spp.Search(trials=20)
-
-
-JUDGES = pytest.mark.parametrize("judge", [few_trials, spp.Fisher], ids=["Search", "Fisher"])
-
-
-@JUDGES
-@pytest.mark.parametrize("quiet", slow_but(["first", "second", "third"], ["second"]))
-def test_the_layer_whose_channels_matter_least_is_pruned_most(quiet, judge):
-    pruned = spp.prune(
-        net(quiet),
-        target_speedup=1.2,
-        round_to=1,
-        allocation=judge(),
-        representative_data=data(),
-        seed=3,
-    )
-    found = goals(pruned)
-    assert found[quiet] == max(found.values()) > 0
-    assert sum(found.values()) - found[quiet] <= found[quiet]
-
-
-def test_the_default_for_a_target_with_data_is_a_search_and_only_there(monkeypatch):
-    fewer = functools.partialmethod(spp.Search.__init__, trials=16)  # it takes long otherwise
-    monkeypatch.setattr(spp.Search, "__init__", fewer)
-
-    def plan(**options):
-        return goals(spp.prune(net(), round_to=1, **options))
-
-    speedup, x = {"target_speedup": 1.5}, {"representative_data": data()}
-    found, uniform = plan(**speedup, **x), plan(**speedup)
-    assert found == plan(**speedup, **x, allocation=spp.Search()) != uniform
-    assert plan(**speedup, **x, allocation=spp.Uniform()) == uniform
-    assert plan(pruning_ratio=0.5, **x) == plan(pruning_ratio=0.5)
-
-
-@JUDGES
-def test_a_pruning_ratio_is_the_share_of_all_groups(judge):
-    pruned = spp.prune(net(), 0.5, round_to=1, allocation=judge(), representative_data=data())
-    found = goals(pruned)
-    assert len(set(found.values())) > 1
-    assert sum(found.values()) == pytest.approx(0.5 * 16 * len(found), abs=len(found))
-
-
-@JUDGES
-def test_several_inputs_may_come_as_a_dict(judge):
-    x = {"a": keras.Input((4,), name="a"), "b": keras.Input((3,), name="b")}
-    y = L.Dense(8, name="first")(L.Concatenate()([L.Dense(8)(each) for each in x.values()]))
-    model = randomize(keras.Model(x, L.Dense(5)(y)))
-    random = np.random.default_rng(0)
-    inputs = {
-        name: random.normal(size=(16, n)).astype("float32") for name, n in (("a", 4), ("b", 3))
-    }
-    samples = tf.data.Dataset.from_tensor_slices(inputs).batch(8)
-    pruned = spp.prune(
-        model, target_speedup=1.5, round_to=1, allocation=judge(), representative_data=samples
-    )
-    assert sum(goals(pruned).values()) > 0
-
-
-@JUDGES
-def test_a_batch_size_that_the_model_fixes_is_kept(judge):
-    x = keras.Input((4,), batch_size=6)
-    y = tf.reshape(L.Dense(8)(x), [6, 8])
-    model = randomize(keras.Model(x, L.Dense(2)(y)))
-    random = np.random.default_rng(0)
-    options = {"target_speedup": 1.2, "round_to": 1, "allocation": judge()}
-    for size in (6, 20):
-        pruned = spp.prune(model, representative_data=random.normal(size=(size, 4)), **options)
-        assert sum(goals(pruned).values()) > 0
-    with pytest.raises(ValueError, match="must hold batches of at least 6 samples"):
-        spp.prune(model, representative_data=random.normal(size=(5, 4)), **options)
-
-
-@pytest.mark.parametrize(("judge", "size"), [(spp.Search, 64), (spp.Fisher, 8)])
-def test_samples_that_belong_together_can_be_kept_together(judge, size):
-    x = keras.Input((4,))
-    y = L.Dense(8)(tf.reshape(tf.reshape(x, [-1, 3, 4]), [-1, 4]))
-    model = randomize(keras.Model(x, L.Dense(2)(y)))
-    samples = np.random.default_rng(0).normal(size=(1, 90, 4))
-    options = {"target_speedup": 1.2, "round_to": 1, "representative_data": iter(samples)}
-    with pytest.raises(
-        ValueError, match=f"must hold what the model takes, {size} samples at a time, bu"
-    ):
-        spp.prune(model, allocation=judge(), **options)
-    options["representative_data"] = iter(samples)
-    pruned = spp.prune(model, allocation=judge(samples=6), **options)
-    assert sum(goals(pruned).values()) > 0
-
-
-def odd(kind):
-    """Networks that allocations may not have thought of, and their samples."""
-    x = np.random.default_rng(0).normal(size=(32, 4, 3)).astype("float32")
-    if kind == "stateful":
-        inputs = keras.Input((4, 3), batch_size=8)
-        y = L.LSTM(8, stateful=True, return_state=True)(L.Conv1D(16, 1)(inputs))[0]
-        return keras.Model(inputs, L.Dense(2)(y)), x
-    inputs = keras.Input((4, 3))
-    if kind == "repeated":
-        y = L.TimeDistributed(L.Dense(8))(L.Conv1D(16, 1)(inputs))
-        return keras.Model(inputs, L.Dense(2)(y)), x
-    if kind == "shared":
-        layer, y = L.Dense(8, "relu"), L.Dense(8)(inputs)
-        return keras.Model(inputs, L.Dense(2)(layer(layer(y)))), x
-    if kind == "mixed precision":
-        y = L.Dense(8, dtype="mixed_float16")(L.Conv1D(16, 1, dtype="mixed_bfloat16")(inputs))
-        return keras.Model(inputs, L.Dense(2, "softmax")(y)), x
-    y = L.Dense(8)(L.Conv1D(16, 1)(inputs))  # labels beside probabilities
-    y = L.Dense(2, "softmax")(y)
-    return keras.Model(inputs, [y, L.Lambda(lambda t: tf.argmax(t, -1))(y)]), x
-
-
-@JUDGES
-@pytest.mark.parametrize(
-    "kind", ["stateful", "repeated", "shared", "mixed precision", "labels too"]
-)
-def test_any_network_is_judged_and_left_as_it_was(kind, judge):
-    model, x = odd(kind)
-    randomize(model)
-    before = [weight.numpy() for weight in model.variables]
-    options = {"target_speedup": 1.3, "round_to": 1, "representative_data": x}
-    found = goals(spp.prune(model, allocation=judge(), **options))
-    assert sum(found.values()) > 0
-    for old, weight in zip(before, model.variables, strict=True):
-        np.testing.assert_array_equal(old, weight)
-    if kind == "stateful":  # which Keras refuses there
-        return
-    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
-        assert goals(spp.prune(model, allocation=judge(), **options)) == found

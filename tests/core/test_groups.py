@@ -1,17 +1,8 @@
 import numpy as np
 import pytest
-import tensorflow as tf
-import tf_keras as keras
 
-import keras_spp as spp
 from keras_spp.core.groups import Groups
-from keras_spp.frameworks.tf_keras.graph import find_wrappers
-from keras_spp.frameworks.tf_keras.tracing import find_channels
-from tests.zoo.models import L
-
-
-def found(x, y, granularity="channel"):
-    return Groups(find_channels(keras.Model(x, y)), granularity)
+from tests.helpers.records import Record
 
 
 def sizes(groups):
@@ -19,19 +10,21 @@ def sizes(groups):
 
 
 def test_layers_whose_outputs_are_added_form_one_set():
-    x = keras.Input((8, 8, 3))
-    a, b = L.Conv2D(8, 1, name="a")(x), L.Conv2D(8, 1, name="b")(x)
-    groups = found(x, L.Dense(4)(a + b))
+    net = Record()
+    x = net.image(3)
+    a, b = net.conv("a", x, 8), net.conv("b", x, 8)
+    net.channels.tie(a, b)
+    groups = net.groups(net.dense("dense", a, 4))
     assert sizes(groups) == {"a": 8}
     assert groups.sets[0].layers == ["a", "b"]
 
 
 def test_a_residual_stream_that_widens_has_one_set_per_width():
-    x = keras.Input((8, 8, 3))
-    narrow = L.Conv2D(8, 1, name="narrow")(x)
-    wide = tf.pad(narrow, [[0, 0], [0, 0], [0, 0], [4, 4]])
-    y = L.Add()([wide, L.Conv2D(16, 1, name="wide")(narrow)])
-    groups = found(x, L.Dense(4)(y))
+    net = Record()
+    narrow = net.conv("narrow", net.image(3), 8)
+    padded = np.concatenate([net.channels.new(4), narrow, net.channels.new(4)])
+    net.channels.tie(padded, net.conv("wide", narrow, 16))
+    groups = net.groups(net.dense("dense", padded, 4))
     assert sizes(groups) == {"narrow": 8, "wide": 8}
     (reader,) = [r for r in groups.readers if r.layer.name == "dense"]
     # Positions 4 to 11 of the wide tensor are the narrow one's channels; its own come first.
@@ -39,33 +32,34 @@ def test_a_residual_stream_that_widens_has_one_set_per_width():
 
 
 def test_channels_that_are_split_off_form_their_own_sets():
-    x = keras.Input((8, 8, 3))
-    left, right = tf.split(L.Conv2D(12, 1, name="a")(x), [4, 8], axis=-1)
-    groups = found(x, [L.Dense(4)(left), L.Dense(4)(right)])
+    net = Record()
+    left, right = np.split(net.conv("a", net.image(3), 12), [4])
+    groups = net.groups(net.dense("left", left, 4), net.dense("right", right, 4))
     assert sizes(groups) == {"a": 4, "a#2": 8}
 
 
 def test_positions_behind_a_flatten_share_their_channels_group():
-    x = keras.Input((4, 4, 3))
-    y = L.Flatten()(L.Conv2D(8, 1, name="a")(x))
-    (reader,) = found(x, L.Dense(4)(y)).readers
+    net = Record()
+    flat = np.tile(net.conv("a", net.image(3), 8), 16)
+    (reader,) = net.groups(net.dense("dense", flat, 4)).readers
     assert reader.weights[0].config()["shape"] == [128, 1]
     assert reader.weights[0].config()["index"] == list(range(8)) * 16
 
 
 def test_frozen_positions_of_a_reader_have_no_group():
-    x = keras.Input((4, 4, 3))
-    y = L.Concatenate()([x, L.Conv2D(8, 1, name="a")(x)])
-    (reader,) = found(x, L.Dense(4)(y)).readers
+    net = Record()
+    x = net.image(3)
+    both = np.concatenate([x, net.conv("a", x, 8)])
+    (reader,) = net.groups(net.dense("dense", both, 4)).readers
     assert reader.weights[0].config()["index"] == [8, 8, 8, *range(8)]
 
 
 def test_columns_are_the_positions_of_a_convolutions_kernel_and_dense_layers_have_none():
-    x = keras.Input((8, 8, 3))
-    y = L.Conv2D(8, 3, name="a")(x)
-    y = L.Conv2DTranspose(6, 2, name="b")(y)
-    y = L.SeparableConv2D(5, 3, name="c")(y)
-    groups = found(x, L.Dense(4)(L.Flatten()(y)), "column")
+    net = Record()
+    y = net.conv("a", net.image(3), 8, size=3)
+    y = net.layer("b", y, (2, 2, 6, 8), reads=-1, writes=-2)  # a transposed convolution
+    y = net.layer("c", y, (1, 1, 6, 5))  # the pointwise kernel of a separable convolution
+    groups = net.groups(net.dense("dense", np.tile(y, 49), 4), granularity="column")
     assert sizes(groups) == {"a": 27, "b": 32, "c": 6}
     shapes = {reader.layer.name: reader.weights[0].config()["shape"] for reader in groups.readers}
     assert shapes == {"a": [3, 3, 3, 1], "b": [2, 2, 1, 8], "c": [1, 1, 6, 1]}
@@ -73,9 +67,9 @@ def test_columns_are_the_positions_of_a_convolutions_kernel_and_dense_layers_hav
 
 @pytest.mark.parametrize("granularity", ["channel", "column"])
 def test_macs_fall_with_the_goals(granularity):
-    x = keras.Input((8, 8, 3))
-    y = L.Conv2D(8, 1, name="b")(L.Conv2D(8, 1, name="a")(x))
-    groups = found(x, L.Dense(4)(y), granularity)
+    net, at = Record(), {"positions": (8, 8)}
+    y = net.conv("b", net.conv("a", net.image(3), 8, **at), 8, **at)
+    groups = net.groups(net.dense("dense", y, 4, **at), granularity=granularity)
     dense = groups.cost([0, 0])
     assert dense == groups.dense() == 64 * (3 * 8 + 8 * 8 + 8 * 4)
     goals = {"a": 4, "b": 2} if granularity == "channel" else {"a": 1, "b": 4}
@@ -85,9 +79,9 @@ def test_macs_fall_with_the_goals(granularity):
 
 
 def test_what_columns_free_is_foreseen_where_scores_say_which_go():
-    x = keras.Input((8, 8, 3))
-    y = L.Conv2D(2, 1, name="b")(L.Conv2D(4, 2, name="a")(x))
-    coupling = find_channels(keras.Model(x, y))
+    net, at = Record(), {"positions": (7, 7)}
+    y = net.conv("b", net.conv("a", net.image(3), 4, size=2, **at), 2, **at)
+    coupling = net.coupling(y)
     scores = {"a": np.arange(12), "b": np.array([3, 1, 2, 0])}
     groups = Groups(coupling, "column", scores=lambda groups: scores)
     blind = Groups(coupling, "column")
@@ -98,44 +92,43 @@ def test_what_columns_free_is_foreseen_where_scores_say_which_go():
 
 
 def test_the_same_groups_may_cost_something_else():
-    class Channels:
+    class Survivors:
         def left(self, dead=None, alive=None):
             return 20 if dead is None else 20 - int(dead.sum())
 
-    x = keras.Input((8, 8, 3))
-    y = L.Conv2D(8, 1, name="b")(L.Conv2D(8, 1, name="a")(x))
-    groups = found(x, L.Dense(4)(y))
-    priced = groups.priced(Channels())
+    net, at = Record(), {"positions": (8, 8)}
+    y = net.conv("b", net.conv("a", net.image(3), 8, **at), 8, **at)
+    groups = net.groups(net.dense("dense", y, 4, **at))
+    priced = groups.priced(Survivors())
     assert (priced.dense(), priced.cost([3, 4])) == (20, 13)
     assert priced.sets is groups.sets and groups.dense() > 20
 
 
 def test_seeds_differ_between_sets_and_between_runs():
-    x = keras.Input((8, 8, 3))
-    y = L.Dense(4)(L.Conv2D(8, 1)(L.Conv2D(8, 1)(x)))
-    classes = find_channels(keras.Model(x, y))
-    seeds = [entry.seed for run in (0, 1) for entry in Groups(classes, "channel", run).sets]
+    net = Record()
+    y = net.conv("b", net.conv("a", net.image(3), 8), 8)
+    coupling = net.coupling(net.dense("dense", y, 4))
+    seeds = [entry.seed for run in (0, 1) for entry in Groups(coupling, "channel", run).sets]
     assert len(set(seeds)) == len(seeds) == 4
     assert all(0 <= seed < 2**31 for seed in seeds)
     assert isinstance(seeds[0], int) and np.isfinite(seeds).all()
 
 
 def test_round_to_counts_channels_where_a_group_has_several():
-    x = keras.Input((8, 8, 3))
-    y = L.Conv2D(32, 3, groups=4, name="grouped")(L.Conv2D(32, 1, name="before")(x))
-    groups = found(x, L.Dense(4)(L.ReLU()(L.Conv2D(16, 1)(y))))
+    net = Record()
+    y = net.conv("before", net.image(3), 32)
+    y = net.conv("after", net.conv("grouped", y, 32, size=3, groups=4), 16)
+    groups = net.groups(net.dense("dense", y, 4))
     (grouped,) = [entry for entry in groups.sets if entry.name == "grouped"]
     assert (grouped.size, grouped.width) == (8, 4)
     assert [grouped.step(n) for n in (1, 2, 8, 16)] == [1, 1, 2, 4]
-    pruned = spp.prune(keras.Model(x, L.Dense(4)(y)), pruning_ratio=0.5, round_to=8)
-    goals = {e["name"]: e["goal"] for w in find_wrappers(pruned) for e in w.sets}
-    assert goals["grouped"] == 4
 
 
 def test_a_readers_values_are_split_by_its_sets():
-    x = keras.Input((8, 8, 3))
-    a, b = L.Conv2D(4, 1, name="a")(x), L.Conv2D(6, 1, name="b")(x)
-    groups = found(x, L.Dense(4)(L.Concatenate()([b, a])))
-    (reader,) = groups.readers
+    net = Record()
+    x = net.image(3)
+    a, b = net.conv("a", x, 4), net.conv("b", x, 6)
+    (reader,) = net.groups(net.dense("dense", np.concatenate([b, a]), 4)).readers
     parts = {entry.name: part.tolist() for entry, part in reader.split(np.arange(10))}
     assert parts == {"b": [0, 1, 2, 3, 4, 5], "a": [6, 7, 8, 9]}
+    np.testing.assert_array_equal(reader.joined(parts), np.arange(10))

@@ -1,30 +1,27 @@
+"""Scores on NumPy's arrays and on records written by hand."""
+
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-import tensorflow as tf
-import tf_keras as keras
 
-import keras_spp as spp
-from keras_spp.core import scores
-from keras_spp.frameworks.tf_keras.variables import host
-from tests.helpers.slow import slow_but
-from tests.helpers.training import compiled, conv_net, data, fit, predicted_mask, prune, sgd
-from tests.zoo.models import L, randomize
-
-pytestmark = pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")
+from keras_spp.core import arrays, scores
+from keras_spp.core.groups import Groups
+from keras_spp.core.schedule import SPPSchedule
+from tests.helpers.records import Record
 
 
-@keras.saving.register_keras_serializable(package="tests")
+def masked(weight, layout):
+    """A masked weight, as scores look at it."""
+
+    def sums(contribution):
+        return layout.summed(arrays, contribution(weight))
+
+    return SimpleNamespace(weight=weight, layout=layout, sums=sums)
+
+
 def fourth_power(weight):
     return weight**4
-
-
-def after_one_update(score, **options):
-    """Wrappers whose score was taken once, from weights that are random and not trained."""
-    pruned = prune(score=score, **options)
-    pruner = spp.Pruner(pruned, sgd())
-    pruner._optimizer.iterations.assign(1)
-    pruned(data(1)[0], training=True)
-    return pruner.wrappers
 
 
 @pytest.mark.parametrize(
@@ -33,172 +30,73 @@ def after_one_update(score, **options):
         ("l1", lambda w: np.abs(w).sum(0)),
         ("l2", lambda w: np.sqrt((w**2).sum(0))),
         (fourth_power, lambda w: (w**4).sum(0)),
-        (tf.square, lambda w: (w**2).sum(0)),
+        (np.square, lambda w: (w**2).sum(0)),
     ],
 )
 @pytest.mark.parametrize("granularity", ["channel", "column"])
 def test_magnitudes_are_summed_in_each_group(score, of_group, granularity):
-    for wrapper in after_one_update(score, granularity=granularity):
-        kernel = wrapper.masked[0].weight.numpy()
+    net = Record()
+    y = net.conv("second", net.conv("first", net.image(3), 8, size=3), 6, size=3)
+    random = np.random.default_rng(0)
+    for reader in net.groups(y, granularity=granularity).readers:
+        (mask,) = reader.weights
+        kernel = random.normal(size=mask.variable.shape).astype("float32")
         rows = -1 if granularity == "column" else -2
         weights = np.moveaxis(kernel, rows, 0)  # filters of a column, or channels first
-        if granularity == "column":
-            weights = weights.reshape(len(weights), -1)
-        else:
-            weights = weights.reshape(len(weights), -1).T
-        np.testing.assert_allclose(wrapper.score, of_group(weights), rtol=1e-4)
+        weights = weights.reshape(len(weights), -1)
+        weights = weights if granularity == "column" else weights.T
+        stand_in = SimpleNamespace(masked=[masked(kernel, mask.layout)])
+        (scored,) = scores.get(score).of(arrays, [stand_in], None)
+        np.testing.assert_allclose(scored, of_group(weights), rtol=1e-4)
 
 
-def test_scores_below_zero_keep_their_order():
-    gone = []
-    for score in (tf.abs, lambda weight: -tf.abs(weight)):
-        schedule = spp.OneShotSchedule(score=score)
-        pruned = compiled(spp.prune(conv_net(), 0.5, round_to=1, schedule=schedule), sgd(0.0))
-        fit(pruned, 2)
-        gone.append(spp.Pruner(pruned).probabilities().numpy() == 1)
-    assert not (gone[0] & gone[1]).any()
+def test_the_weights_of_one_layer_are_added():
+    net = Record()
+    (reader,) = net.groups(net.dense("dense", net.conv("conv", net.image(3), 4), 2)).readers
+    weights = [masked(np.float32(np.full((4, 2), n)), reader.weights[0].layout) for n in (1, -2)]
+    (scored,) = scores.get("l1").of(arrays, [SimpleNamespace(masked=weights)], None)
+    assert scored.tolist() == [6] * 4
 
 
-def plain_model(pruned):
-    """The model without wrappers, to differentiate by hand; pruned and plain layers in pairs."""
-    model = conv_net()
-    pairs = [(wrapper, model.get_layer(wrapper.name)) for wrapper in spp.Pruner(pruned).wrappers]
-    for layer in model.layers:
-        twin = pruned.get_layer(layer.name)
-        layer.set_weights([host(v) for v in getattr(twin, "layer", twin).weights])
-    return model, pairs
-
-
-def taylor_by_hand(pruned, x, y, step):
-    """|sum over the group of weight * gradient of the masked weight|, for each wrapper."""
-    model, pairs = plain_model(pruned)
-    weights = []
-    for wrapper, layer in pairs:
-        weights.append(layer.kernel.numpy())
-        layer.kernel.assign(layer.kernel * predicted_mask(wrapper, step))
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_mean((model(x, training=True) - y) ** 2)
-    gradients = tape.gradient(loss, [layer.kernel for _, layer in pairs])
-    products = [w * g.numpy() for w, g in zip(weights, gradients, strict=True)]
-    return [np.abs(np.moveaxis(p, -2, 0).reshape(p.shape[-2], -1).sum(1)) for p in products]
-
-
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_taylor_gathers_what_each_group_would_change_in_every_step(jit_compile):
-    pruned = prune(score="taylor", frequency=1000)
-    pruner = spp.Pruner(pruned)
-    p = np.where(np.arange(len(pruner.probabilities())) % 2, 0.6, 0.2)
-    pruner.set_probabilities(p)
-    compiled(pruned, sgd(0.0), jit_compile=jit_compile)
-    expected: list = [0] * len(pruner.wrappers)
-    for step in range(3):
-        batch = data(1, seed=step)
-        sums = taylor_by_hand(pruned, *batch, step)
-        expected = [a + b for a, b in zip(expected, sums, strict=True)]
-        pruned.train_on_batch(*batch)
-    for wrapper, sums in zip(pruner.wrappers, expected, strict=True):
-        # Dropped groups too: nothing but chance makes a sum of weight * gradient zero.
-        assert (wrapper.gathered.numpy() > 0).all()
-        np.testing.assert_allclose(wrapper.gathered / sums.max(), sums / sums.max(), atol=1e-3)
-
-
-def test_at_an_update_what_was_gathered_becomes_the_score_and_gathering_starts_again():
-    pruned = compiled(prune(score="taylor", frequency=4, score_decay=0.5), sgd(0.0))
-    wrapper = spp.Pruner(pruned).conductor
-
-    def train(steps):
-        for _ in range(steps):
-            before = wrapper.gathered.numpy()
-            pruned.train_on_batch(*data(1))
-        return before
-
-    train(4)
-    first = wrapper.gathered.numpy()
-    assert (wrapper.score.numpy() == 0).all() and (first > 0).all()
-    train(1)  # its beginning is the update
-    np.testing.assert_allclose(wrapper.score, first, rtol=1e-6)
-    second = train(4)
-    np.testing.assert_allclose(wrapper.score, 0.5 * first + second, rtol=1e-5)
-
-
-def test_taylor_survives_a_loss_that_overflows():
-    policy = keras.mixed_precision.Policy("mixed_float16")
-    pruned = prune(conv_net(dtype=policy), score="taylor", frequency=2)
-    optimizer = keras.mixed_precision.LossScaleOptimizer(sgd(), initial_scale=2.0**40)
-    compiled(pruned, optimizer)
-    fit(pruned, 60)
-    for wrapper in spp.Pruner(pruned).wrappers:
-        assert np.isfinite(wrapper.score).all(), wrapper.name
-    assert spp.Pruner(pruned).progress().finished
-
-
-def test_nothing_is_gathered_for_other_scores_or_without_gradients():
-    assert not hasattr(spp.Pruner(prune()).conductor, "gathered")
-    pruned = compiled(prune(score="taylor"))
-    x, y = data(2)
-    pruned.evaluate(x, y, verbose=0)
-    pruned.predict(x, verbose=0)
-    assert not spp.Pruner(pruned).conductor.gathered.numpy().any()
-
-
-def residual_net(scale=True):
-    x = inputs = keras.Input((6, 6, 3))
-    for name in ("stem", "block"):
-        y = L.Conv2D(12, 3, padding="same", name=name)(x)
-        y = L.BatchNormalization(scale=scale, name=f"{name}_norm")(y)
-        x = L.ReLU()(y) if name == "stem" else L.ReLU()(L.Add()([x, y]))
-    x = L.GlobalAveragePooling2D()(x)
-    return randomize(keras.Model(inputs, L.Dense(4, name="head")(x)))
+def residual(gammas):
+    """Two convolutions of 12 channels that are added, and what normalises them."""
+    net = Record()
+    stem = net.conv("stem", net.image(3), 12, size=3)
+    block = net.conv("block", stem, 12, size=3)
+    net.channels.tie(stem, block)
+    for name, labels, gamma in zip(("stem", "block"), (stem, block), gammas, strict=True):
+        net.normalisation(f"{name}_norm", labels, gamma)
+    return net.coupling(net.dense("head", block, 4))
 
 
 def test_bn_scale_adds_the_relative_scales_of_all_normalisations_of_a_channel():
-    model = residual_net()
-    gammas = [model.get_layer(f"{name}_norm").gamma for name in ("stem", "block")]
+    gammas = np.random.default_rng(0).normal(size=(2, 12)).astype("float32")
     total = sum(np.abs(gamma) / np.abs(gamma).mean() for gamma in gammas)
-    schedule = spp.OneShotSchedule(score="bn_scale")
-    pruned = compiled(spp.prune(model, 0.5, round_to=1, schedule=schedule))
-    fit(pruned, 2)
-    for wrapper in spp.Pruner(pruned).wrappers:
-        gone = np.flatnonzero(wrapper.p.numpy() == 1)
-        assert set(gone) == set(np.argsort(total)[:6]), wrapper.name
+    coupling = residual(gammas)
+    groups = Groups(coupling, "channel")
+    scores.get("bn_scale").check(groups)
+    readers = [
+        SimpleNamespace(masked=[masked(mask.variable, mask.layout) for mask in reader.weights])
+        for reader in groups.readers
+    ]
+    scored = scores.get("bn_scale").of(arrays, readers, lambda: coupling)
+    assert len(scored) == 2
+    for of_reader in scored:
+        np.testing.assert_allclose(of_reader, total, rtol=1e-5)
 
 
 def test_bn_scale_says_what_it_cannot_score():
-    schedule = spp.SPPSchedule(score="bn_scale")
+    score = scores.get("bn_scale")
     with pytest.raises(ValueError, match=r"ranks channels but `granularity` is 'column'"):
-        spp.prune(residual_net(), 0.5, granularity="column", schedule=schedule)
+        score.check(Groups(residual(np.ones((2, 12))), "column"))
     with pytest.raises(ValueError, match=r"there is none behind \['stem'\]"):
-        spp.prune(residual_net(scale=False), 0.5, round_to=1, schedule=schedule)
+        score.check(Groups(residual([None, None]), "channel"))
 
 
 @pytest.mark.parametrize("score", ["L1", "", None, 3, ["l1"]])
 def test_what_is_no_score_is_refused(score):
     with pytest.raises(ValueError, match=r"`score` must be one of 'l1', 'l2', 'taylor'"):
-        spp.SPPSchedule(score=score)
-
-
-def test_a_function_must_keep_the_shape_of_a_weight():
-    schedule = spp.SPPSchedule(score=tf.reduce_sum)
-    with pytest.raises(ValueError, match=r"`score` must return what each element of a weight"):
-        spp.prune(residual_net(), 0.5, round_to=1, schedule=schedule)
-    for score in (np.abs, lambda weight: weight > 0, lambda weight: tf.cast(weight, tf.int32)):
-        with pytest.raises(ValueError, match=r"`score` must"):
-            spp.prune(residual_net(), 0.5, schedule=spp.SPPSchedule(score=score), round_to=1)
-
-
-@pytest.mark.parametrize(
-    "score", slow_but(["l2", "taylor", "bn_scale", fourth_power], ["taylor", fourth_power])
-)
-def test_a_score_survives_saving_and_training_goes_on(score, tmp_path):
-    pruned = compiled(prune(residual_net(), score=score, frequency=2))
-    fit(pruned, 5)
-    pruned.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert spp.Pruner(loaded).schedule.score == score
-    for model in (pruned, loaded):
-        fit(model, 30, start=5)
-    for one, other in zip(pruned.weights, loaded.weights, strict=True):
-        np.testing.assert_array_equal(host(one), host(other), one.name)
+        SPPSchedule(score=score)
 
 
 def test_every_name_is_documented():

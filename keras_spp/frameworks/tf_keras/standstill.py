@@ -44,8 +44,8 @@ class Standstill:
         """
 
         def compare() -> tf.Tensor:
-            each = max(WIDTH // max(len(weights), 1), 1)
-            values = tf.concat([_some(weight, each) for weight in weights[:WIDTH]], 0)
+            share = max(WIDTH // max(len(weights), 1), 1)
+            values = tf.concat([_some(weight, share) for weight in weights[:WIDTH]], 0)
             values = tf.pad(values, [[0, WIDTH - values.shape[0]]])
             changed = tf.reduce_any(values != tf.convert_to_tensor(self._values))
             self._values.assign(values)
