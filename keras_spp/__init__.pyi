@@ -13,6 +13,7 @@ from .core.goals import Allocation as Allocation
 from .core.rule import rule as rule
 from .frameworks.tf_keras.openable import openable as openable
 from .compensation.compensate import compensate as compensate
+from .pruning.compress import compress as compress
 from .pruning.compare_rounding import compare_rounding as compare_rounding
 from .pruning.prune import prune as prune
 from .frameworks.tf_keras.schedules import (

@@ -40,14 +40,10 @@ class Distortion:
         representative_data: Any,
         samples: int,
         restored: bool = True,
-        remedy: Any = None,
     ) -> None:
         self.groups = groups
         self.framework = frameworks.of(model)
         self.importance = importance(groups, self.framework)
-        self.remedy = remedy
-        if remedy is not None:
-            self.importance |= remedy.importance()
         readers = {id(reader.layer) for reader in groups.readers}
         self.probe = self.framework.Probe(
             model, groups, lambda layer: self._hook(layer) if id(layer) in readers else None
@@ -65,11 +61,7 @@ class Distortion:
 
     def __call__(self, goals: Goals) -> float:
         """Returns the change of the outputs when the least important groups are pruned."""
-        kept = self.groups.kept(goals, self.importance)
-        self.probe.zero(kept)
-        if self.remedy is not None:
-            for number, kernel in self.remedy.kernels(kept):
-                self.probe.replace(number, kernel)
+        self.probe.zero(self.groups.kept(goals, self.importance))
         if self.statistics is not None:
             self.statistics.replay()
         changes = [change(*pair) for pair in zip(self.outputs, self._outputs(), strict=True)]

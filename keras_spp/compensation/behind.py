@@ -1,5 +1,4 @@
-"""What stands behind a layer with a kernel: the normalisation that can take its intercept, and an
-addition to which it can give what the other inputs lack."""
+"""What stands behind a layer: a normalisation for its intercept, an addition to make up for."""
 
 from __future__ import annotations
 
@@ -100,7 +99,9 @@ class Addition:
         lacking: Any = 0.0
         for other in self.others:
             wanted = at_positions(np.asarray(originals[other]), positions, self.axis)[:, keep]
-            lacking = lacking + wanted - at_positions(np.asarray(tensors[other]), positions, self.axis)
+            lacking = (
+                lacking + wanted - at_positions(np.asarray(tensors[other]), positions, self.axis)
+            )
         if self.normalization is None:
             return lacking
         scale = self.normalization.scale(keep)
@@ -129,7 +130,7 @@ def normalization(
         return None
     if first.renorm or first.virtual_batch_size is not None:
         return None
-    axis = first.axis if isinstance(first.axis, int) else list(first.axis)[0]
+    axis = first.axis if isinstance(first.axis, int) else next(iter(first.axis))
     rank = first.input_spec.ndim
     if axis % rank != (channel_axis(layer) + lockstep.steps[calls[0]].repeated) % rank:
         return None

@@ -1,22 +1,25 @@
-"""`spp.compensate`: what remains gives, as well as it can, what the original gave."""
+"""`spp.compensate`: what remains of a pruned network gives what the whole one gave."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from keras_spp import frameworks
 from keras_spp.compensation.kept import Kept
-from keras_spp.compensation.kernels import Kernel, kernel_of
-from keras_spp.compensation.layer import Loss, Pair
+from keras_spp.compensation.kernels import kernel_of
+from keras_spp.compensation.layer import Pair
+from keras_spp.compensation.report import Compensation, LayerLoss
 from keras_spp.compensation.samples import gathered
 from keras_spp.core.kinds import is_a
 from keras_spp.frameworks.interface import Adapter, Model
-from keras_spp.rules.channelwise import BATCH_NORMALIZATIONS
 from keras_spp.util.checks import check_integer
+
+_WITHOUT_PRODUCTS = ("Embedding", "LayerNormalization", "PReLU")
+_RECURRENT = ("RNN", "LSTM", "GRU", "SimpleRNN", "Bidirectional")
 
 
 def compensate(
@@ -25,83 +28,165 @@ def compensate(
     representative_data: Any,
     samples: int = 1024,
     *,
+    residual: bool = True,
     seed: int = 0,
     verbose: int = 0,
-) -> Model:
-    """Solves for the weights that let a pruned network give what the original gave.
+    return_report: bool = False,
+) -> Any:
+    """Solves for the weights with which a pruned network gives what the whole one gave.
+
+    Both networks see the same samples, layer by layer. Each layer that lost inputs gets the
+    weights of least square error for what the original's layer gave, computed from what really
+    arrives, so that errors of earlier layers are made up for too. That takes no labels and no
+    training; see He, Zhang and Sun, "Channel pruning for accelerating very deep neural networks"
+    (2017), section 3.1, for the idea. A bias, or the mean of the normalisation behind the layer,
+    takes the intercept; normalisations behind such layers become the original's.
+
+    Solved for are the kernels of dense, ordinary, grouped, depthwise, transposed and separable
+    (the pointwise kernel) layers, in TimeDistributed and nested models too. Others are left as
+    they are. Channels and columns that are pruned stay so.
 
     Args:
-        model: A small or pruned model.
-        original: The model that it was pruned from.
-        representative_data: Samples.
-        samples: How many.
-        seed: Positions.
+        model: What `spp.shrink` returned, not saved since, or what `spp.prune` returned, when all
+            its groups are decided. Its kernels, biases and batch normalisations change in place.
+        original: The model that `spp.prune` was given. It is not modified.
+        representative_data: What the models take: batches, as for `fit` if they hold targets too,
+            one array of samples, or a function without arguments that returns such data. Samples
+            as they will come later serve better than augmented ones.
+        samples: How many of them to use, at most; some hundred do.
+        residual: Whether the last layer before an addition makes up for what the other inputs of
+            the addition have lost.
+        seed: Decides at which positions feature maps are looked at.
         verbose: 0 shows nothing, 1 a progress bar.
+        return_report: Whether to return what became of each layer, too.
 
     Returns:
-        The same model, its weights changed in place.
+        The same model; with `return_report` the model and a report, a sequence of rows that says
+        what share of the variance of each layer's outputs was lost before and after, and which
+        layers were left alone and why.
+
+    Raises:
+        TypeError: If a model is no tf_keras model, or `representative_data` no data.
+        ValueError: If the models do not belong together, `model` is not decided, or there are
+            fewer than 16 samples, or samples that are all alike or not finite. The model is then
+            as it was.
+
+    Example:
+        >>> import numpy as np, tf_keras as keras, keras_spp as spp
+        >>> model = keras.Sequential([
+        ...     keras.Input((8, 8, 3)), keras.layers.Conv2D(16, 3, activation="relu"),
+        ...     keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4)])
+        >>> images = np.random.default_rng(0).normal(size=(64, 8, 8, 3))
+        >>> pruned = spp.prune(
+        ...     model, pruning_ratio=0.5, round_to=1, schedule=spp.OneShotSchedule())
+        >>> pruned.compile("sgd", "mse")
+        >>> _ = pruned.fit(images, np.zeros((64, 4)), epochs=5, callbacks=[spp.SPPCallback()],
+        ...                verbose=0)
+        >>> small, report = compensate(spp.shrink(pruned), model, images, return_report=True)
+        >>> bool(report[1].after < report[1].before)
+        True
     """
-    losses(model, original, representative_data, samples, seed=seed, verbose=verbose)
-    return model
-
-
-def losses(
-    model: Model,
-    original: Model,
-    representative_data: Any,
-    samples: int = 1024,
-    *,
-    seed: int = 0,
-    verbose: int = 0,
-    residual: bool = True,
-) -> list[Loss]:
-    """Does what `compensate` does and returns what each layer lost."""
     framework = frameworks.of(model)
     framework.check(original, "original")
     check_integer("samples", samples, 1)
+    check_integer("seed", seed, 0)
+    masks = _masks(framework, model)
     original = framework.opened(original)
-    batches = gathered(framework, model, representative_data, samples)
-    lockstep = framework.Lockstep(model, original, batches)
-    kept = Kept(model, original)
-    masks = framework.keep_probabilities(model)
+    kept = Kept(framework, model, original)
+    batches = gathered(framework, model, representative_data, int(samples))
     random = np.random.default_rng(seed)
-    before = [(variable, framework.read(variable)) for variable in model.variables]
-    report: list[Loss] = []
-    solved: set[int] = set()
-    calls = _calls(lockstep)
-    bar = framework.progress_bar(len(calls), verbose, "layer")
-    try:
-        for number, (layer, at) in enumerate(calls.items()):
-            kernels = kernel_of(layer), kernel_of(lockstep.original_steps[at[0]].core)
-            pair = Pair(
-                framework, lockstep, at, kernels,
-                keep=_outputs(kernels[0], kept),
-                mask=masks.get(id(kernels[0].variable)),
-                residual=residual, random=random,
-                samples=sum(len(framework.flatten(batch)[0]) for batch in batches),
-            )  # fmt: skip
-            watches = pair.watches()
-            lockstep.advance(at[0], {at[0]: watches.pop(at[0])})
-            if watches:
-                lockstep.run(max(watches), watches)
-            report.append(pair.solve())
-            bar.update(number + 1)
-    except BaseException:
-        for variable, value in before:
-            framework.write(variable, value)
-        raise
-    return report
+
+    def pair(lockstep: Any, calls: list[int]) -> Pair | None:
+        """Returns the layer of these calls and the original's, if it can be solved for."""
+        kernel = kernel_of(lockstep.steps[calls[0]].core)
+        of_original = kernel_of(lockstep.original_steps[calls[0]].core)
+        if kernel is None or of_original is None or framework.is_frozen(kernel.layer):
+            return None
+        return Pair(
+            framework,
+            lockstep,
+            calls,
+            (kernel, of_original),
+            keep=kept.outputs(kernel),
+            mask=masks.get(id(kernel.variable)),
+            residual=residual,
+            random=random,
+        )
+
+    with _all_or_nothing(framework, model):
+        lockstep = framework.Lockstep(model, original, batches)
+        rows = list(_solved(framework, lockstep, pair, verbose))
+    report = Compensation(model.name, lockstep.samples, tuple(rows))
+    return (model, report) if return_report else model
 
 
-def _calls(lockstep: Any) -> dict[Any, list[int]]:
+def _solved(
+    framework: Adapter, lockstep: Any, pair: Callable[[Any, list[int]], Pair | None], verbose: int
+) -> Iterator[LayerLoss]:
+    """Solves for one layer after the other, in the order of their first calls."""
     calls: dict[Any, list[int]] = {}
     for at, step in enumerate(lockstep.steps):
-        if kernel_of(step.core) is not None:
+        if any(len(weight.shape) > 1 for weight in step.core.weights):
             calls.setdefault(step.core, []).append(at)
-    return calls
+    bar = framework.progress_bar(len(calls), verbose, "layer")
+    for number, (layer, own) in enumerate(calls.items()):
+        solvable = pair(lockstep, own)
+        if solvable is not None:
+            watches = solvable.watches()
+            lockstep.advance(own[0], {own[0]: watches.pop(own[0])})
+            if watches:  # calls that come later see what the layer's old weights make until then
+                lockstep.run(max(watches), watches)
+            yield solvable.solve()
+        elif reason := _reason(framework, layer):
+            yield LayerLoss(layer.name, reason=reason)
+        bar.update(number + 1)
 
 
-def _outputs(kernel: Kernel, kept: Kept) -> np.ndarray | None:
-    keep = kept.along(kernel.variable, kernel.written)
-    keep = np.repeat(keep, kernel.multiplier)
-    return None if keep.all() else keep
+def _reason(framework: Adapter, layer: Any) -> str | None:
+    """Returns why a layer with weights is left alone; None if it multiplies its inputs by none."""
+    if is_a(layer, *_WITHOUT_PRODUCTS):
+        return None
+    if framework.is_frozen(layer):
+        return "not trainable"
+    if is_a(layer, *_RECURRENT):
+        return "recurrent: what arrives depends on its own outputs"
+    return f"no kernel that is multiplied at every position ({type(layer).__name__})"
+
+
+def _masks(framework: Adapter, model: Model) -> dict[int, np.ndarray]:
+    """Returns what the kernels of a pruned model are multiplied with, by their ids.
+
+    Raises:
+        ValueError: If groups are not decided, or the model is wrapped by others.
+    """
+    stage = framework.stage(model)
+    masks = framework.keep_probabilities(model)
+    if stage is not None and not masks:
+        raise ValueError(
+            f"`model` {model.name!r} is {stage.state} (layer {stage.layer!r}): compensate before."
+        )
+    open_groups = sum(int(((mask > 0) & (mask < 1)).sum()) for mask in masks.values())
+    if open_groups:
+        raise ValueError(
+            f"`model` {model.name!r} is still being pruned ({open_groups} weights have a keep "
+            f"probability between 0 and 1): train until pruning has ended, or give what spp.shrink "
+            f"returns."
+        )
+    return masks
+
+
+@contextlib.contextmanager
+def _all_or_nothing(framework: Adapter, model: Model) -> Iterator[None]:
+    """Gives a model its weights back if anything fails."""
+    before = [(variable, framework.read(variable)) for variable in model.variables]
+    try:
+        yield
+    except BaseException as error:
+        for variable, value in before:
+            framework.write(variable, value)
+        if isinstance(error, FloatingPointError):
+            raise ValueError(
+                f"`representative_data` gives NaN or infinity in layer {str(error)!r}: give other "
+                f"samples, or load a sound model."
+            ) from error
+        raise

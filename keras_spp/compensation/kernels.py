@@ -36,6 +36,10 @@ class Kernel:
         """The variable that is added to the outputs; None if there is none."""
         return getattr(self.layer, "bias", None)
 
+    def inputs(self) -> int:
+        """Returns how many inputs each output is computed from."""
+        return self.matrix(np.empty(self.variable.shape, bool)).shape[1]
+
     def outputs(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Returns the sizes of the outputs' positions, for an output of a shape."""
         return tuple(shape[2:] if channel_axis(self.layer) == 1 else shape[1:-1])

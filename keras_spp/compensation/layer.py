@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from keras_spp.compensation.behind import Addition, additions, normalization
 from keras_spp.compensation.kernels import Kernel, at_positions
-from keras_spp.core.least_squares import Moments, choose_ridge
+from keras_spp.compensation.positions import ROWS, chosen, per_sample
+from keras_spp.compensation.report import LayerLoss
+from keras_spp.core.least_squares import FewRows, Moments, choose_ridge
 from keras_spp.frameworks.interface import Adapter
 from keras_spp.rules.channelwise import channel_axis
 
-ROWS = 60_000  # so many settle the moments of some hundred inputs
+WIDE = 6_000  # inputs whose products take more memory than rows that are few enough
+FEW = 4_000  # rows of a layer with so many inputs
 HELD_OUT = 4  # every so many-th sample chooses the ridge
+CAREFUL = 0.1  # the ridge where nothing could be held out
 ALIKE = 1e-9  # relative square error of outputs that are the same but for rounding
 UNLIKE = 1e-2  # relative error of outputs that are not the kernel's
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What pruning took from a layer's outputs, and what compensation left of that.
-
-    Attributes:
-        layer: The layer's name.
-        before: The mean square error of its outputs, before the activation, relative to their
-            variance, with the weights as they were; None if it was not looked at.
-        after: The same with the weights that were solved for.
-        reason: Why the layer was left alone; "" if it was not.
-    """
-
-    layer: str
-    before: float | None = None
-    after: float | None = None
-    reason: str = ""
 
 
 class Pair:
@@ -46,11 +31,10 @@ class Pair:
         lockstep: The models.
         calls: Which of their calls are the layer's, in order.
         kernels: The layer's kernel and the original's.
-        keep: Which outputs of the original's layer are left, booleans; None for all.
+        keep: Which outputs of the original's layer are left, booleans.
         mask: What the kernel is multiplied with in a pruned model; None for nothing.
         residual: Whether the layer gives an addition behind it what its other inputs lack.
         random: Chooses the positions that are looked at.
-        samples: How many samples will come.
     """
 
     def __init__(
@@ -60,25 +44,25 @@ class Pair:
         calls: Sequence[int],
         kernels: tuple[Kernel, Kernel],
         *,
-        keep: np.ndarray | None,
+        keep: np.ndarray,
         mask: np.ndarray | None,
         residual: bool,
         random: np.random.Generator,
-        samples: int,
     ) -> None:
         self.framework, self.lockstep, self.calls = framework, lockstep, list(calls)
         self.kernel, self.original = kernels
         self.name = self.kernel.layer.name
-        self._keep = slice(None) if keep is None else np.flatnonzero(keep)
-        self._mask, self._random, self._samples = mask, random, samples
+        self._keep = np.flatnonzero(keep)
+        self._mask, self._random = mask, random
         self._normalization = normalization(framework, lockstep, calls, self.kernel)
         self._additions: dict[int, Addition] = {}
         if residual:
-            self._additions = additions(
-                framework, lockstep, calls, self.kernel, self._normalization
-            )
+            behind = additions(framework, lockstep, calls, self.kernel, self._normalization)
+            self._additions = behind
         self._target = self.original.matrix(framework.read(self.original.variable))
-        self._moments, self._held_out = Moments(), Moments()
+        self._wide = self.kernel.inputs() > WIDE
+        self._fitted: Any = None
+        self._held_out: Any = None
         self._unlike = False
 
     def watches(self) -> dict[int, Callable[[Any, Any], None]]:
@@ -87,37 +71,37 @@ class Pair:
 
     def _look(self, at: int, tensors: Any, originals: Any) -> None:
         """Takes rows of one batch of samples."""
-        x, of_original = (self._input(at, values) for values in (tensors, originals))
+        x, steps = self._input(at, tensors)
+        of_original, _ = self._input(at, originals)
         shape = self.framework.output_shape(self.original.layer, of_original.shape)
         sizes = self.original.outputs(shape)
-        positions = self._positions(len(x), int(np.prod(sizes)))
+        samples = self.lockstep.samples * steps * len(self.calls)
+        rows = FEW if self._wide else ROWS
+        positions = chosen(self._random, len(x), sizes, samples, rows)
         inputs = self.kernel.rows(x, sizes, positions)
         outputs = self._outputs(of_original, sizes, positions)
-        if not self._moments.rows:
+        if self._fitted is None:
             self._compare(of_original, outputs, positions)
+            few = samples * per_sample(sizes, samples, rows) < inputs.shape[-1]
+            kind = FewRows if few else Moments
+            self._fitted, self._held_out = kind(), kind()
         if at in self._additions:
             addition = self._additions[at]
             outputs = outputs + addition.lacking(tensors, originals, shape, positions, self._keep)
         outputs = outputs.reshape(len(outputs), inputs.shape[1], -1)
         held_out = np.arange(len(x)) % HELD_OUT == HELD_OUT - 1
         held_out = np.repeat(held_out, positions.shape[1])
-        self._moments.add(inputs[~held_out], outputs[~held_out])
-        if held_out.any():
-            self._held_out.add(inputs[held_out], outputs[held_out])
+        for moments, which in (self._fitted, ~held_out), (self._held_out, held_out):
+            if which.any():
+                moments.add(inputs[which], outputs[which])
 
-    def _input(self, at: int, tensors: Any) -> np.ndarray:
+    def _input(self, at: int, tensors: Any) -> tuple[np.ndarray, int]:
+        """Returns what a call is made with; a layer that is repeated in time meets every step."""
         step = self.lockstep.steps[at]
         x = np.asarray(tensors[step.inputs[0]])
-        return x.reshape(-1, *x.shape[2:]) if step.repeated else x
-
-    def _positions(self, samples: int, count: int) -> np.ndarray:
-        """Chooses positions, as many in each sample, spread over it: all if they are few."""
-        steps = max(samples // self.lockstep.batch, 1)  # of a layer that is repeated in time
-        some = -(-ROWS // (self._samples * steps * len(self.calls)))
-        if some >= count:
-            return np.tile(np.arange(count), (samples, 1))
-        strata = np.arange(some) + self._random.random((samples, some))
-        return np.minimum((strata * count / some).astype(int), count - 1)
+        if x.dtype.itemsize < 4 or x.dtype.kind != "f":
+            x = x.astype(np.float32)
+        return (x.reshape(-1, *x.shape[2:]), x.shape[1]) if step.repeated else (x, 1)
 
     def _outputs(self, x: np.ndarray, sizes: Any, positions: np.ndarray) -> np.ndarray:
         """Computes the original's outputs that are left, before the activation."""
@@ -125,7 +109,7 @@ class Pair:
         if len(self._target) == 1:
             outputs = rows[:, 0] @ self._target[0][:, self._keep]
         else:
-            outputs = np.einsum("rgd,gdo->rgo", rows, self._target)
+            outputs = np.einsum("rgd,gdo->rgo", rows, self._target, optimize=True)
             outputs = outputs.reshape(len(rows), -1)[:, self._keep]
         if self.original.bias is not None:
             outputs = outputs + self.framework.read(self.original.bias)[self._keep]
@@ -136,51 +120,55 @@ class Pair:
         layer = self.original.layer
         actual = np.asarray(self.framework.called(layer, x), np.float64)
         actual = at_positions(actual, positions, channel_axis(layer))
-        if layer.activation is not None and isinstance(self._keep, slice):
-            outputs = np.asarray(self.framework.activated(layer, outputs), np.float64)
-        elif layer.activation is not None:  # which may be one of all channels together
+        if not self.framework.is_linear(layer):  # it may be a function of all channels together
             every = np.zeros_like(actual)
             every[:, self._keep] = outputs
             outputs = np.asarray(self.framework.activated(layer, every))[:, self._keep]
         difference = np.square(outputs - actual[:, self._keep]).mean()
         self._unlike = not difference <= UNLIKE**2 * np.square(actual).mean()
 
-    def solve(self) -> Loss:
+    def solve(self) -> LayerLoss:
         """Gives the layer the weights of least error, and returns what that changed.
 
         Raises:
             FloatingPointError: If samples make values that are not finite.
         """
         if self._unlike:
-            return Loss(self.name, reason="computes something else than its kernel says")
-        read, kernel = self.framework.read, self.kernel
-        intercept = self._intercept()
-        system = (self._moments + self._held_out).system(intercept is not None)
-        if not (np.isfinite(system.inputs).all() and np.isfinite(system.energy).all()):
-            raise FloatingPointError(self.name)
-        old = read(kernel.variable).astype(np.float64)
+            return LayerLoss(self.name, reason="computes something else than its kernel says")
+        kernel, intercept = self.kernel, self._intercept()
+        moments = self._fitted + self._held_out
+        system = moments.system(intercept is not None)
+        old = self.framework.read(kernel.variable).astype(np.float64)
         mask = np.broadcast_to(1.0 if self._mask is None else self._mask, old.shape)
-        matrix = kernel.matrix(old * mask)
-        active = np.abs(matrix).max(-1) > 0
-        scale = system.energy.sum()
-        before = system.error(matrix).sum()
+        weights = kernel.matrix(old * mask)
+        active = np.abs(weights).max(-1) > 0
+        energy, error = system.energy.sum(), system.error(weights).sum()
         if intercept is not None:
-            before += np.square(system.intercept(matrix).reshape(-1) - intercept).sum()
-        if before <= ALIKE * scale:
-            return Loss(self.name, 0.0, 0.0)
-        ridge = choose_ridge(
-            self._moments.system(intercept is not None),
-            self._held_out.system(intercept is not None),
-            matrix,
-            active,
-        )
-        matrix = system.solve(matrix, ridge, active)
-        self.framework.write(kernel.variable, np.where(mask == 0, old, kernel.kernel(matrix)))
+            error += np.square(system.intercept(weights).reshape(-1) - intercept).sum()
+        if not np.isfinite(energy + error):
+            raise FloatingPointError(self.name)
+        if error <= ALIKE * energy or not energy:
+            return LayerLoss(self.name, 0.0, 0.0)
+        weights = system.solve(weights, self._ridge(weights, active, intercept), active)
+        self.framework.write(kernel.variable, np.where(mask == 0, old, kernel.kernel(weights)))
         if kernel.bias is not None:
-            self.framework.write(kernel.bias, system.intercept(matrix).reshape(-1))
+            self.framework.write(kernel.bias, system.intercept(weights).reshape(-1))
         elif self._normalization is not None:
-            self._normalization.assign(system.intercept(matrix).reshape(-1), self._keep)
-        return Loss(self.name, float(before / scale), float(system.error(matrix).sum() / scale))
+            self._normalization.assign(system.intercept(weights).reshape(-1), self._keep)
+        return LayerLoss(
+            self.name, float(error / energy), float(system.error(weights).sum() / energy)
+        )
+
+    def _ridge(
+        self, weights: np.ndarray, active: np.ndarray, intercept: np.ndarray | None
+    ) -> float:
+        """Returns the pull to the old weights that does best on samples that were held out."""
+        if not self._held_out.rows or not self._fitted.rows:
+            return CAREFUL
+        fitted, held_out = (
+            part.system(intercept is not None) for part in (self._fitted, self._held_out)
+        )
+        return choose_ridge(fitted, held_out, weights, active)
 
     def _intercept(self) -> np.ndarray | None:
         """Returns what is added to the layer's outputs now; None if nothing can be."""

@@ -1,19 +1,86 @@
-"""The samples that both networks are shown."""
+"""The samples that networks are shown: gathered once, and looked at before anything changes."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
-from keras_spp.frameworks.data import chunks
+import numpy as np
+
+from keras_spp.frameworks.data import chunks, count
 from keras_spp.frameworks.interface import Adapter, Model
 
-CHUNK = 32  # samples that pass through the networks together
+CHUNK = 32  # samples that pass through a network together
+FEWEST = 16
+HELD_BACK = 8  # every so many-th sample says how much two networks agree
 
 
-def gathered(framework: Adapter, model: Model, representative_data: Any, samples: int) -> list:
-    """Returns samples in batches."""
+def gathered(framework: Adapter, model: Model, representative_data: Any, samples: int) -> list[Any]:
+    """Returns samples in batches, as the model takes them.
+
+    Args:
+        framework: The adapter of the model.
+        model: The model.
+        representative_data: As `spp.compensate` takes it.
+        samples: How many at most.
+
+    Raises:
+        TypeError: If it is no data.
+        ValueError: If there are fewer than 16 samples, or they are not finite or all alike.
+    """
     fixed = model.inputs[0].shape[0]
     size = fixed or min(CHUNK, samples)
-    return list(
-        chunks(representative_data, size, -(-samples // size), bool(fixed), again=False)
-    )
+    whole = fixed is not None
+    batches = list(chunks(representative_data, size, -(-samples // size), whole, again=False))
+    if fixed is None and (more := count(batches) - samples) > 0:
+        last = batches.pop()
+        batches.append(framework.map_structure(lambda x: x[: len(x) - more], last))
+    if count(batches) < FEWEST:
+        raise ValueError(
+            f"`representative_data` must hold at least {FEWEST} samples, better some hundred, but "
+            f"gives {count(batches)}."
+        )
+    inputs = [framework.flatten(batch) for batch in batches]
+    if not all(map(_is_finite, itertools.chain.from_iterable(inputs))):
+        raise ValueError("`representative_data` holds NaN or infinity: give finite samples.")
+    first = [np.asarray(x)[:1] for x in inputs[0]]
+    if all(
+        (np.asarray(x) == one).all()
+        for batch in inputs
+        for x, one in zip(batch, first, strict=True)
+    ):
+        raise ValueError(
+            "`representative_data` holds the same sample again and again: give samples that differ."
+        )
+    return batches
+
+
+def _is_finite(x: Any) -> bool:
+    array = np.asarray(x)
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
+def split(framework: Adapter, model: Model, batches: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Holds back an eighth of the samples.
+
+    Args:
+        framework: The adapter of the model.
+        model: The model; if its batch size is fixed, whole batches are held back, of some.
+        batches: The samples.
+
+    Returns:
+        The samples to use, and those held back, which may be none.
+    """
+    if model.inputs[0].shape[0] is not None:
+        held_back = batches[HELD_BACK - 1 :: HELD_BACK]
+        return [batch for batch in batches if not any(batch is b for b in held_back)], held_back
+
+    def taken(batch: Any, held_back: bool) -> Any:
+        last = HELD_BACK - 1
+        return framework.map_structure(
+            lambda x: np.asarray(x)[(np.arange(len(x)) % HELD_BACK == last) == held_back], batch
+        )
+
+    parts = [[taken(batch, held_back) for batch in batches] for held_back in (False, True)]
+    used, rest = ([part for part in side if len(framework.flatten(part)[0])] for side in parts)
+    return used, rest

@@ -13,11 +13,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Protocol
 
 import numpy as np
+from scipy import linalg
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+
+
+class System(Protocol):
+    """The least squares of one layer.
+
+    Attributes:
+        energy: Mean squares of the wanted outputs, shape (systems, outputs).
+    """
+
+    energy: np.ndarray
+
+    def solve(self, old: np.ndarray, ridge: float, active: np.ndarray | None = None) -> np.ndarray:
+        """Returns the weights of least error.
+
+        Args:
+            old: The weights so far, shape (systems, d, outputs).
+            ridge: The pull towards them, relative to the mean square of an input, at least 0.
+            active: Which inputs have weights, shape (systems, d); the others' stay as they are.
+        """
+
+    def error(self, weights: np.ndarray) -> np.ndarray:
+        """Returns each output's mean square error, shape (systems, outputs)."""
+
+    def intercept(self, weights: np.ndarray) -> np.ndarray:
+        """Returns what has to be added to each output, shape (systems, outputs)."""
 
 
 class Moments:
@@ -43,8 +69,7 @@ class Moments:
             x: Inputs, shape (rows, systems, d).
             y: Wanted outputs, shape (rows, systems, outputs).
         """
-        x = np.moveaxis(np.asarray(x, np.float64), 1, 0)
-        y = np.moveaxis(np.asarray(y, np.float64), 1, 0)
+        x, y = _by_system(x), _by_system(y)
         across = x.swapaxes(1, 2)
         sums = [x.sum(1), y.sum(1), across @ x, across @ y, np.square(y).sum(1)]
         if self._sums:
@@ -55,21 +80,20 @@ class Moments:
         self.rows += x.shape[1]
 
     def __add__(self, other: Moments) -> Moments:
-        """Adds the moments of two sets of rows; either may be empty."""
+        """Returns the moments of two sets of rows together."""
         result = Moments()
         result.rows = self.rows + other.rows
+        result._sums = self._sums or other._sums
         if self._sums and other._sums:
             result._sums = [a + b for a, b in zip(self._sums, other._sums, strict=True)]
-        else:
-            result._sums = self._sums or other._sums
         return result
 
-    def system(self, intercept: bool) -> System:
+    def system(self, intercept: bool) -> NormalEquations:
         """Returns the equations; without an intercept the means are not removed."""
-        x, y, xx, xy, yy = (total / max(self.rows, 1) for total in self._sums)
+        x, y, xx, xy, yy = (total / self.rows for total in self._sums)
         if not intercept:
-            return System(xx, xy, yy, np.zeros_like(x), np.zeros_like(y))
-        return System(
+            return NormalEquations(xx, xy, yy, np.zeros_like(x), np.zeros_like(y))
+        return NormalEquations(
             xx - x[:, :, None] * x[:, None, :],
             xy - x[:, :, None] * y[:, None, :],
             np.maximum(yy - np.square(y), 0),
@@ -79,8 +103,8 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class System:
-    """The normal equations of one layer.
+class NormalEquations(System):
+    """Least squares with more rows than inputs.
 
     Attributes:
         inputs: H, shape (systems, d, d).
@@ -96,44 +120,119 @@ class System:
     input_means: np.ndarray
     output_means: np.ndarray
 
-    @cached_property
-    def _scale(self) -> np.ndarray:
-        return np.trace(self.inputs, axis1=1, axis2=2) / self.inputs.shape[1]
-
-    def solve(
-        self, old: np.ndarray, ridge: float, active: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Returns the weights of least error.
-
-        Args:
-            old: The weights so far, shape (systems, d, outputs).
-            ridge: The pull towards them, relative to the mean square of an input, at least 0.
-            active: Which inputs have weights, shape (systems, d); the others' stay as they are.
-        """
+    def solve(self, old: np.ndarray, ridge: float, active: np.ndarray | None = None) -> np.ndarray:
+        """Solves for what has to be added to the old weights."""
         weights = old.astype(np.float64)
-        for number in range(len(old)):
+        # What the old weights leave to explain; inputs that are not active have none.
+        missing = self.products - self.inputs @ weights
+        for number, moments in enumerate(self.inputs):
             at = slice(None) if active is None else np.flatnonzero(active[number])
-            h = self.inputs[number][at][:, at]
-            # Rounding leaves a system of constant inputs with a trace of almost nothing.
-            pull = ridge * self._scale[number] + np.finfo(float).eps * np.square(
-                self.input_means[number]
-            ).max(initial=0.0)
-            if not h.size or not self._scale[number] > 0:
-                continue
-            # Without the part that the other inputs explain, which keep their weights.
-            rest = self.products[number] - self.inputs[number] @ old[number]
-            change = rest[at]
-            weights[number][at] += np.linalg.solve(h + pull * np.eye(len(h)), change)
+            spread = np.trace(moments) / len(moments)
+            moments = moments[at][:, at]
+            if moments.size and spread > _rounding(self.input_means[number]):
+                moments = moments + ridge * spread * np.eye(len(moments))
+                weights[number][at] += linalg.solve(
+                    moments, missing[number][at], assume_a="pos", check_finite=False
+                )
         return weights
 
     def error(self, weights: np.ndarray) -> np.ndarray:
-        """Returns each output's mean square error, shape (systems, outputs)."""
+        """Multiplies the square out."""
         explained = 2 * self.products - self.inputs @ weights
         return np.maximum(self.energy - (weights * explained).sum(1), 0)
 
     def intercept(self, weights: np.ndarray) -> np.ndarray:
-        """Returns what has to be added to each output, shape (systems, outputs)."""
+        """Returns the difference of the means."""
         return self.output_means - np.einsum("sd,sdo->so", self.input_means, weights)
+
+
+class FewRows:
+    """Fewer rows than inputs: they are kept, as they take less than their products would.
+
+    Example:
+        >>> rows = FewRows()
+        >>> rows.add(np.ones((2, 1, 5)), np.array([1.0, 3.0]).reshape(2, 1, 1))
+        >>> rows.system(intercept=True).intercept(np.zeros((1, 5, 1))).item()
+        2.0
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[np.ndarray, np.ndarray]] = []
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return sum(x.shape[1] for x, _ in self._parts)
+
+    def add(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Takes rows, as `Moments` does."""
+        self._parts.append((_by_system(x), _by_system(y)))
+
+    def __add__(self, other: FewRows) -> FewRows:
+        """Returns both sets of rows together."""
+        result = FewRows()
+        result._parts = self._parts + other._parts
+        return result
+
+    def system(self, intercept: bool) -> DualEquations:
+        """Returns the equations; without an intercept the means are not removed."""
+        x, y = (np.concatenate(parts, 1) for parts in zip(*self._parts, strict=True))
+        input_means, output_means = x.mean(1) * intercept, y.mean(1) * intercept
+        return DualEquations(
+            x - input_means[:, None], y - output_means[:, None], input_means, output_means
+        )
+
+
+@dataclass(frozen=True)
+class DualEquations(System):
+    """Least squares with fewer rows than inputs: one unknown for each row.
+
+    Attributes:
+        x: Inputs, shape (systems, rows, d).
+        y: Wanted outputs, shape (systems, rows, outputs).
+        input_means: What was removed from the inputs, shape (systems, d).
+        output_means: And from the outputs, shape (systems, outputs).
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    input_means: np.ndarray
+    output_means: np.ndarray
+
+    @property
+    def energy(self) -> np.ndarray:  # type: ignore[override]
+        """Mean squares of the wanted outputs."""
+        return np.square(self.y).mean(1)
+
+    def solve(self, old: np.ndarray, ridge: float, active: np.ndarray | None = None) -> np.ndarray:
+        """Solves for what has to be added to the old weights: X'(XX' + rows lam I)^-1 (Y - XW)."""
+        weights = old.astype(np.float64)
+        for number, (x, y) in enumerate(zip(self.x, self.y, strict=True)):
+            spread = np.square(x).mean()
+            at = slice(None) if active is None else np.flatnonzero(active[number])
+            missing, x = y - x @ weights[number], x[:, at]
+            if x.size and spread > _rounding(self.input_means[number]):
+                kernel = x @ x.T + len(x) * ridge * spread * np.eye(len(x))
+                unknowns = linalg.solve(kernel, missing, assume_a="pos", check_finite=False)
+                weights[number][at] += x.T @ unknowns
+        return weights
+
+    def error(self, weights: np.ndarray) -> np.ndarray:
+        """Computes the outputs."""
+        return np.square(self.y - self.x @ weights).mean(1)
+
+    def intercept(self, weights: np.ndarray) -> np.ndarray:
+        """Returns the difference of the means."""
+        return self.output_means - np.einsum("sd,sdo->so", self.input_means, weights)
+
+
+def _by_system(rows: np.ndarray) -> np.ndarray:
+    return np.moveaxis(np.asarray(rows, np.float64), 1, 0)
+
+
+def _rounding(means: np.ndarray) -> float:
+    """Returns the variance that rounding makes of inputs that are constant."""
+    return float(np.finfo(float).eps * np.square(means).max(initial=0.0))
 
 
 def choose_ridge(

@@ -65,7 +65,7 @@ class Window:
             before = self._before(size, outputs, stride, span)
             positions = stride * np.arange(outputs)[:, None] - before + element
             return np.where((positions >= 0) & (positions < size), positions, -1)
-        # The gradient of a convolution from the outputs to the inputs, so its padding is that one's.
+        # The gradient of a convolution from the outputs to the inputs: its padding is that one's.
         before = self._before(outputs, size, stride, span)
         starts = np.arange(outputs)[:, None] + before - element
         positions, rest = np.divmod(starts, stride)

@@ -116,6 +116,11 @@ def _concatenate(batches: list[Any]) -> Any:
     return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *batches)
 
 
+def count(batches: Iterable[Any]) -> int:
+    """Returns how many samples there are in batches of inputs."""
+    return sum(len(tf.nest.flatten(batch)[0]) for batch in batches)
+
+
 def chunks(data: Any, size: int, count: int, whole: bool, again: bool = True) -> Iterator[Any]:
     """Yields `size` samples at a time, from the beginning again when the data ends.
 

@@ -9,21 +9,14 @@ from typing import Any
 
 from keras_spp import frameworks
 from keras_spp.allocation.greedy import importance
-from keras_spp.allocation.search import Search
-from keras_spp.allocation.uniform import Uniform
 from keras_spp.analysis.provenance import origin
-from keras_spp.core.cost import COUNTED
 from keras_spp.core.goals import Allocation
-from keras_spp.core.groups import GRANULARITIES
 from keras_spp.core.schedule import OneShotSchedule, Schedule, SPPSchedule
 from keras_spp.devices import device as latency
 from keras_spp.devices.device import Device
 from keras_spp.frameworks.interface import Model
-from keras_spp.pruning import targets
-from keras_spp.pruning.network import label
+from keras_spp.pruning.planning import Options
 from keras_spp.training.pruner import Pruner
-from keras_spp.util.checks import check_integer
-from keras_spp.util.files import check_apart
 
 
 def prune(
@@ -108,36 +101,33 @@ def prune(
     """
     framework = frameworks.of(model)
     framework.require_copies()
-    where = latency.find(device)
-    target = targets.one_of(pruning_ratio, target_speedup, target_latency, where)
-    target.check(granularity)
-    _check_arguments(granularity, schedule, counted)
-    check_integer("round_to", round_to, 1)
-    check_integer("seed", seed, 0)
-    _check_methods("policy", policy, "allow_pruning", "ensure_model_supports_pruning")
-    _check_methods("allocation", allocation, "prepare", "ratios")
-    check_apart("`allocation`'s cache", getattr(allocation, "cache", None), where.files())
+    options = Options(
+        pruning_ratio,
+        target_speedup,
+        target_latency,
+        latency.find(device),
+        granularity,
+        policy,
+        allocation,
+        round_to,
+        seed,
+        counted,
+        input_shape,
+    )
+    if schedule is not None and not isinstance(schedule, Schedule):
+        raise TypeError(
+            f"`schedule` must be an spp.SPPSchedule, GradualSchedule or OneShotSchedule but is "
+            f"{schedule!r}."
+        )
     schedule = schedule or SPPSchedule()
-    if allocation is None:
-        judged = target.in_macs and representative_data is not None
-        allocation = Search() if judged else Uniform()
-
     in_columns = granularity == "column"
     by_norms = functools.partial(importance, framework=framework)
-    network = label(
-        model,
-        granularity,
-        policy=policy,
-        seed=seed,
-        counted=counted,
-        # With one update it is too late to stop when freed producers meet the target.
-        scores=by_norms if in_columns and isinstance(schedule, OneShotSchedule) else None,
-        input_shape=input_shape,
-    )
-    network.check_prunable(round_to)
+    # With one update it is too late to stop when freed producers meet the target.
+    at_once = in_columns and isinstance(schedule, OneShotSchedule)
+    network = options.network(model, scores=by_norms if at_once else None)
     framework.check_score(schedule.score, network.groups)
     framework.find_conductor(network.model, network.groups)
-    goals = target.meet(network, allocation, representative_data, round_to)
+    goals = options.goals(network, representative_data)
 
     sizes = network.sizes
     pruned = framework.wrap(
@@ -148,7 +138,7 @@ def prune(
         counted,
         # Goals of columns do not foresee the producers that they free, so pruning may have to end
         # before them. Goals of channels are the target, in whole blocks.
-        target_speedup=target.speedup if in_columns else None,
+        target_speedup=options.target.speedup if in_columns else None,
         input_sizes=None if sizes is None else [list(of_input) for of_input in sizes],
         origin=origin(model),
     )
@@ -170,23 +160,3 @@ def _warn_of_lost_methods(model: Model, pruned: Model) -> None:
             f"{type(model).__name__}: give that class a constructor (inputs, outputs, **kwargs).",
             stacklevel=3,
         )
-
-
-def _check_arguments(granularity: Any, schedule: Any, counted: Any) -> None:
-    if granularity not in GRANULARITIES:
-        choices = " or ".join(map(repr, GRANULARITIES))
-        raise ValueError(f"`granularity` must be {choices} but is {granularity!r}.")
-    if counted not in COUNTED:
-        raise ValueError(f'`counted` must be "all" or "convolutions" but is {counted!r}.')
-    if schedule is not None and not isinstance(schedule, Schedule):
-        raise TypeError(
-            f"`schedule` must be an spp.SPPSchedule, GradualSchedule or OneShotSchedule but is "
-            f"{schedule!r}."
-        )
-
-
-def _check_methods(name: str, value: Any, *methods: str) -> None:
-    if isinstance(value, type):
-        raise TypeError(f"`{name}` must be an object but is the class: give {value.__name__}().")
-    if value is not None and not all(callable(getattr(value, method, None)) for method in methods):
-        raise TypeError(f"`{name}` must have the methods {' and '.join(methods)} but is {value!r}.")

@@ -185,5 +185,5 @@ def _warn_of_rounding(ratio: Any, spared: list[str], round_to: int) -> None:
         f"prune: `pruning_ratio` {ratio} comes to no channel or column of {spared} that "
         f"round_to={round_to} lets go, so nothing of them will be pruned: raise it or lower "
         f"round_to.",
-        stacklevel=4,  # of spp.prune's caller
+        stacklevel=5,  # of spp.prune's caller
     )

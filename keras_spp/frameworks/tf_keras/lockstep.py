@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.frameworks.data import count
 from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.program import Program, Step
 from keras_spp.util.messages import layer_cause
@@ -71,20 +72,18 @@ class Lockstep:
     Attributes:
         steps: The calls of the model in order.
         original_steps: Those of the original, one for each.
-        batch: The most samples of a batch.
+        samples: How many samples there are.
 
     Raises:
         ValueError: If the models differ in structure.
     """
 
-    def __init__(
-        self, model: keras.Model, original: keras.Model, batches: Sequence[Any]
-    ) -> None:
+    def __init__(self, model: keras.Model, original: keras.Model, batches: Sequence[Any]) -> None:
         self._programs = Program(model), Program(original)
         self.steps, self.original_steps = (program.steps for program in self._programs)
         _check_alike(*self._programs)
         self._last_use = self._find_last_uses()
-        self.batch = max(len(tf.nest.flatten(batch)[0]) for batch in batches)
+        self.samples = count(batches)
         self._at = 0  # what is held is what the calls from this one on need
         self._held = [self._first(batch) for batch in batches]
 
@@ -137,7 +136,14 @@ class Lockstep:
     def _call(self, at: int, tensors: list[dict[int, Any]]) -> None:
         for program, values in zip(self._programs, tensors, strict=True):
             step = program.steps[at]
-            values.update(zip(step.outputs, step.run(values), strict=True))
+            try:
+                values.update(zip(step.outputs, step.run(values), strict=True))
+            except (ValueError, TypeError, tf.errors.OpError) as error:
+                raise ValueError(
+                    f"`representative_data` must hold what the model takes, but layer "
+                    f"{step.core.name!r} fails on it ({layer_cause(error).rstrip('.')}): give "
+                    f"other data."
+                ) from error
             for number in step.inputs:
                 if self._last_use[number] == at:
                     values.pop(number, None)
@@ -158,8 +164,12 @@ class Lockstep:
         program = self._programs[0]
         try:
             values = private.conformed(program.model, batch)
-        except (ValueError, tf.errors.InvalidArgumentError) as error:
-            raise ValueError(layer_cause(error)) from error
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise ValueError(
+                f"`representative_data` must hold what the model takes, "
+                f"{len(program.inputs)} input(s), but does not ({layer_cause(error)}): give other "
+                f"data."
+            ) from error
         held = {
             number: Held(value, None, value.dtype, private.sequence_mask(value))
             for number, value in zip(program.inputs, values, strict=True)
@@ -183,7 +193,8 @@ def _check_alike(first: Program, second: Program) -> None:
     def shape(step: Step) -> tuple:
         return step.core.name, step.inputs, step.outputs
 
-    if len(first.steps) != len(second.steps) or any(
-        shape(a) != shape(b) for a, b in zip(first.steps, second.steps, strict=True)
-    ):
-        raise ValueError("their layers differ")
+    if [shape(step) for step in first.steps] != [shape(step) for step in second.steps]:
+        raise ValueError(
+            f"`original` must be the model that `model` {first.model.name!r} was pruned from, but "
+            f"its layers are called in another way: give what spp.prune was given."
+        )

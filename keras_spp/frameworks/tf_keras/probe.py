@@ -61,14 +61,8 @@ class Probe:
                 self._changed.append((raw(masked.weight), host(masked.weight)))
                 masked.multiply(tf.constant(groups, tf.float32))
 
-    def replace(self, reader: int, kernel: np.ndarray) -> None:
-        """Replaces the kernel by which a reader, given by its number, reads, until `restore`."""
-        (masked,) = self._masked[reader]
-        self._changed.append((raw(masked.weight), host(masked.weight)))
-        raw(masked.weight).assign(kernel)
-
     def restore(self) -> None:
-        """Gives back what `zero` and `replace` took."""
+        """Gives back the groups that `zero` took."""
         for weight, value in reversed(self._changed):
             weight.assign(value)
         self._changed = []
