@@ -130,6 +130,8 @@ def normalization(
         return None
     if first.renorm or first.virtual_batch_size is not None:
         return None
+    if any(step.kwargs.get("training") for step in normalizations):  # statistics of the batch
+        return None
     axis = first.axis if isinstance(first.axis, int) else next(iter(first.axis))
     rank = first.input_spec.ndim
     if axis % rank != (channel_axis(layer) + lockstep.steps[calls[0]].repeated) % rank:

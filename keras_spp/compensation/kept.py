@@ -63,7 +63,10 @@ class Kept:
                 [[np.ones(size, bool) for size in weight.shape] for weight in layer.weights]
                 for layer in originals
             ]
-        if [layer.name for layer in layers] != [layer.name for layer in originals]:
+        names, of_original = (
+            [layer.name if layer.weights else "" for layer in side] for side in (layers, originals)
+        )
+        if names != of_original:  # those without weights may be called otherwise: opened functions
             raise ValueError(_other(model, "has other layers"))
         for layer, other, keeps in zip(layers, originals, remembered, strict=True):
             for weight, of_other, axes in zip(layer.weights, other.weights, keeps, strict=True):

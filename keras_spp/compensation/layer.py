@@ -118,13 +118,9 @@ class Pair:
     def _compare(self, x: np.ndarray, outputs: np.ndarray, positions: np.ndarray) -> None:
         """Notes whether the original layer computes something else than its kernel says."""
         layer = self.original.layer
-        actual = np.asarray(self.framework.called(layer, x), np.float64)
-        actual = at_positions(actual, positions, channel_axis(layer))
-        if not self.framework.is_linear(layer):  # it may be a function of all channels together
-            every = np.zeros_like(actual)
-            every[:, self._keep] = outputs
-            outputs = np.asarray(self.framework.activated(layer, every))[:, self._keep]
-        difference = np.square(outputs - actual[:, self._keep]).mean()
+        actual = self.framework.before_activation(layer, x).astype(np.float64)
+        actual = at_positions(actual, positions, channel_axis(layer))[:, self._keep]
+        difference = np.square(outputs - actual).mean()
         self._unlike = not difference <= UNLIKE**2 * np.square(actual).mean()
 
     def solve(self) -> LayerLoss:

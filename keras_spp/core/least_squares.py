@@ -127,9 +127,9 @@ class NormalEquations(System):
         missing = self.products - self.inputs @ weights
         for number, moments in enumerate(self.inputs):
             at = slice(None) if active is None else np.flatnonzero(active[number])
-            spread = np.trace(moments) / len(moments)
             moments = moments[at][:, at]
-            if moments.size and spread > _rounding(self.input_means[number]):
+            spread = np.trace(moments) / max(len(moments), 1)
+            if spread > _rounding(self.input_means[number]):
                 moments = moments + ridge * spread * np.eye(len(moments))
                 weights[number][at] += linalg.solve(
                     moments, missing[number][at], assume_a="pos", check_finite=False
@@ -208,10 +208,10 @@ class DualEquations(System):
         """Solves for what has to be added to the old weights: X'(XX' + rows lam I)^-1 (Y - XW)."""
         weights = old.astype(np.float64)
         for number, (x, y) in enumerate(zip(self.x, self.y, strict=True)):
-            spread = np.square(x).mean()
             at = slice(None) if active is None else np.flatnonzero(active[number])
             missing, x = y - x @ weights[number], x[:, at]
-            if x.size and spread > _rounding(self.input_means[number]):
+            spread = np.square(x).mean() if x.size else 0.0
+            if spread > _rounding(self.input_means[number]):
                 kernel = x @ x.T + len(x) * ridge * spread * np.eye(len(x))
                 unknowns = linalg.solve(kernel, missing, assume_a="pos", check_finite=False)
                 weights[number][at] += x.T @ unknowns

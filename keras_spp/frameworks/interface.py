@@ -141,11 +141,8 @@ class Adapter(Protocol):
     ) -> AbstractContextManager[None]:
         """Lets layers convolve by other functions of (inputs, kernel) while they are called."""
 
-    def called(self, layer: Layer, x: np.ndarray) -> np.ndarray:
-        """Returns what a layer makes of an array in inference."""
-
-    def activated(self, layer: Layer, x: np.ndarray) -> np.ndarray:
-        """Returns what the activation inside a layer makes of an array."""
+    def before_activation(self, layer: Layer, x: np.ndarray) -> np.ndarray:
+        """Returns what a layer makes of an array in inference, without its activation."""
 
     def output_shape(self, layer: Layer, shape: Sequence[int]) -> tuple[int, ...]:
         """Returns the shape of what a layer makes of an input of a shape."""

@@ -23,7 +23,7 @@ from keras_spp.frameworks.tf_keras.inputs import (
     output_keys,
     sizes_that_fit,
 )
-from keras_spp.frameworks.tf_keras.layer_calls import activated, called, is_linear, output_shape
+from keras_spp.frameworks.tf_keras.layer_calls import before_activation, is_linear, output_shape
 from keras_spp.frameworks.tf_keras.layers import plain_class
 from keras_spp.frameworks.tf_keras.loading import load_model as load
 from keras_spp.frameworks.tf_keras.loading import save_model as save

@@ -9,18 +9,20 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.frameworks.tf_keras import private
+from keras_spp.frameworks.tf_keras.clone import clone_layer
 
 
-def called(layer: keras.layers.Layer, x: np.ndarray) -> np.ndarray:
-    """Returns what a layer makes of an array in inference."""
+def before_activation(layer: keras.layers.Layer, x: np.ndarray) -> np.ndarray:
+    """Returns what a layer makes of an array in inference, without the activation inside it."""
+    inputs = tf.constant(x)
+    if not is_linear(layer):
+        plain = clone_layer(layer)
+        plain.activation = keras.activations.linear
+        plain(inputs)  # makes its weights
+        plain.set_weights(layer.get_weights()[: len(plain.weights)])
+        layer = plain
     with private.losses_as_they_were(layer):
-        return layer(tf.constant(x)).numpy()
-
-
-def activated(layer: keras.layers.Layer, x: np.ndarray) -> np.ndarray:
-    """Returns what the activation inside a layer makes of an array."""
-    x = tf.cast(x, layer.compute_dtype)
-    return tf.convert_to_tensor(layer.activation(x)).numpy()
+        return layer(inputs).numpy()
 
 
 def output_shape(layer: keras.layers.Layer, shape: Sequence[int]) -> tuple[int, ...]:

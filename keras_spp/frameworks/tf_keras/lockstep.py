@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ import tf_keras as keras
 from keras_spp.frameworks.data import count
 from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.program import Program, Step
+from keras_spp.frameworks.tf_keras.variables import raw
 from keras_spp.util.messages import layer_cause
 
 # What is held of all samples between two stretches takes at most so many bytes, unless the samples
@@ -116,6 +118,7 @@ class Lockstep:
     def _run(self, stop: int, watches: Mapping[int, Watch], hold: bool) -> None:
         live = [number for number, last in self._last_use.items() if last >= stop]
         held = []
+        moving = self._moving()
         for program in self._programs:
             program.model.reset_states()
         for number, pair in enumerate(self._held):
@@ -130,8 +133,17 @@ class Lockstep:
                 held.append(self._take(tensors, live))
                 if number == 0 and _bytes(held[0]) * len(self._held) > MEMORY:
                     hold = False
+        for variable, value in moving:
+            variable.assign(value)
         if hold:
             self._at, self._held = stop, held
+
+    def _moving(self) -> list[tuple[tf.Variable, tf.Tensor]]:
+        """Returns what calls that are fixed to training change, with the present values."""
+        steps = [step for program in self._programs for step in program.steps]
+        layers = {id(step.layer): step.layer for step in steps if step.kwargs.get("training")}
+        variables = (layer.non_trainable_variables for layer in layers.values())
+        return [(raw(v), raw(v).read_value()) for v in itertools.chain.from_iterable(variables)]
 
     def _call(self, at: int, tensors: list[dict[int, Any]]) -> None:
         for program, values in zip(self._programs, tensors, strict=True):
@@ -170,6 +182,12 @@ class Lockstep:
                 f"{len(program.inputs)} input(s), but does not ({layer_cause(error)}): give other "
                 f"data."
             ) from error
+        for tensor, value in zip(program.model.inputs, values, strict=True):
+            if not tensor.shape.is_compatible_with(value.shape):
+                raise ValueError(
+                    f"`representative_data` must hold what the model takes, {tuple(tensor.shape)}, "
+                    f"but holds {tuple(value.shape)}: give other data."
+                )
         held = {
             number: Held(value, None, value.dtype, private.sequence_mask(value))
             for number, value in zip(program.inputs, values, strict=True)
@@ -191,7 +209,7 @@ def _bytes(pair: tuple[dict[int, Held], ...]) -> int:
 
 def _check_alike(first: Program, second: Program) -> None:
     def shape(step: Step) -> tuple:
-        return step.core.name, step.inputs, step.outputs
+        return step.core.name if step.core.weights else "", step.inputs, step.outputs
 
     if [shape(step) for step in first.steps] != [shape(step) for step in second.steps]:
         raise ValueError(
