@@ -116,10 +116,16 @@ class Pair:
         return outputs
 
     def _compare(self, x: np.ndarray, outputs: np.ndarray, positions: np.ndarray) -> None:
-        """Notes whether the original layer computes something else than its kernel says."""
+        """Notes whether the original layer computes something else than its kernel says.
+
+        Raises:
+            FloatingPointError: If samples make values that are not finite.
+        """
         layer = self.original.layer
         actual = self.framework.before_activation(layer, x).astype(np.float64)
         actual = at_positions(actual, positions, channel_axis(layer))[:, self._keep]
+        if not (np.isfinite(outputs).all() and np.isfinite(actual).all()):
+            raise FloatingPointError(self.name)
         difference = np.square(outputs - actual).mean()
         self._unlike = not difference <= UNLIKE**2 * np.square(actual).mean()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -113,6 +114,14 @@ class Adapter(Protocol):
 
     def save(self, model: Model, path: Any) -> None:
         """Saves a model; raises OSError if it cannot be written whole."""
+
+    def images_in(self, folder: Path, model: Model, pixels: str, samples: int) -> list[np.ndarray]:
+        """Returns batches of the images in a folder, as a model takes them."""
+
+    def dataset(
+        self, name: str, data_dir: Path | None, split: str, model: Model, pixels: str, samples: int
+    ) -> list[np.ndarray]:
+        """Returns batches of the images of a TensorFlow Datasets dataset, as a model takes them."""
 
     # -- its inputs and outputs ------------------------------------------------------------------
 

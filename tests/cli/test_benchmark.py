@@ -76,7 +76,7 @@ def test_benchmark_passes_its_options_on(run, monkeypatch):
 
 
 def test_benchmark_shows_its_progress_in_a_terminal_beside_the_json(run, monkeypatch):
-    monkeypatch.setattr("keras_spp.cli._in_terminal", lambda: True)
+    monkeypatch.setattr("keras_spp.cli.common._in_terminal", lambda: True)
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
     result = run("benchmark", "{folder}/plain.tflite", "--runs=3", "--json")
     assert result.exit_code == 0

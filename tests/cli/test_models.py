@@ -29,7 +29,7 @@ def test_every_format_of_a_saved_model_is_read(run, plain, tmp_path, name):
 
 
 def test_a_table_in_a_terminal_is_as_wide_as_the_terminal(run, monkeypatch):
-    monkeypatch.setattr("keras_spp.cli._in_terminal", lambda: True)
+    monkeypatch.setattr("keras_spp.cli.common._in_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", "60")
     lines = succeeds(run("analyze", "{folder}/plain.keras")).splitlines()
     assert 0 < max(map(len, lines)) <= 60

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import keras_spp as spp
-from keras_spp.cli import _samples
+from keras_spp.cli.common import samples_in
 from keras_spp.devices.benchmark_model import Output
 from keras_spp.frameworks.tf_keras.loading import load_model
 from tests.devices.test_benchmark_model import read as benchmark_output
@@ -193,7 +193,7 @@ def test_samples_are_arrays_or_a_sentence(fuzz, tmp_path, name):
 
     def check(damage):
         path.write_bytes(damaged(whole, damage))
-        result_or_sentence(lambda: _samples(path, "data"), ValueError)
+        result_or_sentence(lambda: samples_in(path, "data"), ValueError)
 
     fuzz(check, damages)
 

@@ -31,6 +31,7 @@ from keras_spp.frameworks.tf_keras.lockstep import Lockstep
 from keras_spp.frameworks.tf_keras.losses import compiled_loss, describe_losses, find_losses
 from keras_spp.frameworks.tf_keras.models import check
 from keras_spp.frameworks.tf_keras.openable import opened
+from keras_spp.frameworks.tf_keras.photos import dataset, images_in
 from keras_spp.frameworks.tf_keras.private import is_graph_network, note_batch
 from keras_spp.frameworks.tf_keras.probe import Probe, norms
 from keras_spp.frameworks.tf_keras.progress import progress_bar
