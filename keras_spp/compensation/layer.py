@@ -33,6 +33,7 @@ class Pair:
         kernels: The layer's kernel and the original's.
         keep: Which outputs of the original's layer are left, booleans.
         mask: What the kernel is multiplied with in a pruned model; None for nothing.
+        ridge: The pull to the old weights; None for the one that does best on held-out samples.
         residual: Whether the layer gives an addition behind it what its other inputs lack.
         random: Chooses the positions that are looked at.
     """
@@ -46,6 +47,7 @@ class Pair:
         *,
         keep: np.ndarray,
         mask: np.ndarray | None,
+        ridge: float | None,
         residual: bool,
         random: np.random.Generator,
     ) -> None:
@@ -53,7 +55,7 @@ class Pair:
         self.kernel, self.original = kernels
         self.name = self.kernel.layer.name
         self._keep = np.flatnonzero(keep)
-        self._mask, self._random = mask, random
+        self._mask, self._fixed_ridge, self._random = mask, ridge, random
         self._normalization = normalization(framework, lockstep, calls, self.kernel)
         self._additions: dict[int, Addition] = {}
         if residual:
@@ -165,6 +167,8 @@ class Pair:
         self, weights: np.ndarray, active: np.ndarray, intercept: np.ndarray | None
     ) -> float:
         """Returns the pull to the old weights that does best on samples that were held out."""
+        if self._fixed_ridge is not None:
+            return self._fixed_ridge
         if not self._held_out.rows or not self._fitted.rows:
             return CAREFUL
         fitted, held_out = (
