@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from keras_spp import frameworks
 from keras_spp.allocation import greedy
+from keras_spp.allocation.search import Search
 from keras_spp.allocation.sensitivity import change
 from keras_spp.analysis.analysis import analyze_at
 from keras_spp.analysis.provenance import describe, last_round, origin
@@ -24,9 +26,15 @@ from keras_spp.devices.device import Device
 from keras_spp.frameworks.data import count
 from keras_spp.frameworks.interface import Adapter, Model
 from keras_spp.pruning.compression import CompressedLayer, Compression, OutputChange
+from keras_spp.pruning.network import Network
 from keras_spp.pruning.one_shot import pruned_at_once
 from keras_spp.pruning.planning import Options
 from keras_spp.util.checks import check_integer
+
+# MACs of the samples with which `spp.Search` tries each plan, of the model as it is: some minutes
+# for 128 plans of the largest networks for phones.
+SEARCHED = 1e11
+FEWEST_TO_MOST = 16, 256
 
 
 def compress(
@@ -132,7 +140,9 @@ def compress(
     network = options.network(opened, scores=by_data if granularity == "column" else None)
     if not scores:
         by_data(network.groups)
-    goals = options.goals(network, used, verbose)
+    if options.allocation is None and options.target.in_macs:
+        options = dataclasses.replace(options, allocation=_search(network, verbose))
+    goals = options.goals(network, used)
     small = pruned_at_once(network, goals, scores, origin(model))
     small, solved = compensate(
         small, opened, used, samples, seed=seed, verbose=verbose, return_report=True
@@ -151,6 +161,12 @@ def compress(
     if verbose:
         print(report)
     return (small, report) if return_report else small
+
+
+def _search(network: Network, verbose: int) -> Search:
+    """Returns a search that looks at fewer samples where each one takes longer."""
+    macs = max(network.groups.dense(), 1)
+    return Search(samples=int(np.clip(SEARCHED / macs, *FEWEST_TO_MOST)), verbose=verbose)
 
 
 def _layers(small: Model, solved: Compensation) -> Iterator[CompressedLayer]:

@@ -84,12 +84,12 @@ class Options:
         network.check_prunable(self.round_to)
         return network
 
-    def goals(self, network: Network, representative_data: Any, verbose: int = 1) -> Goals:
-        """Returns how many groups of each set are to go; a search shows its progress."""
+    def goals(self, network: Network, representative_data: Any) -> Goals:
+        """Returns how many groups of each set are to go."""
         allocation, target = self.allocation, self.target
         if allocation is None:
             judged = target.in_macs and representative_data is not None
-            allocation = Search(verbose=verbose) if judged else Uniform()
+            allocation = Search() if judged else Uniform()
         return target.meet(network, allocation, representative_data, self.round_to)
 
 

@@ -25,9 +25,18 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
 def test_the_readmes_example_ends_with_a_smaller_faster_plain_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
-    (block,) = blocks(README)
+    without_training, block = blocks(README)
     assert sum(map(bool, block.splitlines())) <= 15
     exec(compile(block, "README.md", "exec"), namespace)
+    namespace["model"].save("model.keras")
+    namespace["samples"] = namespace["images"]
+    trained = namespace["small"]
+    exec(compile(without_training, "README.md", "exec"), namespace)
+    namespace["small"], compressed = trained, namespace["small"]
+    model, labels = namespace["model"], namespace["labels"]
+    assert namespace["spp"].analyze(model).macs >= 2 * namespace["spp"].analyze(compressed).macs
+    agreement = compressed.predict(namespace["images"], verbose=0).argmax(-1) == labels
+    assert agreement.mean() > 0.85
     spp, model, small = (namespace[name] for name in ("spp", "model", "small"))
     assert spp.analyze(model).macs >= 2 * spp.analyze(small).macs
     _, accuracy = namespace["pruned"].evaluate(namespace["images"], namespace["labels"], verbose=0)
