@@ -128,7 +128,7 @@ def normalization(
         return None
     if not is_a(first, *BATCH_NORMALIZATIONS) or lockstep.calls_of(first) != behind:
         return None
-    if first.renorm or first.virtual_batch_size is not None:
+    if framework.is_frozen(first) or first.renorm or first.virtual_batch_size is not None:
         return None
     if any(step.kwargs.get("training") for step in normalizations):  # statistics of the batch
         return None

@@ -65,6 +65,7 @@ class Pair:
         self._wide = self.kernel.inputs() > WIDE
         self._fitted: Any = None
         self._held_out: Any = None
+        self._seen = 0
         self._unlike = False
 
     def watches(self) -> dict[int, Callable[[Any, Any], None]]:
@@ -91,7 +92,8 @@ class Pair:
             addition = self._additions[at]
             outputs = outputs + addition.lacking(tensors, originals, shape, positions, self._keep)
         outputs = outputs.reshape(len(outputs), inputs.shape[1], -1)
-        held_out = np.arange(len(x)) % HELD_OUT == HELD_OUT - 1
+        held_out = (self._seen + np.arange(len(x))) % HELD_OUT == HELD_OUT - 1
+        self._seen += len(x)
         held_out = np.repeat(held_out, positions.shape[1])
         for moments, which in (self._fitted, ~held_out), (self._held_out, held_out):
             if which.any():

@@ -84,15 +84,17 @@ class Lockstep:
         self._programs = Program(model), Program(original)
         self.steps, self.original_steps = (program.steps for program in self._programs)
         _check_alike(*self._programs)
-        self._last_use = self._find_last_uses()
+        self._consumers = self._find_consumers()
+        self._last_use = {
+            number: at for at, step in enumerate(self.steps) for number in step.inputs
+        }
         self.samples = count(batches)
         self._at = 0  # what is held is what the calls from this one on need
         self._held = [self._first(batch) for batch in batches]
 
     def consumers(self, number: int) -> list[int]:
         """Returns which calls take a tensor; one past the last for the model's outputs."""
-        ends = [len(self.steps)] if number in self._programs[0].outputs else []
-        return [at for at, step in enumerate(self.steps) if number in step.inputs] + ends
+        return self._consumers[number]
 
     def calls_of(self, layer: Any) -> list[int]:
         """Returns which calls are a layer's."""
@@ -117,7 +119,6 @@ class Lockstep:
 
     def _run(self, stop: int, watches: Mapping[int, Watch], hold: bool) -> None:
         live = [number for number, last in self._last_use.items() if last >= stop]
-        held = []
         moving = self._moving()
         for program in self._programs:
             program.model.reset_states()
@@ -130,13 +131,14 @@ class Lockstep:
             if stop in watches:
                 watches[stop](*tensors)
             if hold:
-                held.append(self._take(tensors, live))
-                if number == 0 and _bytes(held[0]) * len(self._held) > MEMORY:
-                    hold = False
+                taken = self._take(tensors, live)
+                hold = number > 0 or _bytes(taken) * len(self._held) <= MEMORY
+            if hold:  # one after the other, so that never both take up memory
+                self._held[number] = taken
         for variable, value in moving:
             variable.assign(value)
         if hold:
-            self._at, self._held = stop, held
+            self._at = stop
 
     def _moving(self) -> list[tuple[tf.Variable, tf.Tensor]]:
         """Returns what calls that are fixed to training change, with the present values."""
@@ -194,12 +196,17 @@ class Lockstep:
         }
         return held, held
 
-    def _find_last_uses(self) -> dict[int, int]:
-        """Returns the last call that takes each tensor."""
-        last = {}
+    def _find_consumers(self) -> dict[int, list[int]]:
+        """Returns the calls that take each tensor; one past the last for the model's outputs."""
+        program = self._programs[0]
+        numbers = [*program.inputs, *(number for step in self.steps for number in step.outputs)]
+        consumers: dict[int, list[int]] = {number: [] for number in numbers}
         for at, step in enumerate(self.steps):
-            last.update(dict.fromkeys(step.inputs, at))
-        return last
+            for number in dict.fromkeys(step.inputs):
+                consumers[number].append(at)
+        for number in dict.fromkeys(program.outputs):
+            consumers[number].append(len(self.steps))
+        return consumers
 
 
 def _bytes(pair: tuple[dict[int, Held], ...]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import tensorflow as tf
@@ -53,7 +54,7 @@ class Step:
         """Whether that layer is applied to every time step."""
         return is_repeated(unwrap(self.layer))
 
-    @property
+    @cached_property
     def inputs(self) -> list[int]:
         """The numbers of the tensors that it takes, flat."""
         places = tf.nest.flatten((self.args, dict(self.kwargs)))
