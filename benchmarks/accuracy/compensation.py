@@ -6,7 +6,7 @@
 FILE is a saved tf_keras classifier whose input is (pixel / 255 - mean) / std with ImageNet's
 constants, DIR a TensorFlow Datasets folder (or with --dataset folder one of images). Samples are
 training images as they are, without labels; the accuracy is that of all test images, with any
-number of survivors, and in brackets what it takes: seconds on this machine, all of `spp.compress`.
+number of survivors, and in brackets the seconds that all of `spp.compress` took.
 
 --parts prints instead what each part adds with 1,024 samples, at the shares of `spp.Search`.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,6 +21,19 @@ from keras_spp.util.checks import check_integer
 CARE = 0.2
 RESTARTS = 8
 FIRST, LAST, GAIN = 0.7, 0.03, 0.02  # steps of the shares' logarithms; what is worth another round
+
+
+class Measure(Protocol):
+    """What a plan costs, beside other plans.
+
+    Attributes:
+        groups: The groups that plans are about.
+    """
+
+    groups: Groups
+
+    def __call__(self, goals: Goals) -> float:
+        """Returns the cost of these goals."""
 
 
 class Search:
@@ -74,13 +87,14 @@ class Search:
         check_integer("verbose", verbose, 0)
         self.samples, self.trials, self.seed = int(samples), int(trials), int(seed)
         self.verbose = int(verbose)
-        self._measure: Distortion | None = None
+        self._measure: Measure | None = None
         self._starts: list[Allocation] = []
         self._found = _Shares(np.ones(1))
 
     def prepare(self, model: Model, groups: Groups, representative_data: Any) -> None:
         """Remembers what the dense network makes of the samples."""
-        self._measure = measure = Distortion(model, groups, representative_data, self.samples)
+        measure = Distortion(model, groups, representative_data, self.samples)
+        self._measure = measure
         self._found = _Shares(np.ones(len(groups.sets)))
         self._starts = [self._found]
         first = frameworks.of(model).flatten(measure.inputs[0])[0]

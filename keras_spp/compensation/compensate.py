@@ -12,6 +12,7 @@ from keras_spp import frameworks
 from keras_spp.compensation.kept import Kept
 from keras_spp.compensation.kernels import kernel_of
 from keras_spp.compensation.layer import Pair
+from keras_spp.compensation.positions import ROWS
 from keras_spp.compensation.report import Compensation, LayerLoss
 from keras_spp.compensation.samples import gathered
 from keras_spp.core.kinds import is_a
@@ -30,6 +31,7 @@ def compensate(
     *,
     ridge: float | None = None,
     residual: bool = True,
+    rows: int = ROWS,
     seed: int = 0,
     verbose: int = 0,
     return_report: bool = False,
@@ -60,6 +62,7 @@ def compensate(
             on a quarter of the samples that is held out.
         residual: Whether the last layer before an addition makes up for what the other inputs of
             the addition have lost.
+        rows: At how many positions of feature maps to look, about, in all samples together.
         seed: Decides at which positions feature maps are looked at.
         verbose: 0 shows nothing, 1 a progress bar.
         return_report: Whether to return what became of each layer, too.
@@ -93,6 +96,7 @@ def compensate(
     framework = frameworks.of(model)
     framework.check(original, "original")
     check_integer("samples", samples, 1)
+    check_integer("rows", rows, 1)
     check_integer("seed", seed, 0)
     if ridge is not None:
         check_number("ridge", ridge, np.finfo(float).tiny, 1e12, "None or a number in (0, 1e12]")
@@ -117,13 +121,14 @@ def compensate(
             mask=masks.get(id(kernel.variable)),
             ridge=ridge,
             residual=residual,
+            rows=rows,
             random=random,
         )
 
     with _all_or_nothing(framework, model):
         lockstep = framework.Lockstep(model, original, batches)
-        rows = list(_solved(framework, lockstep, pair, verbose))
-    report = Compensation(model.name, lockstep.samples, tuple(rows))
+        solved = tuple(_solved(framework, lockstep, pair, verbose))
+    report = Compensation(model.name, lockstep.samples, solved)
     return (model, report) if return_report else model
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_spp.compensation.behind import Addition, additions, normalization
 from keras_spp.compensation.kernels import Kernel, at_positions
-from keras_spp.compensation.positions import ROWS, chosen, per_sample
+from keras_spp.compensation.positions import chosen, per_sample
 from keras_spp.compensation.report import LayerLoss
 from keras_spp.core.least_squares import FewRows, Moments, choose_ridge
 from keras_spp.frameworks.interface import Adapter
@@ -35,6 +35,7 @@ class Pair:
         mask: What the kernel is multiplied with in a pruned model; None for nothing.
         ridge: The pull to the old weights; None for the one that does best on held-out samples.
         residual: Whether the layer gives an addition behind it what its other inputs lack.
+        rows: How many positions to look at, about.
         random: Chooses the positions that are looked at.
     """
 
@@ -49,6 +50,7 @@ class Pair:
         mask: np.ndarray | None,
         ridge: float | None,
         residual: bool,
+        rows: int,
         random: np.random.Generator,
     ) -> None:
         self.framework, self.lockstep, self.calls = framework, lockstep, list(calls)
@@ -62,7 +64,7 @@ class Pair:
             behind = additions(framework, lockstep, calls, self.kernel, self._normalization)
             self._additions = behind
         self._target = self.original.matrix(framework.read(self.original.variable))
-        self._wide = self.kernel.inputs() > WIDE
+        self._rows = min(rows, FEW) if self.kernel.inputs() > WIDE else rows
         self._fitted: Any = None
         self._held_out: Any = None
         self._seen = 0
@@ -79,13 +81,12 @@ class Pair:
         shape = self.framework.output_shape(self.original.layer, of_original.shape)
         sizes = self.original.outputs(shape)
         samples = self.lockstep.samples * steps * len(self.calls)
-        rows = FEW if self._wide else ROWS
-        positions = chosen(self._random, len(x), sizes, samples, rows)
+        positions = chosen(self._random, len(x), sizes, samples, self._rows)
         inputs = self.kernel.rows(x, sizes, positions)
         outputs = self._outputs(of_original, sizes, positions)
         if self._fitted is None:
             self._compare(of_original, outputs, positions)
-            few = samples * per_sample(sizes, samples, rows) < inputs.shape[-1]
+            few = samples * per_sample(sizes, samples, self._rows) < inputs.shape[-1]
             kind = FewRows if few else Moments
             self._fitted, self._held_out = kind(), kind()
         if at in self._additions:

@@ -11,7 +11,6 @@ import numpy as np
 
 from keras_spp import frameworks
 from keras_spp.allocation import greedy
-from keras_spp.allocation.search import Search
 from keras_spp.allocation.sensitivity import change
 from keras_spp.analysis.analysis import analyze_at
 from keras_spp.analysis.provenance import describe, last_round, origin
@@ -25,16 +24,11 @@ from keras_spp.devices import device as latency
 from keras_spp.devices.device import Device
 from keras_spp.frameworks.data import count
 from keras_spp.frameworks.interface import Adapter, Model
+from keras_spp.pruning.compensated_search import sized
 from keras_spp.pruning.compression import CompressedLayer, Compression, OutputChange
-from keras_spp.pruning.network import Network
 from keras_spp.pruning.one_shot import pruned_at_once
 from keras_spp.pruning.planning import Options
 from keras_spp.util.checks import check_integer
-
-# MACs of the samples with which `spp.Search` tries each plan, of the model as it is: some minutes
-# for 128 plans of the largest networks for phones.
-SEARCHED = 1e11
-FEWEST_TO_MOST = 16, 256
 
 
 def compress(
@@ -73,8 +67,8 @@ def compress(
         device: As for `spp.prune`.
         granularity: "channel", or "column" as for `spp.prune`.
         policy: As for `spp.prune`.
-        allocation: How a target is spread over layers; None: by `spp.Search()`, and for a pruning
-            ratio by `spp.Uniform()`.
+        allocation: How a target is spread over layers; None: by a search that tries plans and
+            compensates them, and for a pruning ratio by `spp.Uniform()`.
         round_to: The channels (columns) that survive in a layer are rounded up to a multiple of
             this, and are never fewer.
         seed: Decides at which positions feature maps are looked at.
@@ -141,7 +135,7 @@ def compress(
     if not scores:
         by_data(network.groups)
     if options.allocation is None and options.target.in_macs:
-        options = dataclasses.replace(options, allocation=_search(network, verbose))
+        options = dataclasses.replace(options, allocation=sized(network, scores, used, verbose))
     goals = options.goals(network, used)
     small = pruned_at_once(network, goals, scores, origin(model))
     small, solved = compensate(
@@ -161,12 +155,6 @@ def compress(
     if verbose:
         print(report)
     return (small, report) if return_report else small
-
-
-def _search(network: Network, verbose: int) -> Search:
-    """Returns a search that looks at fewer samples where each one takes longer."""
-    macs = max(network.groups.dense(), 1)
-    return Search(samples=int(np.clip(SEARCHED / macs, *FEWEST_TO_MOST)), verbose=verbose)
 
 
 def _layers(small: Model, solved: Compensation) -> Iterator[CompressedLayer]:

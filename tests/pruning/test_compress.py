@@ -4,7 +4,11 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
+from keras_spp import frameworks
+from keras_spp.allocation import greedy
 from keras_spp.frameworks.tf_keras import lockstep
+from keras_spp.pruning.compensated_search import CompensatedSearch
+from keras_spp.pruning.network import label
 from tests.compensation.test_compensate import images, lost, residual_net
 from tests.helpers.random_weights import randomize
 from tests.helpers.sentences import assert_one_sentence
@@ -64,7 +68,25 @@ def test_without_an_allocation_plans_are_searched(model, monkeypatch):
     searched = []
     monkeypatch.setattr(spp.Search, "search", lambda self, meet: searched.append(self.samples))
     compress(model, images(), allocation=None)
-    assert searched == [256]  # of a small model as many as of `spp.prune`
+    assert searched == [256, 256]  # quick plans, and plans that are carried out
+    compress(model, images(24), allocation=None)
+    assert len(searched) == 3  # too few samples to carry plans out and judge them by others
+
+
+def test_plans_that_are_carried_out_end_closer_to_the_whole_network(model):
+    x, held_out = images(512), images(seed=1)
+    network = label(model)
+    norms = greedy.importance(network.groups, frameworks.of(model))
+    batches = [x[start : start + 32] for start in range(0, len(x), 32)]
+    ends = []
+    for search in (
+        spp.Search(trials=8, verbose=0),
+        CompensatedSearch(network, norms, batches[:4], batches[4:], 8, trials=8, verbose=0),
+    ):
+        small = compress(model, x, 3.0, allocation=search)
+        assert spp.analyze(model).macs >= 3 * spp.analyze(small).macs
+        ends.append(lost(model, small, held_out))
+    assert ends[1] <= ends[0]
 
 
 def test_it_shows_progress_and_a_table_unless_it_is_told_not_to(model, capsys):
