@@ -17,7 +17,7 @@ import tf_keras as keras
 
 import keras_spp as spp
 from tests.saved_before import go_on
-from tests.saved_before.make import (
+from tests.saved_before.cases import (
     BARE_FORMS,
     BATCH,
     CASES,

@@ -15,23 +15,23 @@ import numpy as np
 import tf_keras as keras
 
 import keras_spp as spp
-from tests.saved_before import make
+from tests.saved_before import cases
 
 LOADERS = {"spp": spp.load_model, "keras": keras.models.load_model}
 
 
 def only_loaded(name, form, way):
     """Of the larger cases the files are loaded in both ways: to go on twice takes too long."""
-    return name in ("channel", "column", "gradual") and form in make.FILES and way == "keras"
+    return name in ("channel", "column", "gradual") and form in cases.FILES and way == "keras"
 
 
 def loaded(case, folder, form, way):
     """The pruned network as it was saved; of weights alone the optimizer is a new one."""
-    if form in (*make.FILES, "saved_model"):
+    if form in (*cases.FILES, "saved_model"):
         return LOADERS[way](folder / form)
-    pruned = make.compiled(case.prune(make.dense_model(folder)), case)
+    pruned = cases.compiled(case.prune(cases.dense_model(folder)), case)
     if form == "checkpoint":
-        status = make.checkpoint_of(pruned).read(str(folder / "checkpoint" / "half"))
+        status = cases.checkpoint_of(pruned).read(str(folder / "checkpoint" / "half"))
         status.assert_existing_objects_matched()
     elif form == "last.weights.h5":
         pruned.optimizer.build(pruned.trainable_variables)
@@ -50,24 +50,24 @@ def gone_on(case, folder, form, way, beside):
     """What is there at once, and what comes of it."""
     found, callbacks = {}, [spp.SPPCallback()]
     if form == "backup":
-        pruned = make.compiled(case.prune(make.dense_model(folder)), case)
+        pruned = cases.compiled(case.prune(cases.dense_model(folder)), case)
         shutil.copytree(folder / "backup", beside / "backup")  # it is deleted in the end
-        callbacks += [spp.BackupAndRestore(beside / "backup", save_freq=make.SAVE_FREQ)]
+        callbacks += [spp.BackupAndRestore(beside / "backup", save_freq=cases.SAVE_FREQ)]
     else:
         pruned = loaded(case, folder, form, way)
-        found |= labelled("loaded", make.everything(pruned) | make.state_of_pruning(pruned))
-        found["loaded/outputs"] = make.outputs_of(pruned)
+        found |= labelled("loaded", cases.everything(pruned) | cases.state_of_pruning(pruned))
+        found["loaded/outputs"] = cases.outputs_of(pruned)
         found["config"] = pruned.to_json()
         if only_loaded(folder.name, form, way):
             return found
-    recorder = make.Recorder()
-    make.fit(pruned, [*callbacks, recorder], epochs=1 if form in make.BARE_FORMS else 2)
-    found |= labelled("end", make.everything(pruned) | make.state_of_pruning(pruned))
-    found["end/outputs"] = make.outputs_of(pruned)
+    recorder = cases.Recorder()
+    cases.fit(pruned, [*callbacks, recorder], epochs=1 if form in cases.BARE_FORMS else 2)
+    found |= labelled("end", cases.everything(pruned) | cases.state_of_pruning(pruned))
+    found["end/outputs"] = cases.outputs_of(pruned)
     found |= labelled("drawn", recorder.arrays())
-    small = make.shrunk(pruned)
-    found |= labelled("small", make.weights_of(small))
-    found["small/outputs"] = make.outputs_of(small)
+    small = cases.shrunk(pruned)
+    found |= labelled("small", cases.weights_of(small))
+    found["small/outputs"] = cases.outputs_of(small)
     found["progress"] = json.dumps(spp.Pruner(pruned).progress().to_dict())
     return found
 
@@ -77,8 +77,8 @@ def measured(folder, beside):
     for path in (folder.parent / "measured").iterdir():
         shutil.copy(path, beside)
     found = {}
-    for name, options in make.measuring(beside).items():
-        pruned = spp.prune(make.dense_model(folder), **options)
+    for name, options in cases.measuring(beside).items():
+        pruned = spp.prune(cases.dense_model(folder), **options)
         found[name] = (beside / name).read_text()
         found[f"goal of {name}"] = spp.Pruner(pruned).progress().goal
         if "device" in options:
@@ -92,17 +92,17 @@ def labelled(label, arrays):
 
 def main():
     """Arguments: the folder of what was saved, that of the results, and jobs."""
-    make.repeatable()
+    cases.repeatable()
     gc.freeze()  # a million objects that stay: looking through them takes long
     saved, results = map(Path, sys.argv[1:3])
     for number, job in enumerate(sys.argv[3:]):
         keras.backend.clear_session()
         name, form, way = job.split("/")
-        case, folder, beside = make.CASES[name], saved / name, results / f"beside {number}"
+        case, folder, beside = cases.CASES[name], saved / name, results / f"beside {number}"
         beside.mkdir()
         try:
             if form == "canary":
-                found = make.canary(make.dense_model(folder), case)
+                found = cases.canary(cases.dense_model(folder), case)
             elif form == "measured":
                 found = measured(folder, beside)
             else:
