@@ -47,7 +47,8 @@ def compensate(
 
     Solved for are the kernels of dense, ordinary, grouped, depthwise, transposed and separable
     (the pointwise kernel) layers, in TimeDistributed and nested models too. Others are left as
-    they are. Channels and columns that are pruned stay so.
+    they are. Channels and columns that are pruned stay so. Beside the samples, what is held of all
+    feature maps takes at most 2 GiB; what would take more is computed again.
 
     Args:
         model: What `spp.shrink` returned, not saved since, or what `spp.prune` returned, when all
