@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import itertools
 import operator
+import reprlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -56,7 +57,7 @@ def batches(
         raise TypeError(
             f"`{argument}` must {'return' if is_function else 'be'} a tf.data.Dataset of "
             "batches, another iterable of batches or an array of samples but "
-            f"{'returns' if is_function else 'is'} {source!r}."
+            f"{'returns' if is_function else 'is'} {' '.join(reprlib.repr(source).split())}."
         )
     empty = True
     for batch in itertools.islice(_gather(source) if is_function else source, most):

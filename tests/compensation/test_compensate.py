@@ -177,6 +177,7 @@ BAD = {
     "constant": (lambda x: np.ones_like(x), "same sample again and again"),
     "few": (lambda x: x[:15], "at least 16 samples"),
     "shape": (lambda x: x[:, :5, :, :1], "what the model takes"),
+    "dict": (lambda x: {"x": x}, "must be a tf.data.Dataset"),
     "text": (lambda x: "photos", "must be a tf.data.Dataset"),
     "empty": (lambda x: x[:0], "at least one batch|at least 1 samples"),
 }
