@@ -23,9 +23,9 @@ from keras_spp.pruning.one_shot import pruned_at_once
 # carried out: some minutes for the largest networks for phones.
 QUICK, CARRIED_OUT = 1e11, 3e12
 SAMPLES = 16, 256  # of a quick plan: the fewest, the most
-PLANS = 6, 24  # that are carried out: fewer are not worth it, more take too long
+PLANS = 6, 30  # that are carried out: fewer are not worth it, more take too long
 TRIALS = 48  # quick plans before that
-ROWS, RIDGE = 12_000, 1e-2  # of such a plan; to choose a ridge takes a third of the time
+ROWS = 12_000  # positions of the feature maps that such a plan looks at
 BATCHES = 4, 8  # of samples to compensate with, and to judge by
 
 
@@ -112,7 +112,7 @@ class Outcome:
     def __call__(self, goals: Goals) -> float:
         """Returns the change of the outputs, relative to their variance."""
         small = pruned_at_once(self._network, goals, self._scores, None)
-        compensate(small, self._network.model, self._used, ridge=RIDGE, rows=ROWS)
+        compensate(small, self._network.model, self._used, rows=ROWS)
         pairs = zip(self._outputs, self._of(small), strict=True)
         return float(np.mean([change(*pair) for pair in pairs]))
 
