@@ -10,11 +10,11 @@ from tests.zoo.awkward import MODELS, randomized, sample
 from tests.zoo.models import random_probabilities
 from tests.zoo.test_awkward import PRUNABLE
 
-# Frames in time, nested and shared layers, several inputs, functions, mixed precision, a batch
-# of one size, statistics of the batch in inference, a kernel of the user's own.
+# Activations with weights, statistics of the batch in inference, shared layers, an opened function,
+# a kernel that is not what it seems.
 QUICK = {
     "activations_as_layers_and_functions", "batch_statistics_in_inference", "lambda_in_the_middle",
-    "siamese", "nested_three_levels", "option_a_shortcut", "weight_standardisation",
+    "siamese", "weight_standardisation",
 }  # fmt: skip
 
 
