@@ -84,7 +84,7 @@ def parts(model, x, top1, granularity, speedup, _):
     chosen = {**norms, **choice.importance(framework, network.model, network.groups, batches)}
 
     def line(what, scores, change):
-        small = pruned_at_once(network, goals, scores, None)
+        small = pruned_at_once(network, goals, scores)
         change(small)
         print(f"| {granularity} {speedup:g}x | {what} | {top1(small):.2f} |", flush=True)
 

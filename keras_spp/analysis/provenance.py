@@ -81,11 +81,6 @@ def origin(model: Any) -> dict[str, Any] | None:
     return vars(model).get(_REMEMBERED, {}).get("first")
 
 
-def last_round(model: Any) -> dict[str, Any] | None:
-    """Returns the `summary` of the model that this one was made from; None if of none."""
-    return vars(model).get(_REMEMBERED, {}).get("last")
-
-
 def pruned_from(
     model: Any, original: Any = None, sizes: Sequence[Sizes] | None = None
 ) -> dict[str, Any] | None:

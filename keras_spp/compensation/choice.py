@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_spp.compensation.kernels import Kernel, kernel_of
+from keras_spp.compensation.kernels import WIDE, Kernel, kernel_of
 from keras_spp.compensation.positions import chosen
 from keras_spp.core import arrays
 from keras_spp.core.elimination import Rows, eliminated
@@ -15,8 +15,6 @@ from keras_spp.core.groups import Groups, GroupSet, Reader
 from keras_spp.core.least_squares import Moments
 from keras_spp.frameworks.data import count
 from keras_spp.frameworks.interface import Adapter, Model
-
-WIDEST = 6_000  # inputs of one system; the moments of more take too long to invert
 
 
 def importance(
@@ -38,7 +36,7 @@ def importance(
     known = {
         key: kernel
         for key, kernel in kernels.items()
-        if kernel is not None and kernel.inputs() <= WIDEST
+        if kernel is not None and kernel.inputs() <= WIDE
     }
     moments = _moments(framework, model, known, batches)
     systems: dict[str, list[Rows]] = {}

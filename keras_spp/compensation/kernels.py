@@ -11,6 +11,8 @@ from keras_spp.core.kinds import is_a
 from keras_spp.core.windows import Window
 from keras_spp.rules.channelwise import channel_axis
 
+WIDE = 6_000  # inputs of a kernel of which the products are too many to keep and to invert
+
 
 class Kernel:
     """A kernel that is multiplied with the input at every position, as one matrix per group.

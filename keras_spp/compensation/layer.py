@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 
 from keras_spp.compensation.behind import Addition, additions, normalization
-from keras_spp.compensation.kernels import Kernel, at_positions
+from keras_spp.compensation.kernels import WIDE, Kernel, at_positions
 from keras_spp.compensation.positions import chosen, per_sample
 from keras_spp.compensation.report import LayerLoss
 from keras_spp.core.least_squares import FewRows, Moments, choose_ridge
 from keras_spp.frameworks.interface import Adapter
 from keras_spp.rules.channelwise import channel_axis
 
-WIDE = 6_000  # inputs whose products take more memory than rows that are few enough
-FEW = 4_000  # rows of a layer with so many inputs
+FEW = 4_000  # rows of a layer with many inputs: to keep them takes less than their products
 HELD_OUT = 4  # every so many-th sample chooses the ridge
 CAREFUL = 0.1  # the ridge where nothing could be held out
 ALIKE = 1e-9  # relative square error of outputs that are the same but for rounding

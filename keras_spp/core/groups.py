@@ -129,11 +129,7 @@ class Groups:
         """
         if self.granularity == "channel":
             return self._cost.left(self.dead(goals))
-        kept, alive = self.kept(goals, self._scores), {}
-        for reader in self.readers:
-            values = reader.joined(kept)
-            for mask in reader.weights:
-                alive[id(mask.variable)] = mask.layout.spread(arrays, values)
+        alive = self.alive(self.kept(goals, self._scores))
         dead = None if self._scores is None else self.coupling.dead(alive)
         return self._cost.left(dead, alive)
 
@@ -164,6 +160,19 @@ class Groups:
                 order = scores[entry.name].argsort(kind="stable")
             kept[entry.name][order[:goal]] = False
         return kept
+
+    def alive(self, kept: Mapping[str, np.ndarray]) -> dict[int, np.ndarray]:
+        """Returns where the weights of groups that are kept lie, as `Coupling.dead` takes it.
+
+        Args:
+            kept: Which groups stay, booleans of shape (size,) by the name of their set.
+        """
+        alive = {}
+        for reader in self.readers:
+            values = reader.joined(kept)
+            for mask in reader.weights:
+                alive[id(mask.variable)] = mask.layout.spread(arrays, values)
+        return alive
 
     def _add_set(self, name: str, layers: list[str], size: int, **of_set: Any) -> GroupSet:
         """Adds a set under a name of its own."""

@@ -26,9 +26,13 @@ class System(Protocol):
 
     Attributes:
         energy: Mean squares of the wanted outputs, shape (systems, outputs).
+        input_means: What was removed from the inputs, shape (systems, d).
+        output_means: And from the outputs, shape (systems, outputs).
     """
 
     energy: np.ndarray
+    input_means: np.ndarray
+    output_means: np.ndarray
 
     def solve(self, old: np.ndarray, ridge: float, active: np.ndarray | None = None) -> np.ndarray:
         """Returns the weights of least error.
@@ -44,6 +48,7 @@ class System(Protocol):
 
     def intercept(self, weights: np.ndarray) -> np.ndarray:
         """Returns what has to be added to each output, shape (systems, outputs)."""
+        return self.output_means - np.einsum("sd,sdo->so", self.input_means, weights)
 
 
 class Moments:
@@ -141,10 +146,6 @@ class NormalEquations(System):
         explained = 2 * self.products - self.inputs @ weights
         return np.maximum(self.energy - (weights * explained).sum(1), 0)
 
-    def intercept(self, weights: np.ndarray) -> np.ndarray:
-        """Returns the difference of the means."""
-        return self.output_means - np.einsum("sd,sdo->so", self.input_means, weights)
-
 
 class FewRows:
     """Fewer rows than inputs: they are kept, as they take less than their products would.
@@ -220,10 +221,6 @@ class DualEquations(System):
     def error(self, weights: np.ndarray) -> np.ndarray:
         """Computes the outputs."""
         return np.square(self.y - self.x @ weights).mean(1)
-
-    def intercept(self, weights: np.ndarray) -> np.ndarray:
-        """Returns the difference of the means."""
-        return self.output_means - np.einsum("sd,sdo->so", self.input_means, weights)
 
 
 def _by_system(rows: np.ndarray) -> np.ndarray:

@@ -47,7 +47,8 @@ def sized(
     plans = int(min(CARRIED_OUT / (macs * max(count(used + judged), 1)), PLANS[1]))
     if plans < PLANS[0] or count(used) < FEWEST:
         return Search(**options)
-    return CompensatedSearch(network, scores, used, judged, plans, trials=TRIALS, **options)
+    outcome = Outcome(network, scores, used, judged)
+    return CompensatedSearch(outcome, plans, trials=TRIALS, **options)
 
 
 class CompensatedSearch(Search):
@@ -58,26 +59,14 @@ class CompensatedSearch(Search):
     search begins, in which every plan is carried out.
 
     Args:
-        network: The labelled model.
-        scores: Which groups of a set go first, by its name.
-        used: Batches of samples to compensate with.
-        judged: Other batches, which say what is lost.
+        outcome: Carries a plan out and says what is lost.
         plans: How many plans to carry out, at most.
         **options: Those of the quick search.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        scores: Mapping[str, np.ndarray],
-        used: list[Any],
-        judged: list[Any],
-        plans: int,
-        **options: Any,
-    ) -> None:
+    def __init__(self, outcome: Outcome, plans: int, **options: Any) -> None:
         super().__init__(**options)
-        self._plans = plans
-        self._outcome = Outcome(network, scores, used, judged)
+        self._outcome, self._plans = outcome, plans
 
     def search(self, meet: Callable[[Allocation], Goals]) -> None:
         """Finds the plan; see `Search.search`."""
@@ -111,7 +100,7 @@ class Outcome:
 
     def __call__(self, goals: Goals) -> float:
         """Returns the change of the outputs, relative to their variance."""
-        small = pruned_at_once(self._network, goals, self._scores, None)
+        small = pruned_at_once(self._network, goals, self._scores)
         compensate(small, self._network.model, self._used, rows=ROWS)
         pairs = zip(self._outputs, self._of(small), strict=True)
         return float(np.mean([change(*pair) for pair in pairs]))

@@ -13,7 +13,7 @@ from keras_spp import frameworks
 from keras_spp.allocation import greedy
 from keras_spp.allocation.sensitivity import change
 from keras_spp.analysis.analysis import analyze_at
-from keras_spp.analysis.provenance import describe, last_round, origin
+from keras_spp.analysis.provenance import describe, origin, remember, summary
 from keras_spp.compensation import choice
 from keras_spp.compensation.compensate import compensate
 from keras_spp.compensation.report import Compensation
@@ -137,7 +137,9 @@ def compress(
     if options.allocation is None and options.target.in_macs:
         options = dataclasses.replace(options, allocation=sized(network, scores, used, verbose))
     goals = options.goals(network, used)
-    small = pruned_at_once(network, goals, scores, origin(model))
+    small = pruned_at_once(network, goals, scores)
+    last = summary(opened, network.groups.coupling, network.sizes)
+    remember(small, origin(model) or last, last)
     small, solved = compensate(
         small, opened, used, samples, seed=seed, verbose=verbose, return_report=True
     )
@@ -150,20 +152,20 @@ def compress(
         held_back=count(held_back),
         seconds=round(time.perf_counter() - start, 1),
         outputs=tuple(_changes(framework, opened, small, held_back)),
-        entries=tuple(_layers(small, solved)),
+        entries=tuple(_layers(last["widths"], describe(small)["widths"], solved)),
     )
     if verbose:
         print(report)
     return (small, report) if return_report else small
 
 
-def _layers(small: Model, solved: Compensation) -> Iterator[CompressedLayer]:
-    """Yields what became of each layer with a kernel."""
-    was = (last_round(small) or {})["widths"]
-    widths = describe(small)["widths"]
+def _layers(
+    before: Mapping[str, int], after: Mapping[str, int], solved: Compensation
+) -> Iterator[CompressedLayer]:
+    """Yields what became of each layer with a kernel, whose channels are given by its name."""
     for row in solved:
-        known = row.layer in was and row.layer in widths
-        channels = (was[row.layer], widths[row.layer]) if known else None
+        known = row.layer in before and row.layer in after
+        channels = (before[row.layer], after[row.layer]) if known else None
         yield CompressedLayer(row.layer, channels, row.before, row.after, row.reason)
 
 

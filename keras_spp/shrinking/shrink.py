@@ -55,9 +55,7 @@ def shrink(model: Model) -> Model:
             f"than the target.",
             stacklevel=2,
         )
-    dead = state.dead()
-    small = shrunk_to(model, state.coupling, dead)
-    kept.remember(small, model, state.coupling, dead)
+    small = shrunk_to(model, state.coupling, state.dead())
     conductor = state.conductor
     sizes = framework.sizes_that_fit(model, conductor.input_sizes)
     last = summary(model, state.coupling, sizes)
@@ -134,4 +132,5 @@ def shrunk_to(
     small = framework.rebuild(model, make_layer, edit_call)
     framework.copy_weights(model, small, value)
     framework.declare_inputs(small)
+    kept.remember(small, model, coupling, dead)
     return small

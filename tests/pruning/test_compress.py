@@ -7,7 +7,7 @@ import keras_spp as spp
 from keras_spp import frameworks
 from keras_spp.allocation import greedy
 from keras_spp.frameworks.tf_keras import lockstep
-from keras_spp.pruning.compensated_search import CompensatedSearch
+from keras_spp.pruning.compensated_search import CompensatedSearch, Outcome
 from keras_spp.pruning.network import label
 from tests.compensation.test_compensate import images, lost, residual_net
 from tests.helpers.random_weights import randomize
@@ -78,10 +78,10 @@ def test_plans_that_are_carried_out_end_closer_to_the_whole_network(model):
     network = label(model)
     norms = greedy.importance(network.groups, frameworks.of(model))
     batches = [x[start : start + 32] for start in range(0, len(x), 32)]
-    ends = []
+    outcome, ends = Outcome(network, norms, batches[:4], batches[4:]), []
     for search in (
         spp.Search(trials=8, verbose=0),
-        CompensatedSearch(network, norms, batches[:4], batches[4:], 8, trials=8, verbose=0),
+        CompensatedSearch(outcome, 8, trials=8, verbose=0),
     ):
         small = compress(model, x, 3.0, allocation=search)
         assert spp.analyze(model).macs >= 3 * spp.analyze(small).macs
