@@ -24,7 +24,7 @@ from keras_spp.cli.common import (
     show,
     threads_option,
 )
-from keras_spp.export.options import QUANTIZATIONS
+from keras_spp.export.options import IO_TYPES, QUANTIZATIONS
 from keras_spp.util.files import atomic_path, temporary_folder
 
 PIXELS = ("0..255", "0..1", "-1..1", "imagenet")
@@ -127,7 +127,7 @@ def compress(
         exporting = {
             "quantization": quantization,
             "input_shape": options["input_shape"],
-            "representative_data": batches,
+            "representative_data": batches if quantization in IO_TYPES else None,
             "device": where,
         }
         exported = spp.export_tflite(small, tflite, original=dense, **exporting)

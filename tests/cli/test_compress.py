@@ -43,10 +43,10 @@ def test_a_file_of_samples_is_enough(run, plain, many, tmp_path):
 def test_it_exports_and_times_with_the_same_samples(run, many, tmp_path):
     arguments = (
         "compress", "{folder}/plain.keras", "small.h5", "--data", "x.npy", "--ratio", 0.5,
-        "--round-to", 4, "--tflite", "small.tflite", "--quantization", "int8", "--benchmark",
+        "--round-to", 4, "--tflite", "small.tflite", "--benchmark",
     )  # fmt: skip
     assert "small" in succeeds(run(*arguments))
-    result = json.loads(succeeds(run(*arguments, "--json")))
+    result = json.loads(succeeds(run(*arguments, "--quantization", "int8", "--json")))
     assert len(result["benchmark"]["rows"]) == 2
     assert result["speedup"] > 2 and result["outputs"][0]["agreement"] >= 0
     assert spp.read_metadata(tmp_path / "small.tflite")["quantization"] == "int8"

@@ -67,12 +67,13 @@ def test_the_report_counts_what_the_models_have(model):
 def test_without_an_allocation_plans_are_searched(model, monkeypatch):
     searched = []
     monkeypatch.setattr(spp.Search, "search", lambda self, meet: searched.append(self.samples))
-    compress(model, images(), allocation=None)
+    compress(model, images(128), allocation=None)
     assert searched == [256, 256]  # quick plans, and plans that are carried out
     compress(model, images(24), allocation=None)
     assert len(searched) == 3  # too few samples to carry plans out and judge them by others
 
 
+@pytest.mark.slow
 def test_plans_that_are_carried_out_end_closer_to_the_whole_network(model):
     x, held_out = images(512), images(seed=1)
     network = label(model)
@@ -98,15 +99,15 @@ def test_it_shows_progress_and_a_table_unless_it_is_told_not_to(model, capsys):
 
 
 def test_twice_is_bit_for_bit_the_same(model):
-    first, second = (compress(model, images(), samples=100) for _ in range(2))
+    first, second = (compress(model, images(128), samples=100) for _ in range(2))
     for one, two in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
 
 
 def test_what_is_not_held_is_computed_again(model, monkeypatch):
-    held = compress(model, images(), pruning_ratio=0.5)
+    held = compress(model, images(128), pruning_ratio=0.5)
     monkeypatch.setattr(lockstep, "MEMORY", 0)
-    again = compress(model, images(), pruning_ratio=0.5)
+    again = compress(model, images(128), pruning_ratio=0.5)
     x = images(seed=1)
     np.testing.assert_allclose(held(x), again(x), rtol=0.02, atol=0.02)
 
@@ -155,8 +156,8 @@ def test_an_open_input_size_needs_a_ratio_or_a_size():
 
 
 def test_it_can_be_pruned_again_and_remembers_the_first(model, tmp_path):
-    once = compress(model, images(), pruning_ratio=0.25)
-    twice = compress(once, images(), pruning_ratio=0.25)
+    once = compress(model, images(64), pruning_ratio=0.25)
+    twice = compress(once, images(64), pruning_ratio=0.25)
     exported = spp.export_tflite(twice, tmp_path / "twice.tflite")
     pruned = exported.metadata["pruned"]
     assert pruned["macs"][0] == spp.analyze(model).macs
