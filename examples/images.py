@@ -95,6 +95,22 @@ def batches(
     return data.map(lambda x, y: (normalize(x), y), tf.data.AUTOTUNE).prefetch(2)
 
 
+def some(
+    builder: Any,
+    split: str,
+    input_shape: tuple[int, int, int],
+    samples: int,
+    *,
+    normalize: Callable[[tf.Tensor], tf.Tensor] = standardize,
+) -> np.ndarray:
+    """Images as they are, without labels, drawn from all of a split: their order may be that of
+    the classes.
+    """
+    data = batches(builder, split, input_shape, 128, normalize=normalize)
+    x = np.concatenate([images.numpy() for images, _ in data])
+    return np.random.default_rng(0).permutation(x)[:samples]
+
+
 def in_memory(data: tf.data.Dataset) -> tf.data.Dataset:
     """The same data, read at once.
 

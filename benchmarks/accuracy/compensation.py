@@ -14,7 +14,6 @@ number of survivors, and in brackets the seconds that all of `spp.compress` took
 import argparse
 import time
 
-import numpy as np
 import tf_keras as keras
 
 import keras_spp as spp
@@ -46,9 +45,7 @@ def main() -> None:
     builder, shape = images.find(options.dataset, options.data_dir), model.input_shape[1:]
     test = images.batches(builder, "test", shape, 500)
     samples = max(PARTS, *options.samples)
-    batches = [x.numpy() for x, _ in images.batches(builder, "train", shape, 128).take(samples)]
-    # In another order than that of the files, which may be that of the classes.
-    x = np.random.default_rng(0).permutation(np.concatenate(batches))[:samples]
+    x = images.some(builder, "train", shape, samples)
 
     def top1(network: keras.Model) -> float:
         network.compile(metrics=["accuracy"])

@@ -48,7 +48,7 @@ def measure(
         ).history
         return trained, history
 
-    callbacks = [spp.SPPCallback()] if pruned else []
+    callbacks: list[Any] = [spp_callback(run, dense, data_dir)] if pruned else []
     if pruned and run["granularity"] == "channel":  # columns stay, and would be trained again
         callbacks.append(StopWhenPruned())
     rate = keras.optimizers.schedules.CosineDecay(run["learning_rate"], steps * run["epochs"])
@@ -89,6 +89,21 @@ def prune(run: dict[str, Any], dense: keras.Model, train: Any) -> keras.Model:
         seed=run["seed"],
         representative_data=train.take(20),
     )
+
+
+def spp_callback(run: dict[str, Any], dense: keras.Model, data_dir: str | None) -> spp.SPPCallback:
+    """Prunes, and compensates with training images as they are if the run says so."""
+    samples = variants.read_method(run["method"])[2]["compensated"]
+    if not samples:
+        return spp.SPPCallback()
+    x = images.some(
+        images.find(run["dataset"], data_dir),
+        run["train_split"],
+        dense.input_shape[1:],
+        samples,
+        normalize=images.NORMALIZATIONS[run["input"]],
+    )
+    return spp.SPPCallback(original=dense, representative_data=x, samples=samples)
 
 
 class StopWhenPruned(keras.callbacks.Callback):

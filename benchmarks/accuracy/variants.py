@@ -123,14 +123,15 @@ ALLOCATIONS: dict[str, Any] = {
 # What is made of a pruned model before it is trained.
 PREPARE = {"independent": draw_columns}
 # Search is the library's default; the norm is that of all gradients, as `global_clipnorm`.
-METHOD_OPTIONS = {"allocation": "search", "distill": 0.0, "clip_norm": None}
+# Compensated says with how many samples the network is compensated when its last group is decided.
+METHOD_OPTIONS = {"allocation": "search", "distill": 0.0, "clip_norm": None, "compensated": 0}
 
 
 def read_method(text: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Name, arguments of the schedule and other options of a method.
 
     >>> read_method("spp(A=0.1, allocation='pca')")
-    ('spp', {'A': 0.1}, {'allocation': 'pca', 'distill': 0.0, 'clip_norm': None})
+    ('spp', {'A': 0.1}, {'allocation': 'pca', 'distill': 0.0, 'clip_norm': None, 'compensated': 0})
     """
     call = ast.parse(text, mode="eval").body
     if isinstance(call, ast.Name):

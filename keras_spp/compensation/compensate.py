@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -47,7 +48,8 @@ def compensate(
 
     Solved for are the kernels of dense, ordinary, grouped, depthwise, transposed and separable
     (the pointwise kernel) layers, in TimeDistributed and nested models too. Others are left as
-    they are. Channels and columns that are pruned stay so. Beside the samples, what is held of all
+    they are. Channels and columns that are pruned stay so. If the model is compiled, what its
+    optimizer keeps of the weights that change is reset. Beside the samples, what is held of all
     feature maps takes at most 2 GiB; what would take more is computed again.
 
     Args:
@@ -194,6 +196,7 @@ def _all_or_nothing(framework: Adapter, model: Model) -> Iterator[None]:
     before = [(variable, framework.read(variable)) for variable in model.variables]
     try:
         yield
+        _forget(framework, model, before)
     except BaseException as error:
         for variable, value in before:
             framework.write(variable, value)
@@ -203,3 +206,23 @@ def _all_or_nothing(framework: Adapter, model: Model) -> Iterator[None]:
                 f"samples, or load a sound model."
             ) from error
         raise
+
+
+def _forget(framework: Adapter, model: Model, before: list[tuple[Any, np.ndarray]]) -> None:
+    """Resets what a model's optimizer keeps of the weights that have changed: it was of others."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        return
+    if not framework.optimizers.is_known(optimizer):
+        warnings.warn(
+            f"compensate: the {type(optimizer).__name__} of `model` {model.name!r} keeps what it "
+            f"has of the weights before: compile with an optimizer of keras.optimizers.",
+            stacklevel=5,
+        )
+        return
+    changed = [
+        variable
+        for variable, value in before
+        if not np.array_equal(framework.read(variable), value, equal_nan=True)
+    ]
+    framework.optimizers.forget(model, changed)

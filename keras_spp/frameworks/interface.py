@@ -189,6 +189,9 @@ class Adapter(Protocol):
     def require_alike(self, model: Model, numbers: Callable[[], Sequence[int]]) -> None:
         """Raises ValueError if workers differ in what they are about to train."""
 
+    def require_one_process(self, model: Model, argument: str) -> None:
+        """Raises ValueError, naming an argument, if several processes train a model together."""
+
     def checksum(self, model: Model) -> int:
         """Computes a number for the bits of all variables that replicas share."""
 

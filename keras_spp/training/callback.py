@@ -12,7 +12,9 @@ import tensorflow as tf
 
 from keras_spp import frameworks
 from keras_spp.frameworks.interface import Model
+from keras_spp.training.compensation import Compensating
 from keras_spp.training.pruner import TOLD, Progress, Pruner
+from keras_spp.util.checks import check_integer
 from keras_spp.util.messages import first_line
 
 _Callback: Any = frameworks.default().callbacks.Callback
@@ -29,11 +31,20 @@ class SPPCallback(_Callback):
     Args:
         log_dir: Folder for TensorBoard: scalars, and histograms of p for each set of groups;
             None for none.
+        original: The model that `spp.prune` was given: as soon as the last group is decided the
+            weights that remain are solved for, as by `spp.compensate`, and training goes on from
+            there. None: they are not.
+        representative_data: Samples for that, as `spp.compensate` takes them. They are looked at
+            when training begins.
+        samples: How many of them to use, at most.
 
     Raises:
+        TypeError: If only one of `original` and `representative_data` is given; when training
+            begins, if they are no model and no data.
         OSError: When training begins, if `log_dir` cannot be written.
         ValueError: When training begins, if the model is not pruned, no update would happen in
-            the planned steps, or there are two of these callbacks.
+            the planned steps, there are two of these callbacks, `original` is another model or
+            `representative_data` cannot be used.
         FloatingPointError: If weights or scores hold NaN or infinity when an update is due, with
             the layer and the step; nothing has been decided by them.
         RuntimeError: When training ends, if not one update has happened and groups remain.
@@ -55,9 +66,25 @@ class SPPCallback(_Callback):
         [1.0]
     """
 
-    def __init__(self, log_dir: str | os.PathLike | None = None) -> None:
+    def __init__(
+        self,
+        log_dir: str | os.PathLike | None = None,
+        *,
+        original: Model | None = None,
+        representative_data: Any = None,
+        samples: int = 1024,
+    ) -> None:
         super().__init__()
         self.log_dir = None if log_dir is None else os.fspath(log_dir)
+        if (original is None) != (representative_data is None):
+            missing = "original" if original is None else "representative_data"
+            raise TypeError(
+                f"`{missing}` must be given too: to compensate takes the model that spp.prune was "
+                f"given, and samples."
+            )
+        check_integer("samples", samples, 1)
+        self._original, self._data, self._samples = original, representative_data, int(samples)
+        self._compensating: Compensating | None = None
         self.pruner: Pruner
         self._before = (0, 0)
         self._writer: Any = None
@@ -90,6 +117,10 @@ class SPPCallback(_Callback):
                     f"({_reason(error)}): make room there or choose another folder."
                 ) from error
         self._planned, self._checked, self._shown = False, -1, -1
+        if self._original is not None:
+            self._compensating = Compensating(
+                self.pruner, self.model, self._original, self._data, self._samples
+            )
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Plans with the steps that remain; a restored run begins at a later epoch."""
@@ -103,7 +134,7 @@ class SPPCallback(_Callback):
         self.pruner.conductor.show(self._logs)
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        """Ends pruning when the target is reached early.
+        """Ends pruning when the target is reached early, and compensates when it has ended.
 
         At the beginning of a step, so that a checkpoint written by another callback at the end
         of the last one does not miss it: a restored run comes through here too.
@@ -113,6 +144,7 @@ class SPPCallback(_Callback):
             self._checked = self.pruner.updates
             if self.pruner.finish_if_reached():
                 self._report()
+            self._compensate()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Shows an update that has happened in this step, or in this execution of steps."""
@@ -138,6 +170,7 @@ class SPPCallback(_Callback):
             self._check_restored()
         self._zero_pruned()  # an optimizer with use_ema has just put averages in their place
         self.pruner.finish_if_reached()
+        self._compensate()
         progress = self._report()
         if self._writer is not None:
             self._log(self._writer.close)
@@ -174,6 +207,10 @@ class SPPCallback(_Callback):
                 f"has {steps} training steps and nothing of its pruning: give BackupAndRestore "
                 f"a folder of this model's own."
             )
+
+    def _compensate(self) -> None:
+        if self._compensating is not None:
+            self._compensating.run_if_due()
 
     def _zero_pruned(self) -> None:
         for wrapper in self.pruner.wrappers:

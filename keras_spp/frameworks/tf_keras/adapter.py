@@ -11,7 +11,12 @@ from keras_spp.frameworks.tf_keras.channel_statistics import ChannelStatistics
 from keras_spp.frameworks.tf_keras.clone import clone_layer as clone
 from keras_spp.frameworks.tf_keras.convolution import convolved_by
 from keras_spp.frameworks.tf_keras.distillation import distilled
-from keras_spp.frameworks.tf_keras.distribution import checksum, require_alike, require_copies
+from keras_spp.frameworks.tf_keras.distribution import (
+    checksum,
+    require_alike,
+    require_copies,
+    require_one_process,
+)
 from keras_spp.frameworks.tf_keras.function_layers import is_frozen
 from keras_spp.frameworks.tf_keras.graph import find_wrappers as wrappers
 from keras_spp.frameworks.tf_keras.graph import layers

@@ -46,6 +46,19 @@ def require_copies(model: keras.Model | None = None) -> None:
         )
 
 
+def require_one_process(model: keras.Model, argument: str) -> None:
+    """Checks that one process makes all of a model's replicas.
+
+    Raises:
+        ValueError: If several do, each with its own rounding.
+    """
+    if isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        raise ValueError(
+            f"`{argument}` must be None under a MultiWorkerMirroredStrategy, whose workers would "
+            f"compute different weights: compensate before or after that training."
+        )
+
+
 def require_alike(model: keras.Model, numbers: Callable[[], Sequence[int]]) -> None:
     """Compares what the workers of a MultiWorkerMirroredStrategy are about to train.
 

@@ -74,6 +74,25 @@ def slots(optimizer: Any, variable: Any) -> list[tf.Variable]:
     ]
 
 
+def forget(model: Any, variables: Sequence[Any]) -> None:
+    """Puts what a model's optimizer keeps of some variables back to what it begins with.
+
+    Args:
+        model: A model that is compiled with a known optimizer, whose step counter goes on.
+        variables: The variables, of which averages begin with their present values.
+    """
+    optimizer = inner(model.optimizer)
+    if not private.is_built(optimizer):
+        return
+    known = [variable for variable in variables if slots(optimizer, variable)]
+    with model.distribute_strategy.scope():
+        fresh = remake(optimizer)
+        fresh.build([raw(variable) for variable in known])
+        for variable in known:
+            for slot, first in zip(slots(optimizer, variable), slots(fresh, variable), strict=True):
+                slot.assign(first)
+
+
 def counters(optimizer: Any, other: Any) -> list[tuple[tf.Variable, tf.Variable]]:
     """Pairs the variables that two optimizers of one class hold once, not for each variable."""
     return [
