@@ -19,12 +19,11 @@ import tf_keras as keras
 import keras_spp as spp
 from examples import images
 from keras_spp import frameworks
-from keras_spp.allocation import greedy
-from keras_spp.compensation import choice
 from keras_spp.compensation.samples import gathered
 from keras_spp.frameworks.tf_keras.loading import load_model
 from keras_spp.pruning.network import label
 from keras_spp.pruning.one_shot import pruned_at_once
+from keras_spp.pruning.order import by_data, by_norms
 from keras_spp.pruning.targets import Speedup
 
 PARTS = 1024
@@ -73,15 +72,15 @@ def by_samples(model, x, top1, granularity, speedup, counts):
 
 def parts(model, x, top1, granularity, speedup, _):
     """Prints what each part adds."""
-    framework, x = frameworks.of(model), x[:PARTS]
-    network = label(model, granularity)
-    goals = Speedup(speedup).meet(network, spp.Search(verbose=0), x, 1)
-    norms = greedy.importance(network.groups, framework)
-    batches = gathered(framework, network.model, x, PARTS)
-    chosen = {**norms, **choice.importance(framework, network.model, network.groups, batches)}
+    x = x[:PARTS]
+    norms = label(model, granularity, scores=by_norms)
+    chosen = label(
+        model, granularity, scores=by_data(gathered(frameworks.of(model), model, x, PARTS))
+    )
+    goals = Speedup(speedup).meet(norms, spp.Search(verbose=0), x, 1)
 
-    def line(what, scores, change):
-        small = pruned_at_once(network, goals, scores)
+    def line(what, network, change):
+        small = pruned_at_once(network.model, network.groups, goals)
         change(small)
         print(f"| {granularity} {speedup:g}x | {what} | {top1(small):.2f} |", flush=True)
 

@@ -88,6 +88,9 @@ class Groups:
         cost: What `cost` and `dense` tell; None for the MACs of the whole model.
         scores: Says of these groups by which scores they will go, (size,) by the set's name; None
             where that is not known.
+
+    Attributes:
+        scores: Those scores, or None.
     """
 
     def __init__(
@@ -110,7 +113,7 @@ class Groups:
             self._add_channel_readers()
         else:
             self._add_columns()
-        self._scores = None if scores is None else scores(self)
+        self.scores = None if scores is None else scores(self)
 
     def priced(self, cost: Cost) -> Groups:
         """Returns the same groups at another cost."""
@@ -129,8 +132,8 @@ class Groups:
         """
         if self.granularity == "channel":
             return self._cost.left(self.dead(goals))
-        alive = self.alive(self.kept(goals, self._scores))
-        dead = None if self._scores is None else self.coupling.dead(alive)
+        alive = self.alive(self.kept(goals, self.scores))
+        dead = None if self.scores is None else self.coupling.dead(alive)
         return self._cost.left(dead, alive)
 
     def dead(self, goals: Goals) -> np.ndarray:

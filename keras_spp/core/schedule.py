@@ -39,8 +39,8 @@ class Schedule:
     Args:
         frequency: Training steps between updates, at least 1, or None.
         begin_step: Training step (updates of the optimizer) before which nothing is pruned.
-        score: How important a group is: "l1", "l2", "taylor", "bn_scale" or a function of a
-            weight, see `keras_spp.core.scores`.
+        score: How important a group is: "l1", "l2", "taylor", "reconstruction", "bn_scale" or
+            a function of a weight, see `keras_spp.core.scores`.
         score_decay: d in ``score <- d * score + new score``, in [0, 1).
     """
 
@@ -172,8 +172,8 @@ class SPPSchedule(Schedule):
         overshoot: The increments aim at this share of groups more than the target, in [0, 1]
             (the authors' code aims "a little higher" too), or the last groups would rise slowly.
             It is for the pace alone: no more groups rise than the target asks for.
-        score: How important a group is: "l1" (the paper's), "l2", "taylor", "bn_scale" or a
-            function of a weight, see `keras_spp.core.scores`.
+        score: How important a group is: "l1" (the paper's), "l2", "taylor",
+            "reconstruction", "bn_scale" or a function of a weight, see `keras_spp.core.scores`.
         score_decay: d in ``score <- d * score + new score``, in [0, 1); 0 is the authors' default.
         evaluation: What `evaluate` and `predict` use while pruning goes on: "expected" weights,
             (1 - p) * W, or weights "sampled" with the masks of the next training step, as the

@@ -9,6 +9,10 @@ All are compared within one set of groups only. A score is chosen by its name in
 | l2 | root of the sum of their squares | He et al., "Soft filter pruning", 2018 |
 | taylor | sum over training steps of the loss's first-order change without it, as a magnitude | \
 Molchanov et al., "Pruning convolutional neural networks", 2016, section 2.2 |
+| reconstruction | what the layers that read it lose without it, and without all that is less \
+important, when their other weights are solved for again: computed once, by `spp.prune`, \
+from its `representative_data` | Hassibi and Stork, "Second order derivatives for network pruning: \
+optimal brain surgeon", 1993; Kurtic, Frantar and Alistarh, "ZipLM", 2023 |
 | bn_scale | magnitude of the batch normalisation's scale of the channel | Liu et al., "Learning \
 efficient convolutional networks through network slimming", 2017 |
 
@@ -51,9 +55,12 @@ class Reader(Protocol):
 
     Attributes:
         masked: Its weights.
+        given: What `spp.prune` has computed of the groups, shape (groups,), for a score that takes
+            that.
     """
 
     masked: Sequence[Weight]
+    given: Any
 
     def take_gathered(self) -> Array:
         """Returns what was gathered since this was last asked, shape (groups,)."""
@@ -66,9 +73,11 @@ class Score:
         gathers: Whether wrappers gather the gradient of their masks in each training step.
         relative: Whether values say something only beside those of the same layer, so that they
             are divided by the layer's mean before layers that read the same channel are added.
+        given: Whether `spp.prune` computes it, from data.
     """
 
     gathers = False
+    given = False
     relative = True
 
     def of(
@@ -133,6 +142,19 @@ class Taylor(Score):
         return [reader.take_gathered() for reader in readers]
 
 
+class Given(Score):
+    """What `spp.prune` has computed; it stays as it is, so the order is known from the start."""
+
+    given = True
+    relative = False  # every layer that reads a set has the same numbers
+
+    def of(
+        self, arrays: ModuleType, readers: Sequence[Reader], coupling: Callable[[], Coupling]
+    ) -> list[Array]:
+        """Returns it."""
+        return [arrays.cast(reader.given, "float32") for reader in readers]
+
+
 class BatchNormScale(Score):
     """|gamma| of the channel, relative to the layer's mean, in all layers that normalise it."""
 
@@ -188,6 +210,7 @@ NAMED: dict[str, Callable[[], Score]] = {
     "l1": lambda: Magnitude("abs"),
     "l2": lambda: Magnitude("square", root=True),
     "taylor": Taylor,
+    "reconstruction": Given,
     "bn_scale": BatchNormScale,
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,11 @@ from keras_spp import frameworks
 from keras_spp.allocation.search import Search
 from keras_spp.allocation.sensitivity import change
 from keras_spp.compensation.compensate import compensate
-from keras_spp.compensation.samples import FEWEST
+from keras_spp.compensation.samples import FEWEST, gathered
 from keras_spp.core.goals import Allocation
 from keras_spp.core.groups import Goals, Groups
 from keras_spp.frameworks.data import count
 from keras_spp.frameworks.interface import Model
-from keras_spp.pruning.network import Network
 from keras_spp.pruning.one_shot import pruned_at_once
 
 # MACs of the model as it is, for the samples of one quick plan, and for those of all plans that are
@@ -24,31 +23,9 @@ from keras_spp.pruning.one_shot import pruned_at_once
 QUICK, CARRIED_OUT = 1e11, 3e12
 SAMPLES = 16, 256  # of a quick plan: the fewest, the most
 PLANS = 6, 30  # that are carried out: fewer are not worth it, more take too long
-TRIALS = 48  # quick plans before that
+TRIALS = 48, 128  # quick plans before that, and where none is carried out
 ROWS = 12_000  # positions of the feature maps that such a plan looks at
 BATCHES = 4, 8  # of samples to compensate with, and to judge by
-
-
-def sized(
-    network: Network, scores: Mapping[str, np.ndarray], batches: list[Any], verbose: int
-) -> Search:
-    """Returns a search that takes fewer samples and plans where each one takes longer.
-
-    Args:
-        network: The labelled model.
-        scores: Which groups of a set go first, by its name.
-        batches: Samples.
-        verbose: Whether it shows its progress.
-    """
-    macs = max(network.groups.dense(), 1)
-    options: dict[str, Any] = {"samples": int(np.clip(QUICK / macs, *SAMPLES)), "verbose": verbose}
-    first = min(BATCHES[0], len(batches) // 2)
-    used, judged = batches[:first], batches[first:][: BATCHES[1]]
-    plans = int(min(CARRIED_OUT / (macs * max(count(used + judged), 1)), PLANS[1]))
-    if plans < PLANS[0] or count(used) < FEWEST:
-        return Search(**options)
-    outcome = Outcome(network, scores, used, judged)
-    return CompensatedSearch(outcome, plans, trials=TRIALS, **options)
 
 
 class CompensatedSearch(Search):
@@ -56,52 +33,62 @@ class CompensatedSearch(Search):
 
     What `spp.Search` measures is quick but not quite what counts here: plans that it likes better
     can end with less accuracy when the weights are solved for. So its plan is where a second, short
-    search begins, in which every plan is carried out.
+    search begins, in which every plan is carried out. It takes fewer samples and plans where each
+    one takes longer.
 
     Args:
-        outcome: Carries a plan out and says what is lost.
-        plans: How many plans to carry out, at most.
-        **options: Those of the quick search.
+        seed: Decides in which order sets take their turns.
+        verbose: 1 shows Keras' progress bars, 0 nothing.
     """
 
-    def __init__(self, outcome: Outcome, plans: int, **options: Any) -> None:
-        super().__init__(**options)
-        self._outcome, self._plans = outcome, plans
+    def __init__(self, seed: int = 0, verbose: int = 1) -> None:
+        super().__init__(seed=seed, verbose=verbose)
+        self._outcome: Outcome | None = None
+        self._plans = 0
+
+    def prepare(self, model: Model, groups: Groups, representative_data: Any) -> None:
+        """Remembers what the dense network makes of the samples."""
+        macs = max(groups.dense(), 1)
+        self.samples = int(np.clip(QUICK / macs, *SAMPLES))
+        batches = gathered(frameworks.of(model), model, representative_data, 32 * sum(BATCHES))
+        super().prepare(model, groups, batches)
+        first = min(BATCHES[0], len(batches) // 2)
+        used, judged = batches[:first], batches[first:][: BATCHES[1]]
+        self._plans = int(min(CARRIED_OUT / (macs * max(count(used + judged), 1)), PLANS[1]))
+        if self._plans >= PLANS[0] and count(used) >= FEWEST:
+            self._outcome = Outcome(model, groups, used, judged)
+        self.trials = TRIALS[self._outcome is None]
 
     def search(self, meet: Callable[[Allocation], Goals]) -> None:
         """Finds the plan; see `Search.search`."""
         super().search(meet)
+        if self._outcome is None:
+            return
         self._measure, self._starts = self._outcome, [self._found]
         quick, self.trials = self.trials, self._plans
         super().search(meet)
-        self.trials = quick
+        self.trials, self._outcome = quick, None
 
 
 class Outcome:
     """What goals do to the outputs when they are carried out and compensated.
 
     Args:
-        network: The labelled model.
-        scores: Which groups of a set go first, by its name.
+        model: The opened model.
+        groups: Its groups, of which it is known by which scores they go.
         used: Batches of samples to compensate with.
         judged: Other batches, which say what is lost.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        scores: Mapping[str, np.ndarray],
-        used: list[Any],
-        judged: list[Any],
-    ) -> None:
-        self.groups: Groups = network.groups
-        self._network, self._scores, self._used, self._judged = network, scores, used, judged
-        self._outputs = self._of(network.model)
+    def __init__(self, model: Model, groups: Groups, used: list[Any], judged: list[Any]) -> None:
+        self.groups = groups
+        self._model, self._used, self._judged = model, used, judged
+        self._outputs = self._of(model)
 
     def __call__(self, goals: Goals) -> float:
         """Returns the change of the outputs, relative to their variance."""
-        small = pruned_at_once(self._network, goals, self._scores)
-        compensate(small, self._network.model, self._used, rows=ROWS)
+        small = pruned_at_once(self._model, self.groups, goals)
+        compensate(small, self._model, self._used, rows=ROWS)
         pairs = zip(self._outputs, self._of(small), strict=True)
         return float(np.mean([change(*pair) for pair in pairs]))
 

@@ -10,23 +10,21 @@ from typing import Any
 import numpy as np
 
 from keras_spp import frameworks
-from keras_spp.allocation import greedy
 from keras_spp.allocation.sensitivity import change
 from keras_spp.analysis.analysis import analyze_at
 from keras_spp.analysis.provenance import describe, origin, remember, summary
-from keras_spp.compensation import choice
 from keras_spp.compensation.compensate import compensate
 from keras_spp.compensation.report import Compensation
 from keras_spp.compensation.samples import gathered, split
 from keras_spp.core.goals import Allocation
-from keras_spp.core.groups import Groups
 from keras_spp.devices import device as latency
 from keras_spp.devices.device import Device
 from keras_spp.frameworks.data import count
 from keras_spp.frameworks.interface import Adapter, Model
-from keras_spp.pruning.compensated_search import sized
+from keras_spp.pruning.compensated_search import CompensatedSearch
 from keras_spp.pruning.compression import CompressedLayer, Compression, OutputChange
 from keras_spp.pruning.one_shot import pruned_at_once
+from keras_spp.pruning.order import by_data
 from keras_spp.pruning.planning import Options
 from keras_spp.util.checks import check_integer
 
@@ -122,22 +120,11 @@ def compress(
     opened = framework.opened(model)
     batches = gathered(framework, opened, representative_data, int(samples))
     used, held_back = split(framework, opened, batches)
-    scores: dict[str, np.ndarray] = {}
-
-    def by_data(groups: Groups) -> Mapping[str, np.ndarray]:
-        """Scores groups by what cannot be made up for, and by norms where no kernel tells that."""
-        scores.update(greedy.importance(groups, framework))
-        scores.update(choice.importance(framework, opened, groups, used))
-        return scores
-
-    # Only of columns it takes the scores to know what a plan leaves.
-    network = options.network(opened, scores=by_data if granularity == "column" else None)
-    if not scores:
-        by_data(network.groups)
+    network = options.network(opened, scores=by_data(used))
     if options.allocation is None and options.target.in_macs:
-        options = dataclasses.replace(options, allocation=sized(network, scores, used, verbose))
+        options = dataclasses.replace(options, allocation=CompensatedSearch(verbose=verbose))
     goals = options.goals(network, used)
-    small = pruned_at_once(network, goals, scores)
+    small = pruned_at_once(network.model, network.groups, goals)
     last = summary(opened, network.groups.coupling, network.sizes)
     remember(small, origin(model) or last, last)
     small, solved = compensate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from keras_spp.core.cost import MACs
 from keras_spp.core.groups import Groups
 from keras_spp.frameworks.interface import Model
 
+# Says of an opened model and its groups how important these are, (size,) by the set's name.
+Scores = Callable[[Model, Groups], Mapping[str, np.ndarray]]
 _WHOLE = "biuOSU"  # kinds of NumPy types that cannot hold NaN; bfloat16 is none of its own
 
 
@@ -76,7 +79,7 @@ def label(
     policy: Any = None,
     seed: int = 0,
     counted: str = "all",
-    scores: Callable[[Groups], Mapping[str, np.ndarray]] | None = None,
+    scores: Scores | None = None,
     input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
 ) -> Network:
     """Finds out what of a model can be pruned; the arguments are those of `spp.prune`.
@@ -87,7 +90,7 @@ def label(
         policy: Which layers keep their kernels whole.
         seed: Decides all masks.
         counted: Whose MACs count.
-        scores: By which scores groups will go, as `Groups` takes it.
+        scores: By which scores groups of the opened model will go; None where it is not known.
         input_shape: The sizes at which they count.
 
     Raises:
@@ -102,7 +105,8 @@ def label(
     sizes = None if input_shape is None else framework.input_sizes(model, input_shape)
     plain = framework.opened(model)
     coupling = framework.label(plain, policy, to_prune=True, sizes=sizes)
-    groups = Groups(coupling, granularity, seed, MACs(coupling, counted), scores)
+    by_groups = None if scores is None else functools.partial(scores, plain)
+    groups = Groups(coupling, granularity, seed, MACs(coupling, counted), by_groups)
     return Network(model, plain, groups, counted, sizes)
 
 

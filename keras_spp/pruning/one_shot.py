@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
-
-from keras_spp.core.groups import Goals
+from keras_spp.core.groups import Goals, Groups
 from keras_spp.frameworks.interface import Model
-from keras_spp.pruning.network import Network
 from keras_spp.shrinking.shrink import shrunk_to
 
 
-def pruned_at_once(network: Network, goals: Goals, scores: Mapping[str, np.ndarray]) -> Model:
-    """Returns the small model in which the least important groups are gone.
+def pruned_at_once(model: Model, groups: Groups, goals: Goals) -> Model:
+    """Returns the small model in which the groups with the least scores are gone.
 
     Args:
-        network: The labelled model.
+        model: The opened model.
+        groups: Its groups, of which it is known by which scores they go.
         goals: How many groups of each set go.
-        scores: How important they are, shape (size,), by the name of their set.
     """
-    groups = network.groups
-    alive = groups.alive(groups.kept(goals, scores))
-    return shrunk_to(network.model, groups.coupling, groups.coupling.dead(alive), alive)
+    alive = groups.alive(groups.kept(goals, groups.scores))
+    return shrunk_to(model, groups.coupling, groups.coupling.dead(alive), alive)

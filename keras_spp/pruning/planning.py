@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from keras_spp.allocation.search import Search
 from keras_spp.allocation.uniform import Uniform
 from keras_spp.core.cost import COUNTED
 from keras_spp.core.goals import Allocation
-from keras_spp.core.groups import GRANULARITIES, Goals, Groups
+from keras_spp.core.groups import GRANULARITIES, Goals
 from keras_spp.devices.device import Device
 from keras_spp.frameworks.interface import Model
 from keras_spp.pruning import targets
-from keras_spp.pruning.network import Network, label
+from keras_spp.pruning.network import Network, Scores, label
 from keras_spp.util.checks import check_integer
 from keras_spp.util.files import check_apart
-
-Scores = Callable[[Groups], Mapping[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ class Options:
 
         Args:
             model: The model.
-            scores: By which scores groups will go, where that is known.
+            scores: By which scores groups will go; None where that is not known.
         """
         network = label(
             model,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from keras_spp import frameworks
-from keras_spp.allocation.greedy import importance
 from keras_spp.analysis.provenance import origin
+from keras_spp.core import scores
 from keras_spp.core.goals import Allocation
-from keras_spp.core.schedule import OneShotSchedule, Schedule, SPPSchedule
+from keras_spp.core.schedule import Schedule, SPPSchedule
 from keras_spp.devices import device as latency
 from keras_spp.devices.device import Device
-from keras_spp.frameworks.interface import Model
+from keras_spp.frameworks.interface import Adapter, Model
+from keras_spp.pruning.order import of_schedule
 from keras_spp.pruning.planning import Options
 from keras_spp.training.pruner import Pruner
 
@@ -65,9 +67,9 @@ def prune(
         round_to: The channels (columns) that survive in a layer are rounded up to a multiple of
             this, and are never fewer.
         seed: Decides all masks.
-        representative_data: What the model takes, for allocations that look at data: batches, as
-            for `fit` if they hold targets too, one array of samples, or a function without
-            arguments that returns such data.
+        representative_data: What the model takes, for allocations and scores that look at data:
+            batches, as for `fit` if they hold targets too, one array of samples, or a function
+            without arguments that returns such data.
         counted: The MACs of a speedup are those of "all" layers, or of "convolutions" only, as
             the paper counts (kernels of at least three axes, depthwise ones included).
         input_shape: The input's sizes without the batch at which MACs are counted and latencies
@@ -121,10 +123,8 @@ def prune(
         )
     schedule = schedule or SPPSchedule()
     in_columns = granularity == "column"
-    by_norms = functools.partial(importance, framework=framework)
-    # With one update it is too late to stop when freed producers meet the target.
-    at_once = in_columns and isinstance(schedule, OneShotSchedule)
-    network = options.network(model, scores=by_norms if at_once else None)
+    order = of_schedule(schedule, model, granularity, representative_data)
+    network = options.network(model, scores=order)
     framework.check_score(schedule.score, network.groups)
     framework.find_conductor(network.model, network.groups)
     goals = options.goals(network, representative_data)
@@ -142,9 +142,19 @@ def prune(
         input_sizes=None if sizes is None else [list(of_input) for of_input in sizes],
         origin=origin(model),
     )
+    if scores.get(schedule.score).given:
+        _give(framework, pruned, network.groups.scores or {})
     Pruner(pruned)
     _warn_of_lost_methods(model, pruned)
     return pruned
+
+
+def _give(framework: Adapter, pruned: Model, importance: Mapping[str, np.ndarray]) -> None:
+    """Writes the ranks of all groups into the wrappers, where the schedule's score finds them."""
+    ranks = {name: values.argsort(kind="stable").argsort() for name, values in importance.items()}
+    for wrapper in framework.wrappers(pruned):
+        joined = np.concatenate([ranks[entry["name"]] for entry in wrapper.sets])
+        framework.write(wrapper.given, joined)
 
 
 def _warn_of_lost_methods(model: Model, pruned: Model) -> None:

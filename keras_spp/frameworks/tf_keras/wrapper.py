@@ -155,7 +155,10 @@ class PruneSPP(private.PruneLowMagnitude):
         self.p = state("p", 0, [groups])
         self.score = state("score", 0, [groups])
         self.mask = state("mask", 1, [groups])
-        self.gathers = scores.get(self.pruning_schedule.score).gathers
+        score = scores.get(self.pruning_schedule.score)
+        if score.given:
+            self.given = state("given", 0, [groups])
+        self.gathers = score.gathers
         if self.gathers:
             self.gathered = state("gathered", 0, [groups])
         # tfmot plots a threshold beside each mask: a group is pruned when p reaches this.
