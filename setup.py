@@ -21,6 +21,7 @@ INSTALL_REQUIRES = [
     "packaging>=24,<27",
     "rich>=13.7,<16",
     "scipy>=1.13,<2",  # 1.13 is the first built against NumPy 2
+    "threadpoolctl>=3.5,<4",  # knows the names of the libraries in the wheels of NumPy and SciPy
     "wrapt>=1.15,<3",  # also what TensorFlow needs
 ]
 

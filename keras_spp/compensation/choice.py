@@ -15,6 +15,7 @@ from keras_spp.core.groups import Groups, GroupSet, Reader
 from keras_spp.core.least_squares import Moments
 from keras_spp.frameworks.data import count
 from keras_spp.frameworks.interface import Adapter, Model
+from keras_spp.util.threads import threads_for
 
 
 def importance(
@@ -45,7 +46,8 @@ def importance(
             for entry, rows in _systems(framework, reader, kernel, moments[id(reader.layer)]):
                 systems.setdefault(entry.name, []).extend(rows)
     sizes = {entry.name: entry.size for entry in groups.sets}
-    return {name: eliminated(rows, sizes[name]) for name, rows in systems.items()}
+    with threads_for(1):  # many small products
+        return {name: eliminated(rows, sizes[name]) for name, rows in systems.items()}
 
 
 def _moments(
@@ -64,7 +66,8 @@ def _moments(
         def look(inputs: Any, outputs: Any) -> None:
             x, sizes = np.asarray(inputs, np.float32), kernel.outputs(outputs.shape)
             rows = kernel.rows(x, sizes, chosen(random, len(x), sizes, samples))
-            moments[id(layer)].add(rows, np.zeros((*rows.shape[:2], 0)))
+            with threads_for(rows.shape[-1]):
+                moments[id(layer)].add(rows, np.zeros((*rows.shape[:2], 0)))
 
         return look
 

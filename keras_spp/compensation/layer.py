@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from keras_spp.compensation.report import LayerLoss
 from keras_spp.core.least_squares import FewRows, Moments, choose_ridge
 from keras_spp.frameworks.interface import Adapter
 from keras_spp.rules.channelwise import channel_axis
+from keras_spp.util.threads import threads_for
 
 FEW = 4_000  # rows of a layer with many inputs: to keep them takes less than their products
 HELD_OUT = 4  # every so many-th sample chooses the ridge
@@ -71,7 +73,12 @@ class Pair:
 
     def watches(self) -> dict[int, Callable[[Any, Any], None]]:
         """Returns what is called before each call of the layer is made."""
-        return {at: lambda *tensors, at=at: self._look(at, *tensors) for at in self.calls}
+
+        def watch(at: int, tensors: Any, originals: Any) -> None:
+            with threads_for(self.kernel.inputs()):
+                self._look(at, tensors, originals)
+
+        return {at: functools.partial(watch, at) for at in self.calls}
 
     def _look(self, at: int, tensors: Any, originals: Any) -> None:
         """Takes rows of one batch of samples."""
@@ -141,6 +148,10 @@ class Pair:
         """
         if self._unlike:
             return LayerLoss(self.name, reason="computes something else than its kernel says")
+        with threads_for(self.kernel.inputs()):
+            return self._solve()
+
+    def _solve(self) -> LayerLoss:
         kernel, intercept = self.kernel, self._intercept()
         moments = self._fitted + self._held_out
         system = moments.system(intercept is not None)
