@@ -20,6 +20,7 @@ from keras_spp.frameworks.tf_keras.clone import clone_layer
 from keras_spp.frameworks.tf_keras.masked_weight import MaskedWeight
 from keras_spp.frameworks.tf_keras.rebuilding import copy_weights, rebuild
 from keras_spp.frameworks.tf_keras.wrapper import PruneSPP
+from keras_spp.pruning.compensated_search import CompensatedSearch
 
 Moved = tuple[tf.Tensor, tf.Tensor]
 
@@ -107,6 +108,7 @@ SCHEDULES: dict[str, Any] = {
 }
 ALLOCATIONS: dict[str, Any] = {
     "search": functools.partial(spp.Search, verbose=0),  # no bar among the rows
+    "compensated": functools.partial(CompensatedSearch, verbose=0),
     "fisher": spp.Fisher,
     "pca": spp.PCA,
     "sensitivity": functools.partial(spp.Sensitivity, verbose=0),

@@ -75,7 +75,7 @@ class Outcome:
 
     Args:
         model: The opened model.
-        groups: Its groups, of which it is known by which scores they go.
+        groups: Its groups.
         used: Batches of samples to compensate with.
         judged: Other batches, which say what is lost.
     """

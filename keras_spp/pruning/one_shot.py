@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from keras_spp import frameworks
+from keras_spp.allocation.greedy import importance
 from keras_spp.core.groups import Goals, Groups
 from keras_spp.frameworks.interface import Model
 from keras_spp.shrinking.shrink import shrunk_to
@@ -12,8 +14,9 @@ def pruned_at_once(model: Model, groups: Groups, goals: Goals) -> Model:
 
     Args:
         model: The opened model.
-        groups: Its groups, of which it is known by which scores they go.
+        groups: Its groups; where their scores are not known, the least L1 norms go.
         goals: How many groups of each set go.
     """
-    alive = groups.alive(groups.kept(goals, groups.scores))
+    scores = groups.scores or importance(groups, frameworks.of(model))
+    alive = groups.alive(groups.kept(goals, scores))
     return shrunk_to(model, groups.coupling, groups.coupling.dead(alive), alive)
