@@ -30,18 +30,26 @@ OPTIMIZERS = {
 }
 
 
+def dense_model(options):
+    keras.utils.set_random_seed(0)
+    return conv_net() if options.way != "loop" else plain_net()
+
+
 def pruned_model(options):
     """About 12 updates, at a frequency that SPPCallback chooses: pruning, then fine-tuning."""
-    keras.utils.set_random_seed(0)
     if options.granularity == "column":
         schedule = spp.SPPSchedule(A=0.5, frequency=2)
         target = {"target_speedup": 1.5}  # which ends pruning before the goals are met
     else:
         schedule = spp.SPPSchedule(A=0.5, score=options.score, score_decay=0.5)
         target = {"pruning_ratio": 0.5}
-    model = conv_net() if options.way != "loop" else plain_net()
     return spp.prune(
-        model, granularity=options.granularity, schedule=schedule, round_to=1, **target
+        dense_model(options),
+        granularity=options.granularity,
+        schedule=schedule,
+        round_to=1,
+        representative_data=data(STEPS, BATCH)[0],
+        **target,
     )
 
 
@@ -107,7 +115,8 @@ def run_fit(options, folder):
         lambda: batches(model.optimizer),
         output_signature=(tf.TensorSpec((BATCH, 6, 6, 3)), tf.TensorSpec((BATCH, 4))),
     )
-    callbacks = [spp.SPPCallback(), each_step, writer]
+    by_data = {"original": dense_model(options), "representative_data": data(STEPS, BATCH)[0]}
+    callbacks = [spp.SPPCallback(**by_data if options.compensate else {}), each_step, writer]
     model.fit(
         dataset,
         steps_per_epoch=STEPS,
@@ -157,6 +166,7 @@ def main():
     parser.add_argument("--score", default="l1")
     parser.add_argument("--save-freq", default="epoch")
     parser.add_argument("--kill", default="never", help="group, finished or a step, [/writing]")
+    parser.add_argument("--compensate", action="store_true", help="when all groups are decided")
     parser.add_argument("--reverse", action="store_true", help="the callbacks' order")
     parser.add_argument("--beside", type=Path, help="then an undisturbed run in this folder")
     options = parser.parse_args()

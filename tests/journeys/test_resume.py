@@ -47,13 +47,22 @@ def test_killed_when_a_group_dies_and_in_the_middle_of_a_backup_at_the_switch(tm
     assert_as_undisturbed(tmp_path, *arguments)
 
 
+def test_killed_between_the_last_decision_and_what_makes_up_for_it(tmp_path):
+    # The callback that writes comes first: what it has written is decided and not compensated.
+    arguments = ["--save-freq", "1", "--optimizer", "momentum", "--compensate", "--reverse"]
+    assert start(tmp_path / "killed", *arguments, "--kill", "finished") == -signal.SIGKILL
+    assert_as_undisturbed(tmp_path, *arguments)
+
+
 WAYS = {
     "keras-epoch": ["--way", "keras", "--optimizer", "adam"],
     "keras-batches": ["--way", "keras", "--optimizer", "momentum", "--save-freq", "4"],
     "backup-taylor": ["--optimizer", "adamw", "--score", "taylor", "--save-freq", "3"],
     "backup-column": ["--optimizer", "momentum", "--granularity", "column", "--save-freq", "10"],
     "backup-reverse": ["--optimizer", "adamw", "--save-freq", "5", "--reverse"],
+    "backup-compensated": ["--save-freq", "5", "--score", "reconstruction", "--compensate"],
     "file": ["--way", "file", "--optimizer", "adamw"],
+    "file-compensated": ["--way", "file", "--granularity", "column", "--compensate"],
     "file-column": ["--way", "file", "--optimizer", "momentum", "--granularity", "column"],
     "loop": ["--way", "loop", "--score", "taylor", "--save-freq", "6"],
     "loop-momentum": ["--way", "loop", "--optimizer", "momentum", "--save-freq", "1"],
