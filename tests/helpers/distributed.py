@@ -119,15 +119,26 @@ def distilled():
     return compiled(spp.distill(pruned, plain_net(), **distance), keras.optimizers.Adam(0.01))
 
 
+def compensated():
+    """What remains is solved for when the last group is decided."""
+    return by_channel()
+
+
 CASES = {
-    each.__name__: each for each in (by_channel, by_column, synchronized, distilled, normalised)
+    each.__name__: each
+    for each in (by_channel, by_column, synchronized, distilled, normalised, compensated)
 }
 
 
-def trained(model, log_dir=None):
+def makes_up():
+    """What the callback takes to compensate."""
+    return {"original": plain_net(), "representative_data": data(8, seed=1)[0]}
+
+
+def trained(name, model, log_dir=None):
     """Trains it; returns what was recorded, and its state at the end, as arrays."""
-    recorder = Recorder()
-    fit(model, STEPS, [spp.SPPCallback(log_dir), recorder], batch=BATCH)
+    recorder, options = Recorder(), makes_up() if name == "compensated" else {}
+    fit(model, STEPS, [spp.SPPCallback(log_dir, **options), recorder], batch=BATCH)
     last = {f"variable {i:03}": value for i, (_, value) in enumerate(state(model))}
     return {"hashes": np.array(recorder.hashes), "p": np.array(recorder.p), **last}
 
@@ -138,19 +149,20 @@ def trained(model, log_dir=None):
 def train(strategy, folder, index, name):
     with strategy.scope():
         model = CASES[name]()
-    np.savez(folder / f"{name}-{index}.npz", **trained(model, folder / "logs" / name))
+    np.savez(folder / f"{name}-{index}.npz", **trained(name, model, folder / "logs" / name))
 
 
 def disagree(strategy, folder, index):
     """Workers that are not alike in one thing; each writes what it was told."""
     said, model = {}, plain_net()
 
-    def refused(name, steps=5, change=lambda pruned: None, **options):
+    def refused(name, steps=5, change=lambda pruned: None, callback=None, **options):
         with strategy.scope():
             pruned = compiled(prune(model, **options))
             change(pruned)
         try:
-            fit(pruned, 10, batch=BATCH, steps_per_epoch=steps)
+            callbacks = [callback or spp.SPPCallback()]
+            fit(pruned, 10, callbacks, batch=BATCH, steps_per_epoch=steps)
         except ValueError as error:
             said[name] = str(error)
 
@@ -167,6 +179,7 @@ def disagree(strategy, folder, index):
     refused("weights", change=change_a_weight)
     refused("steps made", change=count_a_step)
     refused("steps to come", steps=5 + index)
+    refused("compensated", callback=spp.SPPCallback(**makes_up()))
     (folder / f"said-{index}.json").write_text(json.dumps(said))
 
 

@@ -96,6 +96,22 @@ def test_a_second_fit_does_not_compensate_again():
     assert_same_state(state(pruned), state(other))
 
 
+@pytest.mark.slow
+def test_compiled_by_xla_with_several_steps_per_execution():
+    dense, losses = conv_net(), []
+    for options in {}, {"original": dense, "representative_data": IMAGES}:
+        pruned = compiled(prune(dense), jit_compile=True, steps_per_execution=4)
+        fit(pruned, 20, [spp.SPPCallback(**options)])
+        assert host(find_wrappers(pruned)[0].finished) == (2 if options else 1)
+        small = spp.shrink(pruned)
+        np.testing.assert_allclose(
+            small.predict(IMAGES, verbose=0), pruned.predict(IMAGES, verbose=0), 1e-4, 1e-6
+        )
+        difference = small.predict(IMAGES, verbose=0) - dense.predict(IMAGES, verbose=0)
+        losses.append(np.square(difference).mean())
+    assert losses[1] < 0.9 * losses[0]
+
+
 def test_a_distilled_model_is_compensated_as_well():
     dense = conv_net()
     pruned = prune(dense)
