@@ -1,7 +1,8 @@
 """What pruning without training costs, by samples and by what each part of compensation adds.
 
     python -m benchmarks.accuracy.compensation --data-dir DIR --model FILE [--dataset cifar10]
-        [--speedup 2 3] [--granularity channel column] [--samples 64 256 1024 4096] [--parts]
+        [--speedup 2 3] [--granularity channel column] [--samples 64 256 1024 4096] [--seed 0]
+        [--parts]
 
 FILE is a saved tf_keras classifier whose input is (pixel / 255 - mean) / std with ImageNet's
 constants, DIR a TensorFlow Datasets folder (or with --dataset folder one of images). Samples are
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--speedup", type=float, nargs="+", default=[2.0])
     parser.add_argument("--granularity", nargs="+", default=["channel"])
     parser.add_argument("--samples", type=int, nargs="+", default=[64, 256, 1024, 4096])
+    parser.add_argument("--seed", type=int, nargs="+", default=[0], help="of spp.compress")
     parser.add_argument("--parts", action="store_true")
     options = parser.parse_args()
 
@@ -51,26 +53,27 @@ def main() -> None:
         return 100 * network.evaluate(test, verbose=0)[1]
 
     print(f"{model.name}: top-1 {top1(model):.2f} %")
-    measure = parts if options.parts else by_samples
     for granularity in options.granularity:
         for speedup in options.speedup:
-            measure(model, x, top1, granularity, speedup, options.samples)
+            if options.parts:
+                parts(model, x, top1, granularity, speedup)
+                continue
+            for seed in options.seed:
+                by_samples(model, x, top1, granularity, speedup, options.samples, seed)
 
 
-def by_samples(model, x, top1, granularity, speedup, counts):
+def by_samples(model, x, top1, granularity, speedup, counts, seed):
     """Prints a line of accuracies, one for each number of samples."""
-    cells = []
+    how, cells = {"granularity": granularity, "round_to": 1, "seed": seed, "verbose": 0}, []
     for count in counts:
         start = time.perf_counter()
-        small = spp.compress(
-            model, x, speedup, granularity=granularity, round_to=1, samples=count, verbose=0
-        )
+        small = spp.compress(model, x, speedup, samples=count, **how)
         seconds = time.perf_counter() - start
         cells.append(f"{top1(small):.2f} ({seconds:.0f} s)")
-    print(f"| {granularity} {speedup:g}x | {' | '.join(cells)} |", flush=True)
+    print(f"| {granularity} {speedup:g}x, seed {seed} | {' | '.join(cells)} |", flush=True)
 
 
-def parts(model, x, top1, granularity, speedup, _):
+def parts(model, x, top1, granularity, speedup):
     """Prints what each part adds."""
     x = x[:PARTS]
     norms = label(model, granularity, scores=by_norms)

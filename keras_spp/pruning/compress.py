@@ -69,7 +69,8 @@ def compress(
             compensates them, and for a pruning ratio by `spp.Uniform()`.
         round_to: The channels (columns) that survive in a layer are rounded up to a multiple of
             this, and are never fewer.
-        seed: Decides at which positions feature maps are looked at.
+        seed: Decides in which order plans are tried, and at which positions feature maps are
+            looked at.
         counted: As for `spp.prune`.
         input_shape: As for `spp.prune`.
         samples: How many samples to use, at most. An eighth of them only tells how much the two
@@ -122,7 +123,7 @@ def compress(
     used, held_back = split(framework, opened, batches)
     network = options.network(opened, scores=by_data(used))
     if options.allocation is None and options.target.in_macs:
-        options = dataclasses.replace(options, allocation=CompensatedSearch(verbose=verbose))
+        options = dataclasses.replace(options, allocation=CompensatedSearch(seed, verbose))
     goals = options.goals(network, used)
     small = pruned_at_once(network.model, network.groups, goals)
     last = summary(opened, network.groups.coupling, network.sizes)
