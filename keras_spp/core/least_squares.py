@@ -128,17 +128,14 @@ class NormalEquations(System):
     def solve(self, old: np.ndarray, ridge: float, active: np.ndarray | None = None) -> np.ndarray:
         """Solves for what has to be added to the old weights."""
         weights = old.astype(np.float64)
+        if active is None:
+            active = np.ones(weights.shape[:2], bool)
         # What the old weights leave to explain; inputs that are not active have none.
         missing = self.products - self.inputs @ weights
-        for number, moments in enumerate(self.inputs):
-            at = slice(None) if active is None else np.flatnonzero(active[number])
-            moments = moments[at][:, at]
-            spread = np.trace(moments) / max(len(moments), 1)
-            if spread > _rounding(self.input_means[number]):
-                moments = moments + ridge * spread * np.eye(len(moments))
-                weights[number][at] += linalg.solve(
-                    moments, missing[number][at], assume_a="pos", check_finite=False
-                )
+        at = np.flatnonzero(active.any(0))  # of a single system, what is not active is left out
+        weights[:, at] += _solved(
+            self.inputs[:, at][:, :, at], missing[:, at], ridge, active[:, at], self.input_means
+        )
         return weights
 
     def error(self, weights: np.ndarray) -> np.ndarray:
@@ -221,6 +218,26 @@ class DualEquations(System):
     def error(self, weights: np.ndarray) -> np.ndarray:
         """Computes the outputs."""
         return np.square(self.y - self.x @ weights).mean(1)
+
+
+def _solved(
+    inputs: np.ndarray, missing: np.ndarray, ridge: float, active: np.ndarray, means: np.ndarray
+) -> np.ndarray:
+    """Returns what is to be added to the weights of several systems, by one call for all."""
+    systems, d, _ = inputs.shape
+    squares = np.where(active, np.diagonal(inputs, axis1=1, axis2=2), 0)
+    spread = squares.sum(1) / np.maximum(active.sum(1), 1)
+    varies = spread > np.finfo(float).eps * np.square(means).max(1, initial=0.0)
+    # An input that shall not change gets an equation of its own: 1 * change = 0.
+    active = active & varies[:, None]
+    pull = np.where(active, (ridge * spread)[:, None], 1.0)
+    inputs = np.where(active[:, :, None] & active[:, None, :], inputs, 0)
+    diagonal = np.arange(d)
+    inputs[:, diagonal, diagonal] += pull
+    missing = np.where(active[:, :, None], missing, 0)
+    if systems > 1:
+        return np.linalg.solve(inputs, missing)
+    return linalg.solve(inputs[0], missing[0], assume_a="pos", check_finite=False)[None]
 
 
 def _by_system(rows: np.ndarray) -> np.ndarray:
