@@ -39,28 +39,57 @@ class Normalization:
 
     def intercept(self, keep: Keep) -> np.ndarray:
         """Returns what the layer's outputs are increased by, beside the original's."""
-        read = self.framework.read
-        return read(self.original.moving_mean)[keep] - read(self.layer.moving_mean)
+        read, layer = self.framework.read, self.layer
+        intercept = self._read("moving_mean", keep) - read(layer.moving_mean)
+        if layer.beta is None:
+            return intercept
+        return intercept + self.before(read(layer.beta) - self._read("beta", keep), keep)
 
-    def assign(self, intercept: np.ndarray, keep: Keep) -> None:
+    def assign(
+        self, intercept: np.ndarray, keep: Keep, mean: np.ndarray, variance: np.ndarray
+    ) -> None:
         """Lets the normalisation do what the original's does, and add an intercept before.
 
-        Its variance is the original's: what an estimate on the small network would make of it
-        undoes a part of what is won.
+        Its statistics become those of what really arrives, and its scale and offset make up for
+        that, so that in training, by the statistics of a batch, it does the same. Without a scale
+        or an offset the statistics are the original's: others would undo a part of what is won.
+
+        Args:
+            intercept: What is to be added, shape (channels,).
+            keep: Which channels of the original are left.
+            mean: The mean of the layer's outputs without the intercept.
+            variance: Their variance.
         """
-        framework = self.framework
-        for name in ("gamma", "beta", "moving_variance"):
-            variable = getattr(self.layer, name)
-            if variable is not None:
-                framework.write(variable, framework.read(getattr(self.original, name))[keep])
-        mean = framework.read(self.original.moving_mean)[keep]
-        framework.write(self.layer.moving_mean, mean - intercept)
+        write, layer, epsilon = self.framework.write, self.layer, self.original.epsilon
+        dense_mean = self._read("moving_mean", keep)
+        dense_variance = self._read("moving_variance", keep)
+        if layer.gamma is None:
+            variance = dense_variance
+        else:
+            ratio = (variance + epsilon) / (dense_variance + epsilon)
+            write(layer.gamma, self._read("gamma", keep) * np.sqrt(ratio))
+        if layer.beta is None:
+            mean = dense_mean - intercept
+        else:
+            offset = self.scale(keep) * (mean + intercept - dense_mean)
+            write(layer.beta, self._read("beta", keep) + offset)
+        write(layer.moving_mean, mean)
+        write(layer.moving_variance, variance)
 
     def scale(self, keep: Keep) -> np.ndarray:
         """Returns what the original's multiplies each output with."""
-        read, original = self.framework.read, self.original
-        scale = 1 / np.sqrt(read(original.moving_variance)[keep] + original.epsilon)
-        return scale * read(original.gamma)[keep] if original.scale else scale
+        scale = 1 / np.sqrt(self._read("moving_variance", keep) + self.original.epsilon)
+        return scale * self._read("gamma", keep) if self.original.scale else scale
+
+    def before(self, values: np.ndarray, keep: Keep) -> np.ndarray:
+        """Returns what, in its inputs, makes these differences of its outputs; 0 where it hides."""
+        scale = self.scale(keep)
+        hidden = np.abs(scale) <= HIDDEN * np.abs(scale).max()
+        return np.where(hidden, 0, values / np.where(hidden, 1, scale))
+
+    def _read(self, name: str, keep: Keep) -> np.ndarray:
+        """Returns a variable of the original's in float64."""
+        return self.framework.read(getattr(self.original, name))[keep].astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -104,9 +133,7 @@ class Addition:
             )
         if self.normalization is None:
             return lacking
-        scale = self.normalization.scale(keep)
-        hidden = np.abs(scale) <= HIDDEN * np.abs(scale).max()
-        return np.where(hidden, 0, lacking / np.where(hidden, 1, scale))
+        return self.normalization.before(lacking, keep)
 
 
 def normalization(

@@ -171,7 +171,13 @@ class Pair:
         if kernel.bias is not None:
             self.framework.write(kernel.bias, system.intercept(weights).reshape(-1))
         elif self._normalization is not None:
-            self._normalization.assign(system.intercept(weights).reshape(-1), self._keep)
+            intercept = system.intercept(weights).reshape(-1)
+            self._normalization.assign(
+                intercept,
+                self._keep,
+                mean=system.output_means.reshape(-1) - intercept,
+                variance=system.variance(weights).reshape(-1),
+            )
         return LayerLoss(
             self.name, float(error / energy), float(system.error(weights).sum() / energy)
         )

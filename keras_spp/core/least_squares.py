@@ -46,6 +46,9 @@ class System(Protocol):
     def error(self, weights: np.ndarray) -> np.ndarray:
         """Returns each output's mean square error, shape (systems, outputs)."""
 
+    def variance(self, weights: np.ndarray) -> np.ndarray:
+        """Returns the variance of what the weights make, shape (systems, outputs)."""
+
     def intercept(self, weights: np.ndarray) -> np.ndarray:
         """Returns what has to be added to each output, shape (systems, outputs)."""
         return self.output_means - np.einsum("sd,sdo->so", self.input_means, weights)
@@ -138,6 +141,10 @@ class NormalEquations(System):
         )
         return weights
 
+    def variance(self, weights: np.ndarray) -> np.ndarray:
+        """Multiplies the second moments by the weights from both sides."""
+        return np.maximum((weights * (self.inputs @ weights)).sum(1), 0)
+
     def error(self, weights: np.ndarray) -> np.ndarray:
         """Multiplies the square out."""
         explained = 2 * self.products - self.inputs @ weights
@@ -214,6 +221,10 @@ class DualEquations(System):
                 unknowns = linalg.solve(kernel, missing, assume_a="pos", check_finite=False)
                 weights[number][at] += x.T @ unknowns
         return weights
+
+    def variance(self, weights: np.ndarray) -> np.ndarray:
+        """Computes the outputs."""
+        return np.square(self.x @ weights).mean(1)
 
     def error(self, weights: np.ndarray) -> np.ndarray:
         """Computes the outputs."""
