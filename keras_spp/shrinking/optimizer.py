@@ -73,7 +73,7 @@ def sliced_optimizer(pruned: Model, small: Model) -> Any:
                 f"`pruned` must have been trained with the layers that are trainable now but "
                 f"its optimizer has no state of {variable.name!r}: compile `small` with a new one."
             )
-        for mine, slot in zip(moments, slots, strict=True):
+        for mine, slot in zip(moments.values(), slots.values(), strict=True):
             if mine.shape != variable.shape:
                 raise ValueError(
                     f"`pruned` has an optimizer, {type(inner).__name__}, whose moments have other "

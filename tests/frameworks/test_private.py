@@ -179,6 +179,18 @@ def test_optimizers_keep_their_state_by_place():
     assert private.learning_rate(optimizer) is rate
 
 
+def test_optimizers_keep_sizes_of_gradients_under_these_names():
+    names = set()
+    for kind, options in {
+        "Adadelta": {}, "Adafactor": {}, "Adagrad": {}, "Adam": {"amsgrad": True}, "Adamax": {},
+        "RMSprop": {},
+    }.items():  # fmt: skip
+        optimizer = getattr(keras.optimizers, kind)(0.1, **options)
+        optimizer.build(net().trainable_variables)
+        names |= {name for name, value in vars(optimizer).items() if isinstance(value, list)}
+    assert private.GRADIENT_SIZES <= names
+
+
 def test_what_weight_decay_spares():
     model = net()
     optimizer = keras.optimizers.AdamW(0.1)

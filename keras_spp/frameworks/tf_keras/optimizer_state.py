@@ -60,25 +60,28 @@ def spare_alike(optimizer: Any, other: Any, pairs: Sequence[tuple[Any, Any]]) ->
         other.exclude_from_weight_decay(var_list=alone, var_names=names)
 
 
-def slots(optimizer: Any, variable: Any) -> list[tf.Variable]:
-    """Lists what an optimizer keeps of a variable: it holds lists in the order of `build`."""
+def slots(optimizer: Any, variable: Any) -> dict[str, tf.Variable]:
+    """Finds what an optimizer keeps of a variable: it holds lists in the order of `build`."""
     place = private.place_of(optimizer, raw(variable))
-    lists = (value for name, value in vars(optimizer).items() if name != "_variables")
-    return [
-        value[place]
-        for value in lists
+    return {
+        name: value[place]
+        for name, value in vars(optimizer).items()
         if place is not None
+        and name != "_variables"
         and isinstance(value, list)
         and len(value) == private.places(optimizer)
         and isinstance(value[place], tf.Variable)
-    ]
+    }
 
 
 def forget(model: Any, variables: Sequence[Any]) -> None:
     """Puts what a model's optimizer keeps of some variables back to what it begins with.
 
+    All but the sizes of their gradients: Adam, whose step counter goes on, would take them for
+    averages over all steps until now and make steps some 6 times as large for a while.
+
     Args:
-        model: A model that is compiled with a known optimizer, whose step counter goes on.
+        model: A model that is compiled with a known optimizer.
         variables: The variables, of which averages begin with their present values.
     """
     optimizer = inner(model.optimizer)
@@ -89,8 +92,10 @@ def forget(model: Any, variables: Sequence[Any]) -> None:
         fresh = remake(optimizer)
         fresh.build([raw(variable) for variable in known])
         for variable in known:
-            for slot, first in zip(slots(optimizer, variable), slots(fresh, variable), strict=True):
-                slot.assign(first)
+            first = slots(fresh, variable)
+            for name, slot in slots(optimizer, variable).items():
+                if name not in private.GRADIENT_SIZES:
+                    slot.assign(first[name])
 
 
 def counters(optimizer: Any, other: Any) -> list[tuple[tf.Variable, tf.Variable]]:
