@@ -6,8 +6,6 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
-import numpy as np
-
 from keras_spp.frameworks.data import count
 from keras_spp.frameworks.foreign import is_of_layer
 from keras_spp.frameworks.graphs import Graph

@@ -126,9 +126,7 @@ class Rebuilding:
             self.variables.update((id(old), new) for old, new in pairs if id(old) in self.tied)
 
 
-def fill(
-    graph: Graph, model: Any, rebuilt: Any, value: Callable[[Any, Any], np.ndarray]
-) -> None:
+def fill(graph: Graph, model: Any, rebuilt: Any, value: Callable[[Any, Any], np.ndarray]) -> None:
     """Fills a rebuilt model with the old weights, which `value(layer, variable)` may change."""
     for old, new in zip(graph.layers(model), graph.layers(rebuilt), strict=True):
         old, new = graph.unwrap(old), graph.unwrap(new)

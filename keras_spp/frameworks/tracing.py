@@ -116,9 +116,7 @@ class Tracing:
             )
         # The layer inside has no time axis; channels that differ along it are tied.
         steps = [
-            Tensor(
-                self.channels.same_along(x.labels, 1)[:, 0], (x.shape[0], *x.shape[2:]), x.dtype
-            )
+            Tensor(self.channels.same_along(x.labels, 1)[:, 0], (x.shape[0], *x.shape[2:]), x.dtype)
             for x in tensors
         ]
         inner_shapes = [(shape[0], *shape[2:]) for shape in shapes]
