@@ -1,0 +1,133 @@
+"""Every private name of Keras 3 that this library uses, each with its why.
+
+`tests/frameworks/keras3/test_private.py` pins them: when Keras moves something, that test says
+what, and this file is the only one to mend.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+
+# The mask of a tensor's time steps, which Keras hands from layer to layer.
+from keras.src.backend import get_keras_mask as sequence_mask
+from keras.src.backend import set_keras_mask
+
+# The class of models with a graph, and whether a class can be made again as class(inputs, outputs).
+from keras.src.models.functional import Functional, functional_like_constructor
+
+__all__ = ["functional_like_constructor", "sequence_mask"]
+
+
+# -- models and calls ----------------------------------------------------------------------------
+
+
+def functional(model: Any) -> Any:
+    """Returns what holds a model's graph, which a Sequential keeps inside; None if nothing does."""
+    if isinstance(model, keras.Sequential):
+        return model._functional
+    return model if isinstance(model, Functional) else None
+
+
+def calls_in_order(model: Any) -> Iterator[Any]:
+    """Yields the calls (nodes) of a model's operations in the order in which the model makes them.
+
+    Public properties leave functions out, and tell no arguments.
+    """
+    by_depth = functional(model)._nodes_by_depth
+    for depth in sorted(by_depth, reverse=True):
+        yield from by_depth[depth]
+
+
+def origin(tensor: Any) -> tuple[Any, int, int]:
+    """Returns the operation that makes a symbolic tensor, which call of it, and which output."""
+    return tensor._keras_history
+
+
+def call_of(operation: Any, number: int) -> Any:
+    """Returns one of the calls of an operation."""
+    return operation._inbound_nodes[number]
+
+
+def consumers(operation: Any) -> list[Any]:
+    """Lists what the outputs of an operation go to."""
+    return [node.operation for node in operation._outbound_nodes]
+
+
+def is_called(operation: Any) -> bool:
+    """Tells whether calls of an operation are known."""
+    return bool(operation._inbound_nodes)
+
+
+def uncalled(operation: Any) -> Any:
+    """Returns a copy of a function with all that it holds, of which no calls are known."""
+    twin = copy.copy(operation)
+    twin._inbound_nodes, twin._outbound_nodes = [], []
+    return twin
+
+
+def conformed(model: Any, inputs: Any) -> list[Any]:
+    """Returns what a model is called with as tensors of its inputs' types and ranks, in order."""
+    return functional(model)._standardize_inputs(inputs)
+
+
+def share_trainable(model: Any, other: Any) -> None:
+    """Gives a model another's own flag; the public setter would overrule the layers inside."""
+    model._trainable = other._trainable
+
+
+# -- layers --------------------------------------------------------------------------------------
+
+
+def expects_training(layer: Any) -> bool:
+    """Tells whether a layer's call takes `training`: Keras found that out when it was made."""
+    return bool(getattr(layer, "_call_has_training_arg", False))
+
+
+def expects_mask(layer: Any) -> bool:
+    """Tells whether a layer's call takes `mask`."""
+    return bool(getattr(layer, "_call_has_mask_arg", False))
+
+
+def parts(layer: Any) -> list[Any]:
+    """Lists a layer and all layers in it, however deep."""
+    return list(layer._flatten_layers())
+
+
+def declared_output_shape(layer: Any) -> Any:
+    """Returns a Lambda's `output_shape`, which its config has as code."""
+    return layer._output_shape
+
+
+@contextlib.contextmanager
+def losses_as_they_were(layer: Any) -> Iterator[None]:
+    """Puts back the losses that a layer has kept of its calls, which calling it again would add."""
+    inside = parts(layer)
+    before = [len(part._losses) for part in inside]
+    yield
+    for part, count in zip(inside, before, strict=True):
+        del part._losses[count:]
+
+
+def with_sequence_mask(tensor: Any, mask: Any) -> Any:
+    """Returns a tensor with the mask of its time steps."""
+    set_keras_mask(tensor, mask)
+    return tensor
+
+
+# -- optimizers ----------------------------------------------------------------------------------
+
+
+def slots(optimizer: Any, variables: Mapping[int, Any]) -> Iterator[Any]:
+    """Yields what an optimizer keeps of some weights beside them; `variables` has them by id."""
+    own = optimizer._trainable_variables
+    places = [place for place, variable in enumerate(own) if id(variable) in variables]
+    for name, entries in vars(optimizer).items():
+        if name != "_trainable_variables" and isinstance(entries, list) and len(entries) == len(own):
+            for place in places:
+                if isinstance(entries[place], keras.Variable):
+                    yield entries[place]
