@@ -136,7 +136,7 @@ def analyze(
 
 def analyze_at(sizes: Sequence[Sizes] | None, model: Any, policy: Any = None) -> Analysis:
     """Analyzes at sizes of each input without the batch; None for those that it declares."""
-    adapter = frameworks.default()
+    adapter = frameworks.of(model)
     model = adapter.opened(model)
     coupling = adapter.label(model, policy, to_prune=True, sizes=sizes)
     stopped = coupling.channels.causes()

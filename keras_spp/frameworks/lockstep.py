@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 from keras_spp.frameworks.data import count
 from keras_spp.frameworks.foreign import is_of_layer
 from keras_spp.frameworks.graphs import Graph
+from keras_spp.frameworks.inputs import fit
 from keras_spp.frameworks.program import Program, Step
 from keras_spp.util.messages import layer_cause
 
@@ -194,7 +195,7 @@ class Lockstep:
                 f"data."
             ) from error
         for tensor, value in zip(program.model.inputs, values, strict=True):
-            if not _fits(tuple(tensor.shape), tuple(value.shape)):
+            if not fit(tuple(tensor.shape), tuple(value.shape)):
                 raise ValueError(
                     f"`representative_data` must hold what the model takes, {tuple(tensor.shape)}, "
                     f"but holds {tuple(value.shape)}: give other data."
@@ -221,13 +222,6 @@ class Lockstep:
 def _bytes(pair: tuple[dict[int, Held], ...]) -> int:
     values = {id(value): value for side in pair for value in side.values()}
     return sum(value.bytes for value in values.values())
-
-
-def _fits(declared: Sequence[int | None], actual: Sequence[int | None]) -> bool:
-    """Tells whether two shapes agree where neither leaves a size open."""
-    return len(declared) == len(actual) and all(
-        None in pair or pair[0] == pair[1] for pair in zip(declared, actual, strict=True)
-    )
 
 
 def _check_alike(first: Program, second: Program) -> None:

@@ -133,7 +133,7 @@ def compare_rounding(
         raise ValueError("`round_to` must name at least one multiple but is empty.")
     for multiple in multiples:
         check_integer("round_to", multiple, 1)
-    frameworks.of(model)
+    frameworks.of(model, tf_keras_for="timing it on a device")
     target = Speedup(target_speedup)
     target.check("channel")
     network = label(model, input_shape=input_shape)

@@ -70,7 +70,7 @@ def meet_latency(
     """
     number, is_ratio = parse(target)
     model, sizes, coupling = network.model, network.sizes, network.groups.coupling
-    framework = frameworks.of(model)
+    framework = frameworks.of(model, tf_keras_for="timing it on a device")
     table = LatencyTable(coupling, device, framework.input_shapes(model, sizes))
     groups = network.groups.priced(table)
     shape: Any = None

@@ -16,6 +16,9 @@ from keras_spp.frameworks.keras3.variables import weight_path
 
 __all__ = ["as_functions", "asks_for_mask", "config", "follow", "takes_sizes", "weight_path"]
 
+# Activations of Keras' own that read all channels of a position.
+_MIXING = frozenset({"glu", "log_softmax", "softmax", "sparsemax"})
+
 
 def follow(
     functions: Sequence[Callable[..., Any]],
@@ -24,7 +27,8 @@ def follow(
     operands: Sequence[Tensor],
 ) -> Followed | Reason:
     """Tells that a function cannot be followed: for Keras 3 none is tried out yet."""
-    return Reason.FUNCTION
+    names = {getattr(function, "__name__", "") for function in functions}
+    return Reason.MIXES if names and names <= _MIXING else Reason.FUNCTION
 
 
 def as_functions(layer: keras.layers.Layer) -> list[Callable[..., Any]]:
@@ -38,7 +42,7 @@ def config(layer: Any) -> dict[str, Any]:
 
 
 def takes_sizes(layer: Any) -> bool:
-    """Tells that no rule handles tensors made of others' sizes: Keras 3 has none that are static."""
+    """Tells that no rule handles tensors made of sizes: in Keras 3 these are plain numbers."""
     return False
 
 

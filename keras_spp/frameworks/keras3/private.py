@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -122,12 +122,16 @@ def with_sequence_mask(tensor: Any, mask: Any) -> Any:
 # -- optimizers ----------------------------------------------------------------------------------
 
 
-def slots(optimizer: Any, variables: Mapping[int, Any]) -> Iterator[Any]:
-    """Yields what an optimizer keeps of some weights beside them; `variables` has them by id."""
+def slots(optimizer: Any, variable: Any) -> list[Any]:
+    """Lists what an optimizer keeps of a weight: it holds lists in the order of its weights."""
     own = optimizer._trainable_variables
-    places = [place for place, variable in enumerate(own) if id(variable) in variables]
-    for name, entries in vars(optimizer).items():
-        if name != "_trainable_variables" and isinstance(entries, list) and len(entries) == len(own):
-            for place in places:
-                if isinstance(entries[place], keras.Variable):
-                    yield entries[place]
+    places = [place for place, other in enumerate(own) if other is variable]
+    lists = (value for name, value in vars(optimizer).items() if name != "_trainable_variables")
+    return [
+        value[places[0]]
+        for value in lists
+        if places
+        and isinstance(value, list)
+        and len(value) == len(own)
+        and isinstance(value[places[0]], keras.Variable)
+    ]
