@@ -50,7 +50,16 @@ def read_config(layer: Any) -> tuple[dict[str, Any], Shared]:
     """
     if is_function(layer):
         return layer.get_config(), {}
-    return configs.read_config(layer, "keras", keras.activations.linear)
+    config, shared = configs.read_config(layer, "keras", keras.activations.linear)
+    return _unbuilt(config), shared
+
+
+def _unbuilt(config: Any) -> Any:
+    """Returns a config without the sizes for which Keras builds layers inside when it reads it."""
+    if isinstance(config, dict):
+        entries = {key: _unbuilt(entry) for key, entry in config.items() if key != "build_config"}
+        return type(config)(entries)
+    return [_unbuilt(entry) for entry in config] if isinstance(config, list) else config
 
 
 def _make_copy(layer: keras.layers.Layer, changes: dict[str, Any], kind: Any) -> Any:
