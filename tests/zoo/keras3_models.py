@@ -30,7 +30,7 @@ def inputs_for(model, seed=1, batch=3):
     arrays = [
         random.normal(size=(batch, *tensor.shape[1:])).astype("float32") for tensor in model.inputs
     ]
-    return keras.tree.pack_sequence_as(model.input, arrays)
+    return arrays[0] if len(arrays) == 1 else keras.tree.pack_sequence_as(model.input, arrays)
 
 
 def outputs(model, inputs):

@@ -91,7 +91,7 @@ def input_layer(tensor: Any) -> keras.layers.InputLayer:
 
 def in_reference_order(model: keras.Model, inputs: Any) -> list[Any]:
     """Flattens what a model is called with, a dict by name, say, in the order of its inputs."""
-    if isinstance(inputs, Mapping) and not isinstance(private.functional(model).input, Mapping):
+    if isinstance(inputs, Mapping) and not isinstance(private.structures(model)[0], Mapping):
         return [inputs[tensor.name] for tensor in model.inputs]
     return flatten(inputs)
 

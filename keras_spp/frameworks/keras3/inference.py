@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_spp.frameworks.keras3 import private
 from keras_spp.frameworks.keras3.graph import layers
 
 
@@ -31,11 +32,11 @@ def inference(model: keras.Model) -> Callable[[Sequence[np.ndarray]], list[np.nd
         A compiled function: it takes arrays of shape (samples, ...) in the order of
         `model.inputs`, and returns arrays in the order of `model.outputs`.
     """
-    infer = compiled(model)
+    infer, (structure, _) = compiled(model), private.structures(model)
 
     def arrays(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        structure = keras.tree.pack_sequence_as(model.input, list(map(np.asarray, inputs)))
-        return [keras.ops.convert_to_numpy(x) for x in keras.tree.flatten(infer(structure))]
+        packed = keras.tree.pack_sequence_as(structure, list(map(np.asarray, inputs)))
+        return [keras.ops.convert_to_numpy(x) for x in keras.tree.flatten(infer(packed))]
 
     return arrays
 

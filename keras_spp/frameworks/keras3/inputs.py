@@ -13,12 +13,12 @@ from keras_spp.frameworks.keras3 import graph, private
 
 def input_keys(model: keras.Model) -> list[str]:
     """Returns the keys of a model's dict of inputs, in the order of `model.inputs`."""
-    return inputs.keys(model.input, [graph.input_layer(tensor).name for tensor in model.inputs])
+    return inputs.keys(private.structures(model)[0], [graph.input_layer(tensor).name for tensor in model.inputs])
 
 
 def output_keys(model: keras.Model) -> list[str]:
     """Returns the names of a model's outputs, in the order of `model.outputs`."""
-    return inputs.keys(model.output, private.functional(model).output_names)
+    return inputs.keys(private.structures(model)[1], private.functional(model).output_names)
 
 
 def input_sizes(
@@ -54,7 +54,7 @@ def check_taken(model: keras.Model, sizes: Sequence[Sizes]) -> None:
             keras.KerasTensor((tensor.shape[0] or 1, *size), tensor.dtype)
             for tensor, size in zip(model.inputs, sizes, strict=True)
         ]
-        model.compute_output_spec(keras.tree.pack_sequence_as(model.input, tensors))
+        model.compute_output_spec(keras.tree.pack_sequence_as(private.structures(model)[0], tensors))
 
     inputs.require_taken(sizes, attempt)
 

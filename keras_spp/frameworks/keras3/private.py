@@ -33,6 +33,12 @@ def functional(model: Any) -> Any:
     return model if isinstance(model, Functional) else None
 
 
+def structures(model: Any) -> tuple[Any, Any]:
+    """Returns a model's inputs and outputs as they were nested; `inputs`, `outputs` are flat."""
+    graph = functional(model)  # a Sequential that has not been called has no `input`
+    return graph.input, graph.output
+
+
 def calls_in_order(model: Any) -> Iterator[Any]:
     """Yields the calls (nodes) of a model's operations in the order in which the model makes them.
 
@@ -105,12 +111,12 @@ def declared_output_shape(layer: Any) -> Any:
 
 @contextlib.contextmanager
 def losses_as_they_were(layer: Any) -> Iterator[None]:
-    """Puts back the losses that a layer has kept of its calls, which calling it again would add."""
+    """Puts back the losses that a layer has kept of its last call, which another one replaces."""
     inside = parts(layer)
-    before = [len(part._losses) for part in inside]
+    before = [list(part._losses) for part in inside]
     yield
-    for part, count in zip(inside, before, strict=True):
-        del part._losses[count:]
+    for part, losses in zip(inside, before, strict=True):
+        part._losses[:] = losses
 
 
 def with_sequence_mask(tensor: Any, mask: Any) -> Any:

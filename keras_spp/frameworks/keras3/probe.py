@@ -11,7 +11,7 @@ import numpy as np
 from keras_spp.core import arrays
 from keras_spp.core.groups import Groups, Reader
 from keras_spp.frameworks.interface import Hook
-from keras_spp.frameworks.keras3 import graph
+from keras_spp.frameworks.keras3 import graph, private
 from keras_spp.frameworks.keras3.clone import clone
 from keras_spp.frameworks.keras3.inference import compiled, reset
 from keras_spp.frameworks.keras3.lockstep import conformed
@@ -80,7 +80,7 @@ class Probe:
     def call(self, inputs: Any) -> Any:
         """Computes the outputs of a batch of inputs, and calls the hooks."""
         values = self._run(self.model, conformed(self.model, inputs))
-        return keras.tree.pack_sequence_as(self.model.output, values)
+        return keras.tree.pack_sequence_as(private.structures(self.model)[1], values)
 
     def outputs(self, batches: Iterable[Any], eager: bool = False) -> list[Any]:
         """Computes the outputs of batches of inputs, which stateful layers take for a sequence.

@@ -75,11 +75,10 @@ class _Rebuilding(rebuilding.Rebuilding):
     ) -> keras.Model:
         """Returns the new model for a functional one, of its class if that can be."""
         kind = type(part) if private.functional_like_constructor(type(part)) else keras.Model
-        return kind(
-            keras.tree.map_structure(lookup, part.input),
-            keras.tree.map_structure(lookup, part.output),
-            name=part.name,
+        inputs, outputs = (
+            keras.tree.map_structure(lookup, structure) for structure in private.structures(part)
         )
+        return kind(inputs, outputs, name=part.name)
 
     def repeated(self, layer: Any, inner: Any) -> Any:
         """Returns a layer that repeats a new layer in time as an old one repeats the old one."""
