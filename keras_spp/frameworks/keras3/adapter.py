@@ -14,7 +14,7 @@ from keras_spp.frameworks.keras3 import optimizer_state as optimizers
 from keras_spp.frameworks.keras3.batch_statistics import BatchStatistics
 from keras_spp.frameworks.keras3.channel_statistics import ChannelStatistics
 from keras_spp.frameworks.keras3.clone import clone
-from keras_spp.frameworks.keras3.graph import layers, unwrap
+from keras_spp.frameworks.keras3.graph import layers, operations, unwrap
 from keras_spp.frameworks.keras3.inference import inference
 from keras_spp.frameworks.keras3.inputs import (
     check_taken,

@@ -19,7 +19,8 @@ from keras_spp.frameworks.keras3.models import is_graph
 
 __all__ = [
     "Node", "adds", "flatten", "in_reference_order", "infer", "input_layer", "is_function",
-    "is_graph", "is_repeated", "layers", "map_structure", "nodes", "pack_sequence_as", "unwrap",
+    "is_graph", "is_repeated", "layers", "map_structure", "nodes", "operations", "pack_sequence_as",
+    "unwrap",
 ]  # fmt: skip
 
 
@@ -55,10 +56,15 @@ def layers(model: keras.Model, in_training: bool = False) -> Iterator[keras.laye
         model: A functional or Sequential model.
         in_training: Leave out calls that are fixed to inference, like `base(x, training=False)`.
     """
+    return (part for part in operations(model, in_training) if not is_function(part))
+
+
+def operations(model: keras.Model, in_training: bool = False) -> Iterator[Any]:
+    """Yields every layer and every function once, as `layers` does."""
     seen: set[int] = set()
 
-    def walk(layer: Any) -> Iterator[keras.layers.Layer]:
-        if id(layer) in seen or is_function(layer):
+    def walk(layer: Any) -> Iterator[Any]:
+        if id(layer) in seen:
             return
         seen.add(id(layer))
         if is_graph(layer):
