@@ -49,7 +49,7 @@ def at_path(layer: Any, path: Path) -> Any:
 
 
 def _paths_of_cells(layer: Any) -> list[Path]:
-    cell = getattr(layer, "cell", None) if is_a(layer, "RNN") else None
+    cell: Any = getattr(layer, "cell", None) if is_a(layer, "RNN") else None
     if is_a(cell, "StackedRNNCells"):
         return [("cell", "cells", number) for number in range(len(cell.cells))]
     return [("cell",)] if is_a(cell, "Layer") else []

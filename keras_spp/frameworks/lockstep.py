@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from keras_spp.frameworks.data import count
 from keras_spp.frameworks.foreign import is_of_layer
@@ -56,7 +56,7 @@ class Lockstep:
         ValueError: If the models differ in structure.
     """
 
-    graph: ClassVar[Graph]
+    graph: Graph
 
     def __init__(self, model: Any, original: Any, batches: Sequence[Any]) -> None:
         self._programs = Program(self.graph, model), Program(self.graph, original)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Rebuilding:
         edit_call: Receives (layer, args, kwargs) of each call and returns the arguments to use.
     """
 
-    graph: ClassVar[Graph]
+    graph: Graph
 
     def __init__(self, model: Any, make_layer: MakeLayer, edit_call: EditCall | None) -> None:
         self.make_layer, self.edit_call = make_layer, edit_call

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from keras_spp.core.call import Call, Framework, tensors_in
 from keras_spp.core.channels import Channels, Reason, Sizes, Tensor
@@ -21,9 +21,9 @@ class Tracing:
         channels: The record to fill.
     """
 
-    graph: ClassVar[Graph]
-    labelling: ClassVar[Framework]
-    input_shape_key: ClassVar[str]  # of an input layer's config
+    graph: Graph
+    labelling: Framework
+    input_shape_key: str  # of an input layer's config
 
     def __init__(self, channels: Channels) -> None:
         self.channels = channels

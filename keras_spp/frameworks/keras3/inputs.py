@@ -13,7 +13,8 @@ from keras_spp.frameworks.keras3 import graph, private
 
 def input_keys(model: keras.Model) -> list[str]:
     """Returns the keys of a model's dict of inputs, in the order of `model.inputs`."""
-    return inputs.keys(private.structures(model)[0], [graph.input_layer(tensor).name for tensor in model.inputs])
+    names = [graph.input_layer(tensor).name for tensor in model.inputs]
+    return inputs.keys(private.structures(model)[0], names)
 
 
 def output_keys(model: keras.Model) -> list[str]:
@@ -54,7 +55,8 @@ def check_taken(model: keras.Model, sizes: Sequence[Sizes]) -> None:
             keras.KerasTensor((tensor.shape[0] or 1, *size), tensor.dtype)
             for tensor, size in zip(model.inputs, sizes, strict=True)
         ]
-        model.compute_output_spec(keras.tree.pack_sequence_as(private.structures(model)[0], tensors))
+        structure, _ = private.structures(model)
+        model.compute_output_spec(keras.tree.pack_sequence_as(structure, tensors))
 
     inputs.require_taken(sizes, attempt)
 

@@ -205,7 +205,8 @@ def test_layers_that_compute_with_more_than_their_weights_keep_their_channels(ho
     x = keras.Input((6,))
     dense = L.Dense(8, name="adapted")
     last = L.Dense(2, name="last")
-    model = randomize(keras.Model(x, last(L.Dense(8, name="next")(dense(L.Dense(8, name="before")(x))))))
+    y = L.Dense(8, name="next")(dense(L.Dense(8, name="before")(x)))
+    model = randomize(keras.Model(x, last(y)))
     if how == "lora":
         dense.enable_lora(2)
     else:

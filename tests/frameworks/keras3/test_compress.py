@@ -131,7 +131,7 @@ def test_a_probe_gives_back_what_it_takes_and_sees_what_layers_see(model):
     seen = []
     groups = Groups(framework.label(model), "channel")
     probe = framework.Probe(
-        model, groups, lambda layer: (lambda x, y: seen.append((layer.name, x.shape, y.shape)))
+        model, groups, lambda layer: lambda x, y: seen.append((layer.name, x.shape, y.shape))
     )
     (before,) = probe.outputs([images(4)])
     (eager,) = probe.outputs([images(4)], eager=True)

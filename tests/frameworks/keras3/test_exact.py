@@ -1,15 +1,10 @@
 """The small model of Keras 3 computes what the one with zeroed channels computes."""
 
-import keras
-import numpy as np
 import pytest
 
 import keras_spp as spp
-from tests.helpers.keras3 import assert_equal, check_exact
-from tests.zoo.keras3_models import STEPS, L, ops, outputs, random_model, randomize, step_model
-
-# All channels in it are read by all others at each position, or have nowhere to go.
-MIXED = {"mean_gate", "space_gate"}
+from tests.helpers.keras3 import check_exact
+from tests.zoo.keras3_models import STEPS, random_model, step_model
 
 
 @pytest.mark.parametrize("name", STEPS)

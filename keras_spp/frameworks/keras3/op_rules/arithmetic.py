@@ -42,7 +42,8 @@ def unary(call: Call, x: Any) -> Labels:
 )  # fmt: skip
 def positionwise(call: Call, *args: Any, **kwargs: Any) -> Any:
     """Merges tensors and constants, which may hold one value per channel."""
-    return functions.positionwise(call, {**dict(enumerate(args)), **kwargs})
+    operands: dict[str | int, Any] = dict(enumerate(args))
+    return functions.positionwise(call, operands | kwargs)
 
 
 @operation_rule(

@@ -30,7 +30,9 @@ POSITIONWISE = frozenset({
 )  # fmt: skip
 def reduce(call: Call, arguments: Arguments) -> Any:
     """Keeps the channels of a reduction over space; refuses one over channels."""
-    return reduced(arguments["input_tensor"], arguments.get("axis"), arguments.get("keepdims"))
+    return reduced(
+        arguments["input_tensor"], arguments.get("axis"), bool(arguments.get("keepdims"))
+    )
 
 
 @function("nn.softmax", "nn.log_softmax", "math.l2_normalize")
