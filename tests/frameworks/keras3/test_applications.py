@@ -12,12 +12,12 @@ from tests.zoo.keras3_models import ops, outputs, randomize
 
 # Sizes of the images, and the least that half of the channels save in MACs: the wide inner layer of
 # ConvNeXt's blocks is all that is not normalised over channels.
-QUICK = {"MobileNetV2": (32, 3.5), "MobileNetV3Small": (32, 3)}
+QUICK = {"MobileNetV2": (64, 3.5), "MobileNetV3Small": (64, 3)}
 SLOW = {
-    "ConvNeXtTiny": (32, 1.8), "DenseNet121": (32, 3.5), "EfficientNetB0": (32, 3.4),
-    "EfficientNetV2B0": (32, 3.5), "InceptionV3": (75, 3.5), "MobileNet": (32, 3.5),
-    "NASNetMobile": (224, 3.3), "ResNet50": (32, 3.5), "ResNet50V2": (32, 3.5), "VGG16": (32, 3.5),
-    "Xception": (71, 3.5),
+    "ConvNeXtTiny": (64, 1.8), "DenseNet121": (64, 3.5), "EfficientNetB0": (64, 3.4),
+    "EfficientNetV2B0": (64, 3.5), "InceptionV3": (96, 3.5), "MobileNet": (64, 3.5),
+    "NASNetMobile": (224, 3.3), "ResNet50": (64, 3.5), "ResNet50V2": (64, 3.5), "VGG16": (32, 3.5),
+    "Xception": (96, 3.5),
 }  # fmt: skip
 
 
@@ -52,7 +52,9 @@ def test_half_of_the_channels_go_exactly(name, size, saved):
     keras.utils.set_random_seed(0)
     make = getattr(keras.applications, name)
     model = randomize(make(weights=None, input_shape=(size, size, 3), classes=10))
-    x = np.random.default_rng(1).uniform(0, 200, (2, size, size, 3)).astype("float32")
+    x = np.random.default_rng(1).normal(size=(2, size, size, 3)).astype("float32")
+    if any(is_a(layer, "Rescaling") for layer in model.layers):  # it takes pixels
+        x = 100 * np.abs(x)
     calibrate(model, x)
     masked, small, groups = masked_and_small(model)
     assert_equal(outputs(masked, x), outputs(small, x))

@@ -43,7 +43,8 @@ def unary(call: Call, x: Any) -> Labels:
 def positionwise(call: Call, *args: Any, **kwargs: Any) -> Any:
     """Merges tensors and constants, which may hold one value per channel."""
     operands: dict[str | int, Any] = dict(enumerate(args))
-    return functions.positionwise(call, operands | kwargs)
+    operands.update(kwargs)
+    return functions.positionwise(call, operands)
 
 
 @operation_rule(
