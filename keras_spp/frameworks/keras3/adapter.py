@@ -26,7 +26,8 @@ from keras_spp.frameworks.keras3.inputs import (
 from keras_spp.frameworks.keras3.layer_calls import before_activation, is_linear, output_shape
 from keras_spp.frameworks.keras3.lockstep import Lockstep
 from keras_spp.frameworks.keras3.models import check, is_graph_network
-from keras_spp.frameworks.keras3.probe import Probe, norms, projected_derivatives
+from keras_spp.frameworks.keras3.probe import Probe, norms
+from keras_spp.frameworks.keras3.projection import projected_derivatives
 from keras_spp.frameworks.keras3.rebuilding import copy_weights, declare_inputs, rebuild
 from keras_spp.frameworks.keras3.softmax import is_softmax, logits_of
 from keras_spp.frameworks.keras3.tracing import find_channels as label

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 
 from keras_spp.core.kinds import own_name
-from keras_spp.frameworks.graph_macs import operation_macs
 from keras_spp.frameworks.keras3.graph import Node, infer
+from keras_spp.frameworks.tensorflow.graph_macs import operation_macs
 
 Shape = tuple[int | None, ...]
 _MAY_SPREAD = frozenset({"Concatenate", "Repeat", "Reshape", "Tile"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import keras
 from keras_spp.core.call import Followed
 from keras_spp.core.channels import Reason, Tensor
 from keras_spp.frameworks.keras3 import private
-from keras_spp.frameworks.keras3.clone import read_config
+from keras_spp.frameworks.keras3.clone import clone, read_config
 from keras_spp.frameworks.keras3.graph import is_function
 from keras_spp.frameworks.keras3.variables import weight_path
 
@@ -26,14 +27,40 @@ def follow(
     kwargs: dict[str, Any],
     operands: Sequence[Tensor],
 ) -> Followed | Reason:
-    """Tells that a function cannot be followed: for Keras 3 none is tried out yet."""
+    """Tries a function out, which only TensorFlow's graphs can tell enough of so far.
+
+    Args:
+        functions: What is called; all have to do the same. Without any nothing is followed.
+        args: Its arguments, `Tensor`s in place of tensors.
+        kwargs: Its keyword arguments.
+        operands: The tensors whose channels may leave; some of these must have channels.
+
+    Returns:
+        How the results follow, or the reason why they do not.
+    """
+    if keras.backend.backend() == "tensorflow":
+        from keras_spp.frameworks.tensorflow import trial
+
+        return trial.follow(functions, args, kwargs, operands)
     names = {getattr(function, "__name__", "") for function in functions}
     return Reason.MIXES if names and names <= _MIXING else Reason.FUNCTION
 
 
 def as_functions(layer: keras.layers.Layer) -> list[Callable[..., Any]]:
-    """Returns no functions: there would be nothing to try them with."""
-    return []
+    """Returns what a layer without weights computes, as functions of inference and training.
+
+    Returns:
+        Calls of a copy; none if it depends on more than its arguments, such as a mask.
+
+    Raises:
+        ValueError: If the layer cannot be copied.
+    """
+    if private.expects_mask(layer):
+        return []
+    copy = clone(layer)
+    if not private.expects_training(copy):
+        return [copy]
+    return [functools.partial(copy, training=training) for training in (False, True)]
 
 
 def config(layer: Any) -> dict[str, Any]:

@@ -92,6 +92,50 @@ class Probe:
         reset(self.model)
         return [self.call(batch) if eager else self._infer(batch) for batch in batches]
 
+    def derivatives(self, scalar: Callable[..., Any]) -> Callable[..., list[np.ndarray]]:
+        """Returns a function that says what a scalar changes by when groups are scaled.
+
+        Args:
+            scalar: A function of the outputs, and of more tensors, that returns one number.
+
+        Returns:
+            A function of one batch of inputs and of those tensors: for each reader of the groups
+            the derivative by a factor of each group's weights, shape (groups,).
+
+        Raises:
+            NotImplementedError: On a backend that is not TensorFlow.
+        """
+        if keras.backend.backend() != "tensorflow":
+            raise NotImplementedError(
+                "`allocation` must not need derivatives for a Keras 3 model that is not on "
+                "TensorFlow, as spp.Fisher does: give spp.Search() or spp.Sensitivity() instead."
+            )
+        import tensorflow as tf
+
+        masks = [(reader, mask) for reader in self._readers for mask in reader.weights]
+        weights = [
+            self._copy_of(*pair) for pair in [(reader, mask.variable) for reader, mask in masks]
+        ]
+
+        @tf.function(reduce_retracing=True)
+        def gradients(inputs: Any, *others: Any) -> list[Any]:
+            values = [weight.value for weight in weights]
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(values)
+                result = scalar(self.model(inputs, training=False), *others)
+            return tape.gradient(result, values, unconnected_gradients="zero")
+
+        def of(inputs: Any, *others: Any) -> list[np.ndarray]:
+            reset(self.model)
+            derived = {id(reader): 0.0 for reader in self._readers}
+            computed = gradients(inputs, *others)
+            for (reader, mask), weight, gradient in zip(masks, weights, computed, strict=True):
+                product = read(weight).astype(np.float32) * np.asarray(gradient, np.float32)
+                derived[id(reader)] = derived[id(reader)] + mask.layout.summed(arrays, product)
+            return [np.asarray(derived[id(reader)]) for reader in self._readers]
+
+        return of
+
     def _run(self, model: keras.Model, inputs: list[Any]) -> list[Any]:
         program = Program(graph, model)
         tensors = dict(zip(program.inputs, inputs, strict=True))
@@ -132,18 +176,6 @@ def norms(reader: Reader) -> np.ndarray:
         for mask in reader.weights
     ]
     return np.sum(magnitudes, axis=0)
-
-
-def projected_derivatives(probe: Probe, centred: bool) -> Any:
-    """Tells that there are no derivatives yet.
-
-    Raises:
-        NotImplementedError: Always.
-    """
-    raise NotImplementedError(
-        "`allocation` must not need derivatives for a Keras 3 model, as spp.Fisher does: give "
-        "spp.Search() or spp.Sensitivity() instead."
-    )
 
 
 def _single(items: list[Any]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_spp.frameworks.graph_macs import operation_macs
+from keras_spp.frameworks.tensorflow.graph_macs import operation_macs
 from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.private import TFOpLambda
 

@@ -217,24 +217,48 @@ def test_layers_that_compute_with_more_than_their_weights_keep_their_channels(ho
     check_exact(model)
 
 
-def test_what_has_no_rule_keeps_its_channels_and_says_so():
-    @keras.saving.register_keras_serializable("tests")
-    class Doubled(keras.Operation):
-        def call(self, x):
-            return x * 2
+@keras.saving.register_keras_serializable("tests")
+class Doubled(keras.Operation):
+    def call(self, x):
+        return x * 2
 
-        def compute_output_spec(self, x):
-            return keras.KerasTensor(x.shape, x.dtype)
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, x.dtype)
 
+
+@keras.saving.register_keras_serializable("tests")
+class Halves(L.Layer):
+    """Swaps the halves of the channels and doubles one."""
+
+    def call(self, x):
+        first, second = ops.split(x, 2, axis=-1)
+        return ops.concatenate([2 * second, first], axis=-1)
+
+
+def test_what_has_no_rule_is_tried_out():
     x = keras.Input((6, 6, 3))
-    y = L.Conv2D(8, 3, name="own")(x)
-    y = L.Conv2D(8, 3, name="cumulated")(Doubled()(y))
-    y = L.Conv2D(8, 1, name="free")(ops.cumsum(y, axis=-1))
-    model = randomize(keras.Model(x, L.Dense(2)(L.Flatten()(y))))
-    assert reasons(model, "own").startswith(Reason.FUNCTION.value)
-    assert reasons(model, "cumulated").startswith(Reason.FUNCTION.value)
-    assert reasons(model, "free") == ""
+    y = Doubled()(L.Conv2D(8, 3, name="to_double", activation=lambda t: ops.relu(t) ** 2)(x))
+    y = L.Lambda(lambda t: ops.maximum(t, -1.0) + 1.0)(L.Conv2D(8, 3, name="lambda")(y))
+    y = Halves()(L.Conv2D(8, 1, name="halves")(y))
+    y = ops.cumsum(L.Conv2D(8, 1, name="cumulated")(y), axis=-1)
+    model = randomize(keras.Model(x, L.Dense(2)(L.Flatten()(L.Conv2D(4, 1, name="free")(y)))))
+    for name in ("to_double", "lambda", "free"):
+        assert reasons(model, name) == "", name
+    assert reasons(model, "halves").startswith(Reason.FUNCTION.value)
+    assert reasons(model, "cumulated").startswith(Reason.MIXES.value)
     check_exact(model)
+
+
+def test_chance_and_branches_are_not_followed():
+    @keras.saving.register_keras_serializable("tests")
+    class Noise(L.Layer):
+        def call(self, x):
+            return x + keras.random.normal(ops.shape(x)[-1:], seed=1)
+
+    x = keras.Input((6,))
+    y = Noise()(L.Dense(8, name="noisy")(x))
+    model = keras.Model(x, L.Dense(2)(y))
+    assert reasons(model, "noisy").startswith(Reason.FUNCTION.value)
 
 
 def test_attention_and_products_are_measured():

@@ -107,15 +107,43 @@ def test_compress_meets_its_target_and_beats_plain_pruning(model, pruned):
     assert frameworks.of(small) is frameworks.of(model)
 
 
-@pytest.mark.parametrize("allocation", [spp.Uniform, spp.Search, spp.Sensitivity])
-def test_allocations_without_derivatives_take_keras_3_models(model, allocation):
-    options = {} if allocation is spp.Uniform else {"verbose": 0}
+@pytest.mark.parametrize("allocation", [spp.Uniform, spp.Search, spp.Sensitivity, spp.Fisher])
+def test_allocations_take_keras_3_models(model, allocation):
+    options = {} if allocation in (spp.Uniform, spp.Fisher) else {"verbose": 0}
     if allocation is spp.Search:
         options |= {"trials": 8, "samples": 32}
     small = spp.compress(
         model, images(64), 1.5, allocation=allocation(**options), round_to=1, verbose=0
     )
     assert spp.analyze(model).macs / spp.analyze(small).macs >= 1.5
+
+
+def test_derivatives_are_those_of_the_outputs_by_a_factor_of_each_group(model):
+    framework = frameworks.of(model)
+    groups = Groups(framework.label(model), "channel")
+    probe = framework.Probe(model, groups)
+    x, step = images(4), 1e-2
+    derivatives = probe.derivatives(lambda y: ops.sum(y))(x)
+    for reader, values in zip(groups.readers, derivatives, strict=True):
+        for entry, part in reader.split(values):
+            if sum(entry in other.sets for other in groups.readers) > 1:
+                continue  # several layers read it
+            sums = []
+            for factor in (1 + step, 1 - step):
+                probe.zero({entry.name: np.where(np.arange(entry.size) == 0, factor, 1)})
+                sums.append(float(ops.sum(probe.outputs([x])[0])))
+                probe.restore()
+            assert part[0] == pytest.approx((sums[0] - sums[1]) / 2 / step, rel=0.05, abs=0.02)
+
+
+def test_without_tensorflow_derivatives_are_refused_and_a_search_goes_without(model, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "another")
+    monkeypatch.setattr("keras_spp.frameworks.keras3.probe.compiled", lambda model: model)
+    with pytest.raises(NotImplementedError, match="`allocation` must not need derivatives for a"):
+        spp.compress(model, images(32), allocation=spp.Fisher(), round_to=1, verbose=0)
+    search = spp.Search(samples=16, trials=4, verbose=0)
+    search.prepare(model, label(model).groups, [images(16)])
+    assert len(search._starts) == 1
 
 
 def test_columns_go_too(model):

@@ -13,8 +13,8 @@ import tensorflow as tf
 from keras_spp.core.call import Call, Refused, tensors_in
 from keras_spp.core.channels import Labels, Reason, Tensor
 from keras_spp.core.common_rules import count, counted, full
+from keras_spp.frameworks.tensorflow.sizes import OPEN_SIZE
 from keras_spp.frameworks.tf_keras.op_rules.registry import Arguments, function, key
-from keras_spp.frameworks.tf_keras.sizes import OPEN_SIZE
 from keras_spp.rules.channelwise import mixes
 from keras_spp.rules.functions import padded, reshaped, settled, stacked
 from keras_spp.rules.merges import concatenated

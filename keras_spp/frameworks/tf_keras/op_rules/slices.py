@@ -10,10 +10,10 @@ import numpy as np
 from keras_spp.core.call import Call, Refused, tensors_in
 from keras_spp.core.channels import Labels, Reason, Tensor
 from keras_spp.core.common_rules import count, counted
+from keras_spp.frameworks.tensorflow.sizes import OPEN_SIZE
 from keras_spp.frameworks.tf_keras.op_rules.brackets import as_item, as_slices, without_dots
 from keras_spp.frameworks.tf_keras.op_rules.moves import moved_by
 from keras_spp.frameworks.tf_keras.op_rules.registry import Arguments, function, key
-from keras_spp.frameworks.tf_keras.sizes import OPEN_SIZE
 from keras_spp.rules.functions import chosen_places, indexed
 
 
