@@ -238,14 +238,14 @@ class Halves(L.Layer):
 def test_what_has_no_rule_is_tried_out():
     x = keras.Input((6, 6, 3))
     y = Doubled()(L.Conv2D(8, 3, name="to_double", activation=lambda t: ops.relu(t) ** 2)(x))
-    y = L.Lambda(lambda t: ops.maximum(t, -1.0) + 1.0)(L.Conv2D(8, 3, name="lambda")(y))
-    y = Halves()(L.Conv2D(8, 1, name="halves")(y))
-    y = ops.cumsum(L.Conv2D(8, 1, name="cumulated")(y), axis=-1)
+    y = L.Lambda(lambda t: ops.maximum(t, -1.0) + 1.0)(L.Conv2D(8, 3, name="to_lambda")(y))
+    y = Halves()(L.Conv2D(8, 1, name="to_halves")(y))
+    y = ops.cumsum(L.Conv2D(8, 1, name="to_sum")(y), axis=-1)
     model = randomize(keras.Model(x, L.Dense(2)(L.Flatten()(L.Conv2D(4, 1, name="free")(y)))))
-    for name in ("to_double", "lambda", "free"):
+    for name in ("to_double", "to_lambda", "free"):
         assert reasons(model, name) == "", name
-    assert reasons(model, "halves").startswith(Reason.FUNCTION.value)
-    assert reasons(model, "cumulated").startswith(Reason.MIXES.value)
+    assert reasons(model, "to_halves").startswith(Reason.FUNCTION.value)
+    assert reasons(model, "to_sum").startswith(Reason.MIXES.value)
     check_exact(model)
 
 
