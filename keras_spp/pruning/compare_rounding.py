@@ -17,7 +17,7 @@ from keras_spp.export.tflite import export_tflite
 from keras_spp.frameworks.interface import Model
 from keras_spp.pruning.network import label
 from keras_spp.pruning.targets import Speedup
-from keras_spp.shrinking.shrink import shrunk_to
+from keras_spp.shrinking.cut import shrunk_to
 from keras_spp.util.checks import check_integer
 from keras_spp.util.files import temporary_folder
 from keras_spp.util.report import Rows

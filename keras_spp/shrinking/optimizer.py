@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_spp import frameworks
 from keras_spp.frameworks.interface import Model
-from keras_spp.shrinking.shrink import sliced
+from keras_spp.shrinking.cut import sliced
 from keras_spp.training.state import State
 
 

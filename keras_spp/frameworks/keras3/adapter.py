@@ -26,6 +26,7 @@ from keras_spp.frameworks.keras3.inputs import (
 from keras_spp.frameworks.keras3.layer_calls import before_activation, is_linear, output_shape
 from keras_spp.frameworks.keras3.lockstep import Lockstep
 from keras_spp.frameworks.keras3.models import check, is_graph_network
+from keras_spp.frameworks.keras3.openable import opened
 from keras_spp.frameworks.keras3.probe import Probe, norms
 from keras_spp.frameworks.keras3.projection import projected_derivatives
 from keras_spp.frameworks.keras3.rebuilding import copy_weights, declare_inputs, rebuild
@@ -33,11 +34,6 @@ from keras_spp.frameworks.keras3.softmax import is_softmax, logits_of
 from keras_spp.frameworks.keras3.tracing import find_channels as label
 from keras_spp.frameworks.keras3.tracing import is_frozen
 from keras_spp.frameworks.keras3.variables import raw, read, write
-
-
-def opened(model: Any) -> Any:
-    """Returns the model: no layer of Keras 3 is opened yet."""
-    return model
 
 
 def plain_class(layer: Any) -> type:

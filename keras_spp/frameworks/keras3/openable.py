@@ -22,12 +22,11 @@ from keras_spp.util.messages import first_line
 
 def opened(model: keras.Model) -> keras.Model:
     """Returns the model, or a copy in which openable layers are nested models."""
-    calls = {
-        id(node.layer): node for node in _calls(model) if is_declared(type(node.layer))
-    }
+    calls = {id(node.layer): node for node in _calls(model) if is_declared(type(node.layer))}
     if not calls:
         return model
-    graphs = {key: _as_model(node) for key, node in calls.items()}
+    # The layers inside may hide more.
+    graphs = {key: opened(_as_model(node)) for key, node in calls.items()}
 
     def make_layer(layer: Any) -> Any:
         graph = graphs.get(id(layer))
@@ -38,7 +37,7 @@ def opened(model: keras.Model) -> keras.Model:
 
     result = rebuild(model, make_layer, edit_call)
     _fill(model, graphs, result)
-    return opened(result)  # the layers inside may hide more
+    return result
 
 
 def _calls(model: keras.Model) -> Any:
@@ -77,7 +76,7 @@ def _as_model(node: Any) -> keras.Model:
 
 def _fill(model: keras.Model, graphs: dict[int, keras.Model], result: keras.Model) -> None:
     """Copies the weights: the layers of both come in the same order, composites opened."""
-    originals = []
+    originals: list[Any] = []
     for layer in layers(model):
         originals += layers(graphs[id(layer)]) if id(layer) in graphs else [layer]
     for old, new in zip(originals, layers(result), strict=True):
