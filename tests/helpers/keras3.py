@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_spp import frameworks
 from keras_spp.core.groups import Groups
-from keras_spp.shrinking.shrink import shrunk_to
+from keras_spp.shrinking.cut import shrunk_to
 from tests.zoo.keras3_models import inputs_for, outputs
 
 EXACT = 2e-5
