@@ -136,13 +136,13 @@ def analyze(
 
 def analyze_at(sizes: Sequence[Sizes] | None, model: Any, policy: Any = None) -> Analysis:
     """Analyzes at sizes of each input without the batch; None for those that it declares."""
-    adapter = frameworks.default()
+    adapter = frameworks.of(model)
     model = adapter.opened(model)
     coupling = adapter.label(model, policy, to_prune=True, sizes=sizes)
     stopped = coupling.channels.causes()
     entries = []
-    for layer in map(adapter.unwrap, adapter.layers(model)):
-        params = layer.count_params() if layer.weights else 0
+    for layer in map(adapter.unwrap, adapter.operations(model)):
+        params = layer.count_params() if getattr(layer, "weights", None) else 0
         if params or layer.name in stopped:
             entries.append(_row(coupling, layer, params, stopped.get(layer.name)))
     return Analysis(model.name, tuple(entries), not coupling.channels.unknown_size)

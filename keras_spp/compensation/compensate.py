@@ -141,7 +141,7 @@ def _solved(
     """Solves for one layer after the other, in the order of their first calls."""
     calls: dict[Any, list[int]] = {}
     for at, step in enumerate(lockstep.steps):
-        if any(len(weight.shape) > 1 for weight in step.core.weights):
+        if any(len(weight.shape) > 1 for weight in step.weights):
             calls.setdefault(step.core, []).append(at)
     bar = framework.progress_bar(len(calls), verbose, "layer")
     for number, (layer, own) in enumerate(calls.items()):

@@ -59,7 +59,7 @@ def reestimate_batch_norm(model: Model, data: Any, most: int | None = 50) -> Mod
     hooks = {number: entry.hook for number, entry in statistics.items()}
     probe = framework.Probe(model, hooks=lambda layer: hooks.get(id(layer)))
     for inputs in batches(data, most, "data"):
-        probe.model(inputs, training=False)
+        probe.call(inputs)
     for entry in statistics.values():
         entry.assign()
     return model

@@ -4,7 +4,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.frameworks.tf_keras import lockstep
+from keras_spp.frameworks import lockstep
 from keras_spp.pruning import compensated_search
 from keras_spp.pruning.compensated_search import CompensatedSearch
 from tests.compensation.test_compensate import images, lost, residual_net

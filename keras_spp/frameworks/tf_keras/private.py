@@ -17,9 +17,6 @@ import tf_keras as keras
 # Parsing a SavedModel without loading it; graphs to send symbols through that leave no trace.
 from tensorflow import __internal__ as internal
 
-# What an operation promises (state, chance), which TensorFlow tells in no public place.
-from tensorflow.python.framework import op_def_registry
-
 # What runs code when a SavedModel is loaded.
 from tensorflow.python.saved_model.registration.registration import get_registered_class
 from tensorflow.python.trackable.resource import CapturableResource
