@@ -21,6 +21,7 @@ from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.layers.core.tf_op_layer import SlicingOpLambda, TFOpLambda
 
 import keras_spp
+from keras_spp.frameworks.moments import GRADIENT_SIZES
 from keras_spp.frameworks.tensorflow.private import op_def_registry
 from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.graph import find_wrappers
@@ -191,7 +192,7 @@ def test_optimizers_keep_sizes_of_gradients_under_these_names():
         optimizer = getattr(keras.optimizers, kind)(0.1, **options)
         optimizer.build(net().trainable_variables)
         names |= {name for name, value in vars(optimizer).items() if isinstance(value, list)}
-    assert names >= private.GRADIENT_SIZES
+    assert names >= GRADIENT_SIZES
 
 
 def test_what_weight_decay_spares():

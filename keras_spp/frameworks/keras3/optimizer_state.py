@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_spp.frameworks.keras3 import private
+from keras_spp.frameworks.moments import begin_anew
 
 
 def is_known(optimizer: Any) -> bool:
@@ -16,7 +17,7 @@ def is_known(optimizer: Any) -> bool:
 
 
 def forget(model: Any, variables: Sequence[Any]) -> None:
-    """Puts what a model's optimizer keeps of some variables back to what it begins with.
+    """Lets what a model's optimizer keeps of some variables begin anew, see `begin_anew`.
 
     Args:
         model: A model that is compiled with a known optimizer, whose step counter goes on.
@@ -29,6 +30,4 @@ def forget(model: Any, variables: Sequence[Any]) -> None:
     fresh = type(optimizer).from_config(optimizer.get_config())
     fresh.build(known)
     for variable in known:
-        pairs = zip(private.slots(optimizer, variable), private.slots(fresh, variable), strict=True)
-        for slot, first in pairs:
-            slot.assign(first)
+        begin_anew(private.slots(optimizer, variable), private.slots(fresh, variable))

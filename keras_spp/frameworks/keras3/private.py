@@ -128,16 +128,16 @@ def with_sequence_mask(tensor: Any, mask: Any) -> Any:
 # -- optimizers ----------------------------------------------------------------------------------
 
 
-def slots(optimizer: Any, variable: Any) -> list[Any]:
-    """Lists what an optimizer keeps of a weight: it holds lists in the order of its weights."""
+def slots(optimizer: Any, variable: Any) -> dict[str, Any]:
+    """Finds what an optimizer keeps of a weight: it holds lists in the order of its weights."""
     own = optimizer._trainable_variables
     places = [place for place, other in enumerate(own) if other is variable]
-    lists = (value for name, value in vars(optimizer).items() if name != "_trainable_variables")
-    return [
-        value[places[0]]
-        for value in lists
+    return {
+        name: value[places[0]]
+        for name, value in vars(optimizer).items()
         if places
+        and name != "_trainable_variables"
         and isinstance(value, list)
         and len(value) == len(own)
         and isinstance(value[places[0]], keras.Variable)
-    ]
+    }

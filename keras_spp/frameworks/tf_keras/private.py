@@ -203,13 +203,6 @@ def replace_backward_config(layer: Any, config: dict[str, Any]) -> None:
 # -- optimizers ----------------------------------------------------------------------------------
 
 
-# Where optimizers keep averages or sums of squared gradients, by which steps are divided.
-GRADIENT_SIZES = frozenset({
-    "_accumulated_delta_vars", "_accumulated_grads", "_accumulators", "_c", "_r", "_u", "_v",
-    "_velocities", "_velocity_hats",
-})  # fmt: skip
-
-
 def place_of(optimizer: Any, variable: tf.Variable) -> int | None:
     """Returns where an optimizer keeps its state of a variable in each of its lists."""
     return optimizer._index_dict.get(optimizer._var_key(variable))

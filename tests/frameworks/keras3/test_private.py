@@ -102,8 +102,8 @@ def test_slots_are_what_an_optimizer_keeps_of_one_weight():
     optimizer = keras.optimizers.Adam()
     optimizer.build(model.trainable_variables)
     kernel = model.get_layer("last").kernel
-    assert [tuple(slot.shape) for slot in private.slots(optimizer, kernel)] == [(8, 2)] * 2
-    assert private.slots(optimizer, keras.Variable(np.ones(3))) == []
+    assert [tuple(slot.shape) for slot in private.slots(optimizer, kernel).values()] == [(8, 2)] * 2
+    assert private.slots(optimizer, keras.Variable(np.ones(3))) == {}
 
 
 def test_a_class_is_made_again_only_with_inputs_and_outputs():
