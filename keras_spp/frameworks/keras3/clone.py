@@ -8,9 +8,16 @@ import keras
 
 from keras_spp.frameworks import configs
 from keras_spp.frameworks.configs import Shared, give
+from keras_spp.frameworks.initial_values import Library, build_in_any_size
 from keras_spp.frameworks.keras3 import private
 from keras_spp.frameworks.keras3.graph import is_function
 from keras_spp.util.messages import first_line
+
+_LIBRARY = Library(
+    keras.initializers,
+    lambda value, dtype: keras.ops.convert_to_tensor(value, dtype=dtype),
+    keras.ops.zeros,
+)
 
 
 def clone(
@@ -25,7 +32,7 @@ def clone(
         layer: The layer, or function, to copy.
         changes: The entries of its config that change.
         kind: The class of the copy, if it is a different one.
-        resized: Whether its weights get other sizes.
+        resized: Whether its weights get other sizes, for which an initializer may fail.
     """
     if is_function(layer):
         return _function(layer, changes or {})
@@ -40,6 +47,8 @@ def clone(
         ) from error
     if layer.activity_regularizer is not None and copy.activity_regularizer is None:
         copy.activity_regularizer = layer.activity_regularizer  # few classes have it in the config
+    if resized:
+        build_in_any_size(copy, _LIBRARY)
     return copy
 
 

@@ -95,8 +95,9 @@ def expects_training(layer: Any) -> bool:
 
 
 def expects_mask(layer: Any) -> bool:
-    """Tells whether a layer's call takes `mask`."""
-    return bool(getattr(layer, "_call_has_mask_arg", False))
+    """Tells whether a layer's call takes `mask`; for a Lambda, whether its function does."""
+    takes = getattr(layer, "_call_has_mask_arg", False)
+    return bool(getattr(layer, "_fn_expects_mask_arg", takes))
 
 
 def parts(layer: Any) -> list[Any]:

@@ -314,3 +314,21 @@ def test_a_row_without_masks_has_states_that_follow():
     check_exact(model)
     hidden = keras.Model(x, L.Dense(2)(L.LSTM(6)(L.Masking()(L.Dense(8, name="first")(x)))))
     assert reasons(hidden, "first").startswith(Reason.MIXES.value)
+
+
+def test_initializers_for_one_size_alone_do_not_keep_a_copy_from_being_built(tmp_path):
+    table = np.random.default_rng(0).normal(size=(20, 8)).astype("float32")
+    x = keras.Input((7,), dtype="int32")
+    y = L.Embedding(20, 8, embeddings_initializer=keras.initializers.Constant(table))(x)
+    y = L.Conv1D(6, 3, kernel_initializer=lambda shape, dtype=None: ops.ones((3, 8, 6)))(y)
+    y = L.LSTM(5, recurrent_initializer=keras.initializers.Constant(np.ones((5, 20))))(y)
+    model = keras.Model(x, L.Dense(2, kernel_initializer="orthogonal")(y))
+    _, small, _ = masked_and_small(model)
+    embedding, convolution, _, dense = small.layers[1:]
+    assert embedding.embeddings.shape == (20, 4) and convolution.kernel.shape == (3, 4, 3)
+    assert type(embedding.embeddings_initializer) is keras.initializers.RandomUniform
+    assert type(dense.kernel_initializer) is keras.initializers.Orthogonal
+    small.save(tmp_path / "small.keras")
+    loaded = keras.models.load_model(tmp_path / "small.keras")
+    x = np.arange(14).reshape(2, 7)
+    assert_equal(outputs(small, x), outputs(loaded, x))

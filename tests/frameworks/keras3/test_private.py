@@ -71,6 +71,8 @@ def test_a_model_gets_anothers_own_flag_and_the_layers_inside_keep_theirs():
 def test_layers_say_which_arguments_their_call_takes():
     assert private.expects_training(L.Dropout(0.5)) and not private.expects_training(L.ReLU())
     assert private.expects_mask(L.LSTM(2)) and not private.expects_mask(L.Dense(2))
+    assert private.expects_mask(L.Lambda(lambda x, mask: x))
+    assert not private.expects_mask(L.Lambda(lambda x: x))
     assert not private.expects_training(keras.Operation())
 
 
