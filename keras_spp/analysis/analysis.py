@@ -105,7 +105,7 @@ def analyze(
     Layers without parameters appear only if they stop something.
 
     Args:
-        model: A built functional or Sequential model of tf_keras, pruned already or not, or Keras 3.
+        model: A built functional or Sequential model of tf_keras or Keras 3, pruned or not.
         policy: A tfmot `PruningPolicy`, as for `spp.prune`.
         input_shape: The input's sizes without the batch at which MACs are counted, for a model
             that leaves some of them open (None); a dict from input name to sizes for a model

@@ -78,7 +78,7 @@ def compress(
         return_report: Whether to return the report, too.
 
     Returns:
-        The small model: plain, of the same Keras, not compiled. With `return_report` the model and a
+        The small model: plain Keras, not compiled. With `return_report` the model and a
         `Compression`: MACs, parameters, what each layer lost, and agreement with the original.
 
     Raises:
