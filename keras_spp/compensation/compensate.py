@@ -76,7 +76,7 @@ def compensate(
         layers were left alone and why.
 
     Raises:
-        TypeError: If a model is no tf_keras model, or `representative_data` no data.
+        TypeError: If a model is of neither Keras, or `representative_data` no data.
         ValueError: If the models do not belong together, `model` is not decided, or there are
             fewer than 16 samples, or samples that are all alike or not finite. The model is then
             as it was.
