@@ -22,11 +22,11 @@ from keras_spp.pruning.one_shot import pruned_at_once
 # carried out: some minutes for the largest networks for phones.
 QUICK, CARRIED_OUT = 1e11, 3e12
 SAMPLES = 16, 256  # of a quick plan: the fewest, the most
-PLANS = 6, 30  # that are carried out: fewer are not worth it, more take too long
+PLANS = 6, 40  # that are carried out: fewer are not worth it, more take too long
 TRIALS = 48, 128  # quick plans of each search before that, and where no plan is carried out
 ORDERS = 2  # of those searches: what one of them finds is often far from the best
 ROWS = 12_000  # positions of the feature maps that such a plan looks at
-BATCHES = 4, 8  # of samples to compensate with, and to judge by
+BATCHES = 4, 12  # of samples to compensate with, and to judge by
 
 
 class CompensatedSearch(Search):
