@@ -11,7 +11,7 @@ from .allocation.sensitivity import Sensitivity as Sensitivity
 from .allocation.uniform import Uniform as Uniform
 from .core.goals import Allocation as Allocation
 from .core.rule import rule as rule
-from .frameworks.tf_keras.openable import openable as openable
+from .frameworks.openable import openable as openable
 from .compensation.compensate import compensate as compensate
 from .pruning.compress import compress as compress
 from .pruning.compare_rounding import compare_rounding as compare_rounding

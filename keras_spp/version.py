@@ -9,3 +9,6 @@ STACK = {
     "tf_keras": ">=2.21,<2.22",
     "tensorflow-model-optimization": ">=0.8.1,<0.9",
 }
+
+# What the Keras 3 adapter was tested with; it relies on private parts of Keras.
+KERAS_3 = ">=3.15,<3.17"

@@ -13,7 +13,7 @@ from keras_spp.allocation.distortion import Distortion
 from keras_spp.allocation.fisher import Fisher
 from keras_spp.core.goals import Allocation
 from keras_spp.core.groups import Goals, Groups, GroupSet
-from keras_spp.frameworks.interface import Model
+from keras_spp.frameworks.interface import Adapter, Model
 from keras_spp.util.checks import check_integer
 
 # What a plan changes is divided by the geometric mean of the shares that it leaves, to this power:
@@ -87,21 +87,24 @@ class Search:
         check_integer("verbose", verbose, 0)
         self.samples, self.trials, self.seed = int(samples), int(trials), int(seed)
         self.verbose = int(verbose)
+        self._framework: Adapter | None = None
         self._measure: Measure | None = None
         self._starts: list[Allocation] = []
         self._found = _Shares(np.ones(1))
 
     def prepare(self, model: Model, groups: Groups, representative_data: Any) -> None:
         """Remembers what the dense network makes of the samples."""
+        self._framework = frameworks.of(model)
         measure = Distortion(model, groups, representative_data, self.samples)
         self._measure = measure
         self._found = _Shares(np.ones(len(groups.sets)))
         self._starts = [self._found]
-        first = frameworks.of(model).flatten(measure.inputs[0])[0]
+        first = self._framework.flatten(measure.inputs[0])[0]
         estimate = Fisher(samples=min(8, len(first)))
         try:
             estimate.prepare(model, groups, [(inputs,) for inputs in measure.inputs])
-        except ValueError:  # derivatives that say nothing, or samples that only come together
+        except (ValueError, NotImplementedError):
+            # Derivatives that say nothing, samples that only come together, or no derivatives.
             return
         self._starts.append(estimate)
 
@@ -111,12 +114,12 @@ class Search:
         Args:
             meet: Returns the goals with which an allocation meets the target.
         """
-        if (measure := self._measure) is None:
+        if (measure := self._measure) is None or self._framework is None:
             return
         sets = measure.groups.sets
         sizes = np.array([entry.size for entry in sets])
         costs: dict[tuple[int, ...], float] = {}
-        bar = frameworks.default().progress_bar(self.trials, self.verbose, "plan")
+        bar = self._framework.progress_bar(self.trials, self.verbose, "plan")
 
         def tried(plan: Allocation) -> tuple[float, np.ndarray]:
             """Returns what a plan costs, and which shares it leaves."""

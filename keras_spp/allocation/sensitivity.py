@@ -64,7 +64,7 @@ class Sensitivity(Stepwise):
         check_integer("batches", batches, 1)
         check_integer("points", points, 2)
         check_integer("verbose", verbose, 0)
-        self.loss = frameworks.default().find_losses(loss)
+        self.loss = None if loss is None else frameworks.default().find_losses(loss)
         self.batches = batches
         self.points = points
         self.verbose = int(verbose)

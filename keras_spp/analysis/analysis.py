@@ -105,7 +105,7 @@ def analyze(
     Layers without parameters appear only if they stop something.
 
     Args:
-        model: A built functional or Sequential tf_keras model, pruned already or not.
+        model: A built functional or Sequential model of tf_keras or Keras 3, pruned or not.
         policy: A tfmot `PruningPolicy`, as for `spp.prune`.
         input_shape: The input's sizes without the batch at which MACs are counted, for a model
             that leaves some of them open (None); a dict from input name to sizes for a model
@@ -115,7 +115,7 @@ def analyze(
         The analysis; print it, or take its `rows`.
 
     Raises:
-        TypeError: If `model` is no tf_keras model.
+        TypeError: If `model` is no model of either Keras.
         ValueError: If it is subclassed or not built, or `input_shape` does not fit it.
 
     Example:
@@ -136,13 +136,13 @@ def analyze(
 
 def analyze_at(sizes: Sequence[Sizes] | None, model: Any, policy: Any = None) -> Analysis:
     """Analyzes at sizes of each input without the batch; None for those that it declares."""
-    adapter = frameworks.default()
+    adapter = frameworks.of(model)
     model = adapter.opened(model)
     coupling = adapter.label(model, policy, to_prune=True, sizes=sizes)
     stopped = coupling.channels.causes()
     entries = []
-    for layer in map(adapter.unwrap, adapter.layers(model)):
-        params = layer.count_params() if layer.weights else 0
+    for layer in map(adapter.unwrap, adapter.operations(model)):
+        params = layer.count_params() if getattr(layer, "weights", None) else 0
         if params or layer.name in stopped:
             entries.append(_row(coupling, layer, params, stopped.get(layer.name)))
     return Analysis(model.name, tuple(entries), not coupling.channels.unknown_size)

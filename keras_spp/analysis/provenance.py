@@ -20,7 +20,7 @@ def describe(model: Any, sizes: Sequence[Sequence[Any]] | None = None) -> dict[s
         model: The model.
         sizes: Those of each input without the batch at which MACs count, if the model takes them.
     """
-    adapter = frameworks.default()
+    adapter = frameworks.of(model)
     fitting = adapter.sizes_that_fit(model, sizes)
     model = adapter.opened(model)
     return summary(model, adapter.label(model, sizes=fitting), fitting)
@@ -39,7 +39,7 @@ def summary(model: Any, coupling: Coupling, sizes: Sequence[Sizes] | None) -> di
         "sizes"; "macs" per sample, None if a size is open; "params"; "widths", from the name of
         each layer that makes channels to their number.
     """
-    adapter = frameworks.default()
+    adapter = frameworks.of(model)
     widths: dict[str, int] = {}
     params = 0
     for layer in map(adapter.unwrap, adapter.layers(model)):

@@ -155,7 +155,9 @@ def normalization(
         return None
     if not is_a(first, *BATCH_NORMALIZATIONS) or lockstep.calls_of(first) != behind:
         return None
-    if framework.is_frozen(first) or first.renorm or first.virtual_batch_size is not None:
+    if framework.is_frozen(first) or getattr(first, "renorm", False):
+        return None
+    if getattr(first, "virtual_batch_size", None) is not None:
         return None
     if any(step.kwargs.get("training") for step in normalizations):  # statistics of the batch
         return None

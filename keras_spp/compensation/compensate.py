@@ -76,7 +76,7 @@ def compensate(
         layers were left alone and why.
 
     Raises:
-        TypeError: If a model is no tf_keras model, or `representative_data` no data.
+        TypeError: If a model is of neither Keras, or `representative_data` no data.
         ValueError: If the models do not belong together, `model` is not decided, or there are
             fewer than 16 samples, or samples that are all alike or not finite. The model is then
             as it was.
@@ -141,7 +141,7 @@ def _solved(
     """Solves for one layer after the other, in the order of their first calls."""
     calls: dict[Any, list[int]] = {}
     for at, step in enumerate(lockstep.steps):
-        if any(len(weight.shape) > 1 for weight in step.core.weights):
+        if any(len(weight.shape) > 1 for weight in step.weights):
             calls.setdefault(step.core, []).append(at)
     bar = framework.progress_bar(len(calls), verbose, "layer")
     for number, (layer, own) in enumerate(calls.items()):

@@ -10,6 +10,7 @@ import numpy as np
 from keras_spp.core.kinds import is_a
 from keras_spp.core.windows import Window
 from keras_spp.rules.channelwise import channel_axis
+from keras_spp.rules.kernels import depthwise_kernel
 
 WIDE = 6_000  # inputs of a kernel of which the products are too many to keep and to invert
 
@@ -154,7 +155,7 @@ class DepthwiseConvolution(Convolution):
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
-        self.variable = layer.depthwise_kernel
+        self.variable = depthwise_kernel(layer)
         self.multiplier = int(layer.depth_multiplier)
 
     @property

@@ -6,7 +6,7 @@ trying out a function, it has a `Framework`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_spp.core.channels import Argument, Channels, Labels, Reason, Tensor
 from keras_spp.core.kinds import own_name
+from keras_spp.util.nest import flatten
 
 
 @dataclass(frozen=True)
@@ -178,20 +179,6 @@ class Refused(Exception):
     def __init__(self, reason: Reason) -> None:
         super().__init__(str(reason))
         self.reason = reason
-
-
-def flatten(structure: Any) -> list[Any]:
-    """Returns the items of nested sequences and mappings, the latter in the order of their keys.
-
-    Example:
-        >>> flatten({"b": [1, (2, None)], "a": "text"})
-        ['text', 1, 2, None]
-    """
-    if isinstance(structure, Mapping):
-        structure = [structure[key] for key in sorted(structure)]
-    if isinstance(structure, Sequence) and not isinstance(structure, str | bytes | bytearray):
-        return [item for part in structure for item in flatten(part)]
-    return [structure]
 
 
 def labelled(structure: Any) -> list[Tensor]:

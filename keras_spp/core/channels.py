@@ -43,6 +43,7 @@ class Reason(enum.StrEnum):
     GROUPS = "group mismatch"
     FEW = "too few channels"
     HELD = "held to its size"
+    ADAPTED = "quantized, or has LoRA enabled"
     POLICY = "excluded by policy"
     FROZEN = "not trainable"
 

@@ -79,8 +79,15 @@ def apply(call: Call, args: tuple, kwargs: dict) -> list[Tensor]:
     Returns:
         The labelled outputs.
     """
+    return apply_function(_labels, call, args, kwargs)
+
+
+def apply_function(
+    function: Callable[[Call, tuple, dict], Any], call: Call, args: tuple, kwargs: dict
+) -> list[Tensor]:
+    """Does the same with a function of (call, args, kwargs) in place of a layer's rule."""
     try:
-        return _outputs(call, _labels(call, args, kwargs))
+        return _outputs(call, function(call, args, kwargs))
     except Exception as error:  # whatever a rule raises: some are the user's
         call.channels.fail(call.layer, f"{type(error).__name__}: {first_line(error)}")
         return _outputs(call, call.opaque(tensors_in(args, kwargs), Reason.FAILED))

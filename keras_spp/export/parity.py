@@ -119,7 +119,7 @@ def parity(
         >>> report.samples, report[0].max_difference < 1e-5
         (10, True)
     """
-    framework = frameworks.of(model)
+    framework = frameworks.of(model, tf_keras_for="exporting it")
     if samples is not None:
         check_integer("samples", samples, 1, "None or ")
     file = _File(path, model)

@@ -160,9 +160,9 @@ def export_tflite(
         >>> export_tflite(model, path).outputs[0].shape
         (1, 2)
     """
-    framework = frameworks.of(model)
+    framework = frameworks.of(model, tf_keras_for="exporting it")
     if original is not None:
-        frameworks.of(original, "original")
+        frameworks.of(original, "original", tf_keras_for="exporting it")
     types = {"input_type": input_type, "output_type": output_type}
     check_options(quantization, **types, representative_data=representative_data)
     check_integer("batch_size", batch_size, 1)
@@ -231,7 +231,7 @@ def export_to_time(
         ValueError: As `export_tflite` does.
         OSError: Likewise.
     """
-    framework = frameworks.of(model)
+    framework = frameworks.of(model, tf_keras_for="exporting it")
     specs = _input_specs(model, valid_names(framework.input_keys(model)), 1, input_shape)
     function = _trace(model, specs, valid_names(framework.output_keys(model)))
     if not is_flat(function):

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
+from keras_spp.frameworks.foreign import is_misfit, is_module, is_tensor
 from keras_spp.util.messages import layer_cause
+from keras_spp.util.nest import flatten, map_structure
 
 BATCH = 32
 
@@ -51,7 +52,7 @@ def batches(
     source, is_function = data, _is_function(data)
     if is_function:
         source = _call(data, argument)
-    if isinstance(source, np.ndarray | tf.Tensor):
+    if isinstance(source, np.ndarray) or is_tensor(source):
         source = [source[start : start + BATCH] for start in range(0, len(source), BATCH)]
     if not isinstance(source, Iterable) or isinstance(source, str | bytes | dict):
         raise TypeError(
@@ -71,9 +72,9 @@ def batches(
 
 def _is_function(data: Any) -> bool:
     """Tells whether data is a function that returns it, which a model is not."""
-    if isinstance(data, tf.lite.RepresentativeDataset):
+    if type(data).__name__ == "RepresentativeDataset":  # TFLite's own
         return True
-    return callable(data) and not isinstance(data, Iterable | tf.Module)
+    return callable(data) and not isinstance(data, Iterable) and not is_module(data)
 
 
 def _call(function: Any, argument: str) -> Any:
@@ -94,10 +95,10 @@ def _gather(data: Iterable) -> Iterator[Any]:
     """Gathers single samples of one shape into batches, of the size that arrays are cut into."""
 
     def shapes(batch: Any) -> Any:
-        return tf.nest.map_structure(lambda x: np.shape(x)[1:], batch)
+        return map_structure(lambda x: np.shape(x)[1:], batch)
 
     def is_single(batch: Any) -> bool:
-        return all(np.shape(x)[:1] == (1,) for x in tf.nest.flatten(batch))
+        return all(np.shape(x)[:1] == (1,) for x in flatten(batch))
 
     singles: list[Any] = []
     for batch in data:
@@ -114,12 +115,12 @@ def _gather(data: Iterable) -> Iterator[Any]:
 
 
 def _concatenate(batches: list[Any]) -> Any:
-    return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *batches)
+    return map_structure(lambda *parts: np.concatenate(parts), *batches)
 
 
 def count(batches: Iterable[Any]) -> int:
     """Returns how many samples there are in batches of inputs."""
-    return sum(len(tf.nest.flatten(batch)[0]) for batch in batches)
+    return sum(len(flatten(batch)[0]) for batch in batches)
 
 
 def chunks(data: Any, size: int, count: int, whole: bool, again: bool = True) -> Iterator[Any]:
@@ -140,9 +141,9 @@ def chunks(data: Any, size: int, count: int, whole: bool, again: bool = True) ->
     while count:
         before = count
         for batch in batches(data):
-            samples = len(tf.nest.flatten(batch)[0])
+            samples = len(flatten(batch)[0])
             for start in range(0, samples - size + 1 if whole else samples, size)[:count]:
-                yield tf.nest.map_structure(operator.itemgetter(slice(start, start + size)), batch)
+                yield map_structure(operator.itemgetter(slice(start, start + size)), batch)
                 count -= 1
             if not count:
                 return
@@ -164,7 +165,9 @@ def fitting(size: int, allocation: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, tf.errors.InvalidArgumentError) as error:
+    except Exception as error:
+        if not is_misfit(error):
+            raise
         raise ValueError(
             f"`representative_data` must hold what the model takes, {size} samples at a time, but "
             f"it fails on that ({layer_cause(error)}): give other data, or "

@@ -56,6 +56,9 @@ class Adapter(Protocol):
         `in_training` leaves out calls that are fixed to inference.
         """
 
+    def operations(self, model: Model) -> Iterator[Any]:
+        """Yields every layer, and every function that is no layer, once, in the same order."""
+
     def opened(self, model: Model) -> Model:
         """Returns the model with blocks and functions replaced by the layers inside them."""
 

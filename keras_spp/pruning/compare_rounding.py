@@ -17,7 +17,7 @@ from keras_spp.export.tflite import export_tflite
 from keras_spp.frameworks.interface import Model
 from keras_spp.pruning.network import label
 from keras_spp.pruning.targets import Speedup
-from keras_spp.shrinking.shrink import shrunk_to
+from keras_spp.shrinking.cut import shrunk_to
 from keras_spp.util.checks import check_integer
 from keras_spp.util.files import temporary_folder
 from keras_spp.util.report import Rows
@@ -133,7 +133,7 @@ def compare_rounding(
         raise ValueError("`round_to` must name at least one multiple but is empty.")
     for multiple in multiples:
         check_integer("round_to", multiple, 1)
-    frameworks.of(model)
+    frameworks.of(model, tf_keras_for="timing it on a device")
     target = Speedup(target_speedup)
     target.check("channel")
     network = label(model, input_shape=input_shape)

@@ -22,19 +22,20 @@ from keras_spp.pruning.one_shot import pruned_at_once
 # carried out: some minutes for the largest networks for phones.
 QUICK, CARRIED_OUT = 1e11, 3e12
 SAMPLES = 16, 256  # of a quick plan: the fewest, the most
-PLANS = 6, 30  # that are carried out: fewer are not worth it, more take too long
-TRIALS = 48, 128  # quick plans before that, and where none is carried out
+PLANS = 6, 40  # that are carried out: fewer are not worth it, more take too long
+TRIALS = 48, 128  # quick plans of each search before that, and where no plan is carried out
+ORDERS = 2  # of those searches: what one of them finds is often far from the best
 ROWS = 12_000  # positions of the feature maps that such a plan looks at
-BATCHES = 4, 8  # of samples to compensate with, and to judge by
+BATCHES = 4, 12  # of samples to compensate with, and to judge by
 
 
 class CompensatedSearch(Search):
     """Searches as `spp.Search` does, and goes on from there with compensated networks.
 
     What `spp.Search` measures is quick but not quite what counts here: plans that it likes better
-    can end with less accuracy when the weights are solved for. So its plan is where a second, short
-    search begins, in which every plan is carried out. It takes fewer samples and plans where each
-    one takes longer.
+    can end with less accuracy when the weights are solved for. So a second, short search carries
+    every plan out; it begins from the best of what quick searches in different orders have found,
+    and of the same share everywhere. It takes fewer samples and plans where each one takes longer.
 
     Args:
         seed: Decides in which order sets take their turns.
@@ -61,13 +62,18 @@ class CompensatedSearch(Search):
 
     def search(self, meet: Callable[[Allocation], Goals]) -> None:
         """Finds the plan; see `Search.search`."""
-        super().search(meet)
         if self._outcome is None:
+            super().search(meet)
             return
-        self._measure, self._starts = self._outcome, [self._found]
-        quick, self.trials = self.trials, self._plans
+        quick, starts, seed, trials = self._measure, self._starts, self.seed, self.trials
+        found = starts[:1]
+        for order in range(ORDERS):
+            self._measure, self._starts, self.seed = quick, starts, seed * ORDERS + order
+            super().search(meet)
+            found.append(self._found)
+        self._measure, self._starts, self.trials = self._outcome, found, self._plans
         super().search(meet)
-        self.trials, self._outcome = quick, None
+        self.seed, self.trials, self._outcome = seed, trials, None
 
 
 class Outcome:

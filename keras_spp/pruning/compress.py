@@ -55,7 +55,7 @@ def compress(
     original gave (see `spp.compensate`). The result can be exported, or trained further.
 
     Args:
-        model: A trained functional or Sequential tf_keras model. It is not modified.
+        model: A trained functional or Sequential model of tf_keras or Keras 3. It is not modified.
         representative_data: What the model takes: batches, as for `fit` if they hold targets too,
             one array of samples, or a function without arguments that returns such data. Labels
             are not looked at. Samples as they will come later serve better than augmented ones.
@@ -79,11 +79,12 @@ def compress(
         return_report: Whether to return the report, too.
 
     Returns:
-        The small model: plain tf_keras, not compiled. With `return_report` the model and a
+        The small model: plain Keras, not compiled. With `return_report` the model and a
         `Compression`: MACs, parameters, what each layer lost, and agreement with the original.
 
     Raises:
-        TypeError: If `model` is no tf_keras model or an argument has the wrong type.
+        TypeError: If `model` is no model of either Keras, one of Keras 3 with a target latency, or
+            an argument has the wrong type.
         ValueError: If an argument is outside its range, the target is out of reach, the model
             cannot be pruned, or there are fewer than 16 samples, or samples that are all alike or
             not finite.

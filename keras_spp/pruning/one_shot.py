@@ -6,7 +6,7 @@ from keras_spp import frameworks
 from keras_spp.allocation.greedy import importance
 from keras_spp.core.groups import Goals, Groups
 from keras_spp.frameworks.interface import Model
-from keras_spp.shrinking.shrink import shrunk_to
+from keras_spp.shrinking.cut import shrunk_to
 
 
 def pruned_at_once(model: Model, groups: Groups, goals: Goals) -> Model:

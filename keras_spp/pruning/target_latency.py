@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -12,35 +11,14 @@ from keras_spp.core.goals import Allocation, OutOfReach, meet_speedup, strongest
 from keras_spp.core.groups import Goals, Groups
 from keras_spp.devices.device import Device
 from keras_spp.export.tflite import export_to_time
+from keras_spp.pruning.latency_goal import parse
 from keras_spp.pruning.latency_table import LatencyTable
 from keras_spp.pruning.network import Network
-from keras_spp.shrinking.shrink import shrunk_to
+from keras_spp.shrinking.cut import shrunk_to
 from keras_spp.util.files import temporary_folder
 
 CLOSE = 0.03  # a plan this close to the target needs no better one: timing is no more exact
 TRIES = 7
-_MILLISECONDS = re.compile(r"(\d+(?:\.\d+)?) ?ms")
-
-
-def parse(target: Any) -> tuple[float, bool]:
-    """Returns a target's number, and whether it is a ratio; otherwise it is in milliseconds.
-
-    Raises:
-        ValueError: If it is neither a number in (0, 1) nor a time like "12ms".
-
-    Example:
-        >>> parse(0.5), parse("12.5ms")
-        ((0.5, True), (12.5, False))
-    """
-    if isinstance(target, str) and (match := _MILLISECONDS.fullmatch(target.strip())):
-        if float(match[1]) > 0:
-            return float(match[1]), False
-    elif isinstance(target, float) and 0 < target < 1:
-        return target, True
-    raise ValueError(
-        '`target_latency` must be a share of the latency now, in (0, 1), or a time like "12ms" '
-        f"but is {target!r}."
-    )
 
 
 def meet_latency(
@@ -70,7 +48,7 @@ def meet_latency(
     """
     number, is_ratio = parse(target)
     model, sizes, coupling = network.model, network.sizes, network.groups.coupling
-    framework = frameworks.of(model)
+    framework = frameworks.of(model, tf_keras_for="timing it on a device")
     table = LatencyTable(coupling, device, framework.input_shapes(model, sizes))
     groups = network.groups.priced(table)
     shape: Any = None

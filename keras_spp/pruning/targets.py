@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from keras_spp import frameworks
 from keras_spp.core import goals as allocating
 from keras_spp.core.goals import Allocation
 from keras_spp.core.groups import Goals
 from keras_spp.devices.device import Device
+from keras_spp.pruning.latency_goal import parse
 from keras_spp.pruning.network import Network
-from keras_spp.pruning.target_latency import meet_latency, parse
 from keras_spp.util.checks import check_number
 
 
@@ -137,6 +138,10 @@ class Latency:
         self, network: Network, allocation: Allocation, representative_data: Any, round_to: int
     ) -> Goals:
         """Returns goals with which the file takes the time; warns if none come close."""
+        frameworks.require_tf_keras(network.model, "model", "timing it on a device")
+        # TensorFlow's converter is needed for this target, and for no other.
+        from keras_spp.pruning.target_latency import meet_latency
+
         network.check_size("target_latency")
         return meet_latency(
             network, self.latency, allocation, representative_data, round_to, self.device

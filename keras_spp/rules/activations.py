@@ -14,8 +14,10 @@ from keras_spp.core.kinds import is_a
 from keras_spp.core.rule import find, keras_rule
 
 ELEMENTWISE = frozenset({
-    "elu", "exponential", "gelu", "hard_sigmoid", "leaky_relu", "linear", "mish", "relu", "relu6",
-    "selu", "sigmoid", "silu", "softplus", "softsign", "swish", "tanh",
+    "celu", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_tanh",
+    "leaky_relu", "linear", "log_sigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "silu",
+    "soft_shrink", "softplus", "softsign", "sparse_plus", "sparse_sigmoid", "squareplus", "swish",
+    "tanh", "tanh_shrink", "threshold",
 })  # fmt: skip
 _UNITS, _PIXELS = 8, 4  # to try an activation on
 
@@ -43,7 +45,7 @@ def is_elementwise(function: Any) -> bool:
         return find(type(function)) is same
     return function is None or (
         getattr(function, "__name__", "") in ELEMENTWISE
-        and getattr(function, "__module__", "").startswith(("tf_keras.", "tensorflow."))
+        and getattr(function, "__module__", "").startswith(("keras.", "tf_keras.", "tensorflow."))
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,7 @@ BATCH_NORMALIZATIONS = ("BatchNormalization", "SyncBatchNormalization")
 def batch_normalization(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     """Records a scale, an offset and statistics per channel."""
     axes = flatten(call.layer.axis)
-    if len(axes) > 1 or call.layer.virtual_batch_size is not None:
+    if len(axes) > 1 or getattr(call.layer, "virtual_batch_size", None) is not None:
         return call.opaque([x], Reason.MIXES)
     labels = call.vector(x, axes[0])
     if np.ndim(call.layer.momentum):
@@ -97,6 +97,8 @@ def batch_normalization(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels
 def sliced_config(call: Call, key: str, labels: Labels) -> None:
     """Records that a constant in the config has one value per channel, if it has."""
     value = call.layer.get_config()[key]
+    if isinstance(value, Mapping):  # as Keras 3 serializes an array
+        value = np.asarray(getattr(call.layer, key))
     if value is not None and np.shape(value)[-1:] == labels.shape and np.size(value) > 1:
         call.resize(key, [labels], lambda keep: np.compress(keep, value, axis=-1).tolist())
 

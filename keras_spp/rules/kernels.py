@@ -56,15 +56,20 @@ def transposed_convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Lab
     return activated(call, call.place(out, axis))
 
 
+def depthwise_kernel(layer: Any) -> Any:
+    """Returns the kernel of a depthwise layer, under the name that its Keras has for it."""
+    return layer.depthwise_kernel if hasattr(layer, "depthwise_kernel") else layer.kernel
+
+
 @keras_rule("DepthwiseConv1D", "DepthwiseConv2D")
 def depthwise_convolution(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     """Records a kernel (..., in, multiplier): every channel makes its own outputs."""
-    layer, axis = call.layer, channel_axis(call.layer)
+    layer, axis, kernel = call.layer, channel_axis(call.layer), depthwise_kernel(call.layer)
     labels = call.vector(x, axis)
     out = np.repeat(labels, layer.depth_multiplier)
-    call.follows(layer.depthwise_kernel, -2, labels)
+    call.follows(kernel, -2, labels)
     call.follows(layer.bias, 0, out)
-    call.costs(layer.depthwise_kernel, spatial(layer, call.shapes[0]))
+    call.costs(kernel, spatial(layer, call.shapes[0]))
     return activated(call, call.place(out, axis))
 
 

@@ -55,7 +55,7 @@ def _cells(layer: Any) -> list[Any]:
 def _is_covered(layer: Any) -> bool:
     """Tells whether these rules cover a recurrent layer: tensors (batch, time, ..., channels)."""
     has_rule = find(type(layer)) is recurrent and bool(_cells(layer))
-    return has_rule and not layer.time_major and channel_axis(layer) == -1
+    return has_rule and not getattr(layer, "time_major", False) and channel_axis(layer) == -1
 
 
 def _states(layer: Any, units: list[Labels]) -> list[Labels]:

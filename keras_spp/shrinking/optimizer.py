@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_spp import frameworks
 from keras_spp.frameworks.interface import Model
-from keras_spp.shrinking.shrink import sliced
+from keras_spp.shrinking.cut import sliced
 from keras_spp.training.state import State
 
 
@@ -42,8 +42,8 @@ def sliced_optimizer(pruned: Model, small: Model) -> Any:
         >>> int(small.optimizer.iterations)
         64
     """
-    framework = frameworks.of(pruned, "pruned")
-    frameworks.of(small, "small")
+    framework = frameworks.of(pruned, "pruned", tf_keras_for="pruning while it trains")
+    frameworks.of(small, "small", tf_keras_for="pruning while it trains")
     if getattr(pruned, "optimizer", None) is None:
         raise ValueError("`pruned` must be compiled but has no optimizer whose state to slice.")
     old, optimizers = pruned.optimizer, framework.optimizers

@@ -22,7 +22,7 @@ def reestimate_batch_norm(model: Model, data: Any, most: int | None = 50) -> Mod
     2021, section 3). No other variable changes, and nothing is trained.
 
     Args:
-        model: A functional or Sequential tf_keras model: dense, pruned or shrunk.
+        model: A functional or Sequential model of tf_keras or Keras 3: dense, pruned or shrunk.
         data: A `tf.data.Dataset` of batches like those of training (augmented, and of the same
             size), another iterable of batches, an array of samples, or a function without
             arguments that returns such data.
@@ -32,7 +32,7 @@ def reestimate_batch_norm(model: Model, data: Any, most: int | None = 50) -> Mod
         The same model, its statistics changed in place.
 
     Raises:
-        TypeError: If `model` is no tf_keras model or `data` no data.
+        TypeError: If `model` is no model of either Keras or `data` no data.
         ValueError: If `data` is empty, `most` is less than 1, or `model` is wrapped for
             quantization.
 
@@ -59,7 +59,7 @@ def reestimate_batch_norm(model: Model, data: Any, most: int | None = 50) -> Mod
     hooks = {number: entry.hook for number, entry in statistics.items()}
     probe = framework.Probe(model, hooks=lambda layer: hooks.get(id(layer)))
     for inputs in batches(data, most, "data"):
-        probe.model(inputs, training=False)
+        probe.call(inputs)
     for entry in statistics.values():
         entry.assign()
     return model

@@ -60,8 +60,8 @@ def distill(
         >>> _ = distilled.fit(x, y, batch_size=1, verbose=0, callbacks=[spp.SPPCallback()])
         >>> small = spp.shrink(pruned)
     """
-    framework = frameworks.of(model)
-    frameworks.of(teacher, "teacher")
+    framework = frameworks.of(model, tf_keras_for="distillation")
+    frameworks.of(teacher, "teacher", tf_keras_for="distillation")
     check_number("weight", weight, 0, MOST, "a number of at least 0")
     check_number("temperature", temperature, 1e-6, MOST, "a number greater than 0")
     shapes = [[output.shape for output in network.outputs] for network in (model, teacher)]

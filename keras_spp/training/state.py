@@ -38,6 +38,7 @@ class State:
     """
 
     def __init__(self, model: Model) -> None:
+        frameworks.require_tf_keras(model, "model", "pruning while it trains")
         self.model, self.framework = model, frameworks.default()
         self.wrappers, self.conductor = _find(self.framework, model)
         self.framework.require_copies(model)

@@ -8,7 +8,7 @@ from typing import Any
 
 import threadpoolctl
 
-WIDE = 1024  # matrices that are narrower are done before a second thread has begun
+WIDE = 2048  # matrices that are narrower are done before a second thread has begun
 
 
 def threads_for(width: int) -> AbstractContextManager[Any]:

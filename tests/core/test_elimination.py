@@ -12,7 +12,8 @@ from keras_spp.core.elimination import Rows, eliminated
 def drawn(seed, groups=4, rows=2, outputs=3):
     random = np.random.default_rng(seed)
     d = groups * rows
-    x = random.normal(size=(200, d)) @ random.normal(size=(d, d))
+    # Inputs that depend on each other, but none almost wholly: rounding would decide that.
+    x = random.normal(size=(200, d)) @ (2 * np.eye(d) + random.normal(size=(d, d)) / d**0.5)
     places = random.permutation(d).reshape(groups, rows)
     return random.normal(size=(d, outputs)), x.T @ x / 200, places
 

@@ -46,7 +46,7 @@ def test_functional_and_built_sequential_models_are_accepted():
     frameworks.of(sequential)
 
 
-def test_a_keras_3_model_is_told_to_be_rebuilt_with_tf_keras():
+def test_a_keras_3_model_is_told_what_only_tf_keras_models_can_be_used_for():
     import keras
 
     class Mine(keras.Model):
@@ -54,10 +54,10 @@ def test_a_keras_3_model_is_told_to_be_rebuilt_with_tf_keras():
 
     sequential = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)])
     for model in (sequential, Mine()):
-        assert model_error(TypeError, model) == (
-            f"`model` must be a tf_keras model but is a Keras 3 {type(model).__name__}: rebuild or "
-            "load it with tf_keras, or set TF_USE_LEGACY_KERAS=1 before importing tensorflow if it "
-            "was made with tf.keras."
+        assert model_error(TypeError, model, tf_keras_for="distillation") == (
+            f"`model` must be a tf_keras model for distillation but is a Keras 3 "
+            f"{type(model).__name__}: rebuild or load it with tf_keras, or use spp.analyze and "
+            "spp.compress, which take it as it is."
         )
 
 

@@ -6,7 +6,7 @@ import pytest
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.frameworks.tf_keras import openable as composites
+from keras_spp.frameworks import openable as composites
 from tests.zoo.models import L, inputs_for, random_probabilities, randomize, relative_error
 
 
@@ -78,7 +78,7 @@ def test_the_small_model_does_not_need_the_composites_class(opened_block, tmp_pa
 
 
 def test_only_layer_classes_can_be_declared():
-    with pytest.raises(TypeError, match="`kind` must be a tf_keras layer class but is 'Block'"):
+    with pytest.raises(TypeError, match="`kind` must be a Keras layer class but is 'Block'"):
         spp.openable("Block")
 
 

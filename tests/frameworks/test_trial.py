@@ -7,8 +7,8 @@ import tf_keras as keras
 
 from keras_spp.core.call import Followed
 from keras_spp.core.channels import Reason, Tensor
-from keras_spp.frameworks.tf_keras.sizes import Result
-from keras_spp.frameworks.tf_keras.trial import agree, follow
+from keras_spp.frameworks.tensorflow.sizes import Result
+from keras_spp.frameworks.tensorflow.trial import agree, follow
 
 C = 8
 

@@ -8,6 +8,7 @@ from tf_keras.src.layers.normalization import batch_normalization_v1
 from tf_keras.src.layers.rnn import lstm_v1
 
 import keras_spp as spp
+import keras_spp.frameworks.tf_keras.tracing  # registers them all
 from keras_spp.core import rule as rules
 from keras_spp.core.kinds import own_name
 from tests.zoo.models import L, randomize

@@ -20,6 +20,7 @@ from keras_spp.frameworks.tf_keras.distribution import (
 from keras_spp.frameworks.tf_keras.function_layers import is_frozen
 from keras_spp.frameworks.tf_keras.graph import find_wrappers as wrappers
 from keras_spp.frameworks.tf_keras.graph import layers
+from keras_spp.frameworks.tf_keras.graph import layers as operations
 from keras_spp.frameworks.tf_keras.inference import inference
 from keras_spp.frameworks.tf_keras.inputs import (
     check_taken,

@@ -9,9 +9,9 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
+from keras_spp.frameworks.tensorflow.graph_macs import operation_macs
 from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.private import TFOpLambda
 
@@ -114,36 +114,4 @@ def macs(node: Any, shape_of: Callable[[Any], Shape]) -> int | None:
             _call(node, values)
     except Exception:  # as above
         return None
-    return sum(map(_operation_macs, graph.get_operations()))
-
-
-def _operation_macs(operation: tf.Operation) -> int:
-    """Counts the elements of an operation's result times the products that each of them sums."""
-    if operation.type == "Einsum":
-        return _einsum_macs(operation)
-    if operation.type in ("Conv2D", "Conv3D"):
-        summed = operation.inputs[1].shape[:-1]
-    elif operation.type == "DepthwiseConv2dNative":
-        summed = operation.inputs[1].shape[:2]
-    elif operation.type == "MatMul":
-        summed = [operation.inputs[0].shape[0 if operation.get_attr("transpose_a") else 1]]
-    elif operation.type.startswith("BatchMatMul"):
-        summed = [operation.inputs[0].shape[-2 if operation.get_attr("adj_x") else -1]]
-    else:
-        return 0
-    sizes = [*operation.outputs[0].shape, *summed]
-    return int(np.prod([size or 1 for size in sizes], dtype=np.int64))
-
-
-def _einsum_macs(operation: tf.Operation) -> int:
-    """Counts the combinations of an einsum's indices: each of them is one product."""
-    terms = operation.get_attr("equation").decode().split("->")[0].split(",")
-    sizes: dict[str, int] = {}
-    for term, tensor in zip(terms, operation.inputs, strict=True):
-        head, ellipsis, tail = term.partition("...")
-        shape = tensor.shape.as_list()
-        hidden = len(shape) - len(head) - len(tail)
-        names = [*head, *(f"...{i}" for i in range(hidden if ellipsis else 0)), *tail]
-        for name, size in zip(names, shape, strict=True):
-            sizes[name] = max(sizes.get(name, 1), size or 1)
-    return int(np.prod(list(sizes.values()), dtype=np.int64))
+    return sum(map(operation_macs, graph.get_operations()))

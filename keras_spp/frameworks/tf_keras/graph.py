@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tf_keras as keras
+from tensorflow.nest import flatten, map_structure, pack_sequence_as
 
+from keras_spp.core.kinds import is_a
 from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.models import is_graph
-from keras_spp.frameworks.tf_keras.wrapper import PruneSPP
+from keras_spp.frameworks.tf_keras.private import TFOpLambda, in_reference_order
+from keras_spp.frameworks.tf_keras.wrapper import PruneSPP, unwrap
+
+__all__ = [
+    "adds", "find_wrappers", "flatten", "in_reference_order", "infer", "is_graph", "is_repeated",
+    "layers", "map_structure", "nodes", "pack_sequence_as", "unwrap",
+]  # fmt: skip
+
+_ADDITIONS = frozenset({"math.add", "__operators__.add", "add", "math.add_n"})
 
 
 def nodes(model: keras.Model) -> Iterator[Any]:
@@ -46,6 +56,22 @@ def is_repeated(layer: keras.layers.Layer) -> bool:
     """Tells whether a layer applies the layer inside it to every time step."""
     kind = keras.layers.TimeDistributed
     return isinstance(layer, kind) and type(layer).call is kind.call
+
+
+def adds(layer: Any) -> bool:
+    """Tells whether a layer adds up its inputs, and does nothing else."""
+    if is_a(layer, "Add"):
+        return True
+    return isinstance(layer, TFOpLambda) and layer.get_config()["function"] in _ADDITIONS
+
+
+def infer(layer: keras.layers.Layer, args: tuple, kwargs: Mapping[str, Any]) -> list[Any]:
+    """Calls a layer in inference, without adding to its losses; returns the outputs, flat."""
+    kwargs = dict(kwargs)
+    if private.expects_training(layer) and kwargs.get("training") is None:
+        kwargs["training"] = False
+    with private.losses_as_they_were(layer):
+        return flatten(layer(*args, **kwargs))
 
 
 def find_wrappers(model: keras.Model) -> list[PruneSPP]:

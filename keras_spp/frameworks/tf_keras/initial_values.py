@@ -1,168 +1,23 @@
-"""Initializers of a copy whose weights get other sizes than the original's.
-
-`Constant` of a matrix of word vectors, or a function that closes over one, makes weights of one
-size only. The copy's weights are set afterwards, so their initial values do not matter; but they
-must not keep the copy from being built, or loaded from its file.
-"""
+"""Initializers of a copy of a tf_keras layer whose weights get other sizes than the original's."""
 
 from __future__ import annotations
-
-import contextlib
-import inspect
-import json
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.frameworks import initial_values
+from keras_spp.frameworks.initial_values import Library
 from keras_spp.frameworks.tf_keras import private
-from keras_spp.util.messages import first_line
+
+_LIBRARY = Library(
+    keras.initializers,
+    tf.convert_to_tensor,
+    tf.zeros,
+    private.backward_config,
+    private.replace_backward_config,
+)
 
 
 def build_in_any_size(layer: keras.layers.Layer) -> None:
-    """Makes a new layer replace, when it is built, the initializers that fail for its sizes.
-
-    They become the default of the layer's class. All others stay the user's own, for training the
-    smaller model from scratch.
-    """
-    build = layer.build
-    if hasattr(build, "_is_default"):  # nothing to build
-        return
-
-    def build_once(*args: Any, **kwargs: Any) -> None:
-        del vars(layer)["build"]
-        try:
-            with _replacing_failed(layer):
-                build(*args, **kwargs)
-        except Exception as error:  # whatever a user's class raises
-            raise ValueError(
-                f"`model` has a layer {layer.name!r} ({type(layer).__name__}) whose copy cannot "
-                f"be built in another size ({first_line(error)}): its rule must resize every "
-                "entry of the config that depends on its channels."
-            ) from error
-
-    build_once.__dict__.update(vars(build))
-    vars(layer)["build"] = build_once  # not tracked by Keras: it goes when the layer is built
-
-
-class _Fallback:
-    """An initializer that returns zeros where the inner one fails, and remembers that."""
-
-    def __init__(self, inner: Callable[..., Any]) -> None:
-        self.inner, self.failed = inner, False
-
-    def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> tf.Tensor:
-        with contextlib.suppress(Exception):  # whatever a user's initializer raises
-            value = tf.convert_to_tensor(self.inner(shape, dtype=dtype, **kwargs), dtype)
-            if value.shape == tf.TensorShape(shape):
-                return value
-        self.failed = True
-        return tf.zeros(shape, dtype or tf.float32)
-
-
-@contextlib.contextmanager
-def _replacing_failed(layer: keras.layers.Layer) -> Iterator[None]:
-    """Tries every initializer of a layer and of those inside it, and replaces those that fail."""
-    fallbacks: dict[int, _Fallback] = {}
-    for part, name, value in _initializers(layer):
-        vars(part)[name] = fallbacks.setdefault(id(value), _Fallback(value))
-    try:
-        yield
-    finally:  # layers that were made while building may hold them as well
-        for part, name, value in _initializers(layer):
-            if isinstance(value, _Fallback):
-                vars(part)[name] = value.inner
-    failed = [entry.inner for entry in fallbacks.values() if entry.failed]
-    if not failed:
-        return
-    substitutes = {}
-    for part, name, value in _initializers(layer):
-        if any(_is_same(value, other) for other in failed):
-            substitute = _default(part, name)
-            setattr(part, name, substitute)
-            substitutes[_serialized(value)] = keras.initializers.serialize(substitute)
-    for part in parts(layer):
-        config = private.backward_config(part)
-        if config is not None:
-            private.replace_backward_config(part, _substitute(config, substitutes))
-
-
-def _initializers(layer: keras.layers.Layer) -> list[tuple[keras.layers.Layer, str, Any]]:
-    return [
-        (part, name, value)
-        for part in parts(layer)
-        for name, value in vars(part).items()
-        if callable(value)
-        and not inspect.isclass(value)
-        and (
-            isinstance(value, keras.initializers.Initializer | _Fallback)
-            or name.endswith("initializer")
-        )
-    ]
-
-
-def parts(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """Returns a layer and the layers in its attributes: cells, the two of Bidirectional..."""
-    parts_by_id: dict[int, keras.layers.Layer] = {}
-
-    def walk(part: keras.layers.Layer) -> None:
-        if id(part) in parts_by_id:
-            return
-        parts_by_id[id(part)] = part
-        for value in vars(part).values():
-            for inner in value if isinstance(value, list | tuple) else [value]:
-                if isinstance(inner, keras.layers.Layer):
-                    walk(inner)
-
-    walk(layer)
-    return list(parts_by_id.values())
-
-
-def _is_same(first: Any, second: Any) -> bool:
-    """Tells whether two initializers are the same object, or have the same config."""
-    if first is second:
-        return True
-    config = _serialized(first)
-    return config is not None and config == _serialized(second)
-
-
-def _serialized(initializer: Any) -> str | None:
-    if not hasattr(initializer, "get_config"):
-        return None
-    try:
-        return _as_json(keras.initializers.serialize(initializer))
-    except Exception:  # whatever a user's class raises
-        return None
-
-
-def _as_json(config: Any) -> str:
-    return json.dumps(_plain(config), sort_keys=True, default=repr)
-
-
-def _plain(config: Any) -> Any:
-    """Returns a config of dicts and lists: Keras' own classes of these confuse json."""
-    if isinstance(config, dict):
-        return {key: _plain(entry) for key, entry in config.items()}
-    return [_plain(entry) for entry in config] if isinstance(config, list | tuple) else config
-
-
-def _default(part: keras.layers.Layer, name: str) -> Any:
-    """Returns the initializer of a layer of this class that is given none."""
-    for kind in type(part).__mro__:
-        parameter = inspect.signature(kind).parameters.get(name)
-        if parameter is not None and isinstance(parameter.default, str):
-            return keras.initializers.get(parameter.default)
-    return keras.initializers.Zeros()
-
-
-def _substitute(config: Any, substitutes: dict[str | None, Any]) -> Any:
-    """Returns a plain config in which some initializers are replaced."""
-    if isinstance(config, dict):
-        entries = {key: _substitute(entry, substitutes) for key, entry in config.items()}
-        return substitutes.get(_as_json(config), entries)
-    return (
-        [_substitute(entry, substitutes) for entry in config]
-        if isinstance(config, list)
-        else config
-    )
+    """Makes a new layer replace, when it is built, the initializers that fail for its sizes."""
+    initial_values.build_in_any_size(layer, _LIBRARY)

@@ -8,10 +8,10 @@ from typing import Any
 
 import tf_keras as keras
 
+from keras_spp.frameworks.tensorflow.trial import follow
 from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.clone import clone_layer, read_config
 from keras_spp.frameworks.tf_keras.private import TFOpLambda
-from keras_spp.frameworks.tf_keras.trial import follow
 from keras_spp.frameworks.tf_keras.variables import weight_path
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
 

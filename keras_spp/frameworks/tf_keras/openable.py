@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tf_keras as keras
 
+from keras_spp.frameworks.openable import is_declared
 from keras_spp.frameworks.tf_keras.clone import clone_layer
 from keras_spp.frameworks.tf_keras.function_layers import as_layer, input_of, variables_in_calls
 from keras_spp.frameworks.tf_keras.graph import layers
@@ -24,42 +25,6 @@ _KERAS_CV = frozenset({
     "CrossStagePartial", "FusedMBConvBlock", "HardSigmoidActivation", "MBConvBlock",
     "SqueezeAndExcite2D",
 })  # fmt: skip
-_OPENABLE: set[type] = set()
-
-
-def openable(kind: type) -> type:
-    """Declares that a composite layer's `call` may be replaced by the layers that it calls.
-
-    Its `call` must do the same in training and in inference except through the layers that it
-    calls, and must create no weights. Usable as a decorator.
-
-    Args:
-        kind: A tf_keras layer class.
-
-    Returns:
-        The class.
-
-    Raises:
-        TypeError: If it is not a layer class.
-
-    Example:
-        >>> import keras_spp as spp, tf_keras as keras
-        >>> @spp.openable
-        ... class Block(keras.layers.Layer):
-        ...     def __init__(self, **kwargs):
-        ...         super().__init__(**kwargs)
-        ...         self.wide = keras.layers.Dense(16, activation="relu")
-        ...         self.narrow = keras.layers.Dense(4)
-        ...     def call(self, x):
-        ...         return x + self.narrow(self.wide(x))
-        >>> x = keras.Input((4,))
-        >>> [row.groups for row in spp.analyze(keras.Model(x, Block()(x)))]
-        [16, 0]
-    """
-    if not (isinstance(kind, type) and issubclass(kind, keras.layers.Layer)):
-        raise TypeError(f"`kind` must be a tf_keras layer class but is {kind!r}.")
-    _OPENABLE.add(kind)
-    return kind
 
 
 def is_openable(layer: keras.layers.Layer) -> bool:
@@ -67,7 +32,7 @@ def is_openable(layer: keras.layers.Layer) -> bool:
     kind = type(layer)
     if not layer.inbound_nodes:  # inside TimeDistributed: its calls are not recorded
         return False
-    return kind in _OPENABLE or (
+    return is_declared(kind) or (
         kind.__name__ in _KERAS_CV
         if _is_keras_cv(kind)
         else kind is keras.layers.Lambda and _is_keras_cv(layer.function)

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.frameworks.moments import begin_anew
 from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.variables import raw
 
@@ -75,10 +76,7 @@ def slots(optimizer: Any, variable: Any) -> dict[str, tf.Variable]:
 
 
 def forget(model: Any, variables: Sequence[Any]) -> None:
-    """Puts what a model's optimizer keeps of some variables back to what it begins with.
-
-    All but the sizes of their gradients: Adam, whose step counter goes on, would take them for
-    averages over all steps until now and make steps some 6 times as large for a while.
+    """Lets what a model's optimizer keeps of some variables begin anew, see `begin_anew`.
 
     Args:
         model: A model that is compiled with a known optimizer.
@@ -92,10 +90,7 @@ def forget(model: Any, variables: Sequence[Any]) -> None:
         fresh = remake(optimizer)
         fresh.build([raw(variable) for variable in known])
         for variable in known:
-            first = slots(fresh, variable)
-            for name, slot in slots(optimizer, variable).items():
-                if name not in private.GRADIENT_SIZES:
-                    slot.assign(first[name])
+            begin_anew(slots(optimizer, variable), slots(fresh, variable))
 
 
 def counters(optimizer: Any, other: Any) -> list[tuple[tf.Variable, tf.Variable]]:

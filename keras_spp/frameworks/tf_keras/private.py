@@ -17,9 +17,6 @@ import tf_keras as keras
 # Parsing a SavedModel without loading it; graphs to send symbols through that leave no trace.
 from tensorflow import __internal__ as internal
 
-# What an operation promises (state, chance), which TensorFlow tells in no public place.
-from tensorflow.python.framework import op_def_registry
-
 # What runs code when a SavedModel is loaded.
 from tensorflow.python.saved_model.registration.registration import get_registered_class
 from tensorflow.python.trackable.resource import CapturableResource
@@ -204,13 +201,6 @@ def replace_backward_config(layer: Any, config: dict[str, Any]) -> None:
 
 
 # -- optimizers ----------------------------------------------------------------------------------
-
-
-# Where optimizers keep averages or sums of squared gradients, by which steps are divided.
-GRADIENT_SIZES = frozenset({
-    "_accumulated_delta_vars", "_accumulated_grads", "_accumulators", "_c", "_r", "_u", "_v",
-    "_velocities", "_velocity_hats",
-})  # fmt: skip
 
 
 def place_of(optimizer: Any, variable: tf.Variable) -> int | None:

@@ -67,6 +67,10 @@ class Probe:
             weight.assign(value)
         self._changed = []
 
+    def call(self, inputs: Any) -> Any:
+        """Computes the outputs of a batch of inputs, and calls the hooks."""
+        return self.model(inputs, training=False)
+
     def outputs(self, batches: Iterable[Any], eager: bool = False) -> list[Any]:
         """Computes the outputs of batches of inputs, which stateful layers take for a sequence.
 
@@ -77,7 +81,7 @@ class Probe:
         self.model.reset_states()
         if not eager:
             return [self._call(inputs) for inputs in batches]
-        return [self.model(inputs, training=False) for inputs in batches]
+        return list(map(self.call, batches))
 
     def derivatives(self, scalar: Callable[..., tf.Tensor]) -> Callable[..., list[np.ndarray]]:
         """Returns a function that says what a scalar changes by when groups are scaled.

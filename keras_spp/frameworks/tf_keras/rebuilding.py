@@ -1,22 +1,19 @@
-"""Rebuilds a model of new layers, and fills them with the old weights."""
+"""Rebuilds a tf_keras model of new layers, and fills them with the old weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp.frameworks.tf_keras import private
+from keras_spp.frameworks import rebuilding
+from keras_spp.frameworks.rebuilding import EditCall, MakeLayer
+from keras_spp.frameworks.tf_keras import graph, private
 from keras_spp.frameworks.tf_keras.function_layers import variables_in_calls
-from keras_spp.frameworks.tf_keras.graph import is_repeated, layers, nodes
-from keras_spp.frameworks.tf_keras.models import is_graph
-from keras_spp.frameworks.tf_keras.wrapper import unwrap
-
-MakeLayer = Callable[[keras.layers.Layer], keras.layers.Layer]
-EditCall = Callable[[Any, tuple, dict], tuple[tuple, dict]]
+from keras_spp.frameworks.tf_keras.graph import layers, nodes
 
 
 def rebuild(
@@ -36,51 +33,44 @@ def rebuild(
     return _Rebuilding(model, make_layer, edit_call).model(model)
 
 
-class _Rebuilding:
-    """The new layers of a model and of those nested in it, each made once."""
+class _Rebuilding(rebuilding.Rebuilding):
+    """The new layers of a tf_keras model."""
 
-    def __init__(
-        self, model: keras.Model, make_layer: MakeLayer, edit_call: EditCall | None
-    ) -> None:
-        self.make_layer, self.edit_call = make_layer, edit_call
-        self.made: dict[int, Any] = {}
-        self.tied = {id(tied) for layer in layers(model) for tied in variables_in_calls(layer)}
-        self.variables: dict[int, Any] = {}  # the new variable by the id of the old one
+    graph = graph
 
-    def model(self, part: keras.Model) -> keras.Model:
-        """Returns the new model for one of the old ones."""
-        result = self._sequential(part) if isinstance(part, keras.Sequential) else self._graph(part)
+    def variables_in_calls(self, model: keras.Model) -> Iterator[Any]:
+        """Yields the variables with which functions are called, perhaps a layer's."""
+        return (variable for layer in layers(model) for variable in variables_in_calls(layer))
+
+    def finished(self, part: keras.Model, result: keras.Model) -> keras.Model:
+        """Gives a new model the old one's own flag."""
         private.share_trainable(result, part)
         return result
 
-    def _sequential(self, part: keras.Sequential) -> keras.Sequential:
-        copies = [self._layer(tensor.node.layer) for tensor in part.inputs]
-        result = keras.Sequential([*copies, *map(self._layer, part.layers)], name=part.name)
+    def is_sequential(self, part: keras.Model) -> bool:
+        """Tells whether a model is Sequential."""
+        return isinstance(part, keras.Sequential)
+
+    def sequential(self, part: keras.Sequential) -> keras.Sequential:
+        """Returns the new model for a Sequential one."""
+        copies = [self.layer(tensor.node.layer) for tensor in part.inputs]
+        result = keras.Sequential([*copies, *map(self.layer, part.layers)], name=part.name)
         for layer in part.layers:
-            self._remember_tied(layer)
+            self.remember_tied(layer)
         return result
 
-    def _graph(self, part: keras.Model) -> keras.Model:
-        copies = [self._layer(tensor.node.layer) for tensor in part.inputs]
-        tensors = {id(old): copy.output for old, copy in zip(part.inputs, copies, strict=True)}
-        calls = []
+    def input_layer(self, tensor: Any) -> keras.layers.InputLayer:
+        """Returns the layer that a model's input comes from."""
+        return tensor.node.layer
 
-        def lookup(argument: Any) -> Any:
-            return tensors.get(id(argument), self.variables.get(id(argument), argument))
+    def call(self, layer: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """Calls a new layer; returns the outputs, and the call as Keras remembers it."""
+        return layer(*args, **kwargs), layer.inbound_nodes[-1]
 
-        for node in nodes(part):
-            args, kwargs = tf.nest.map_structure(
-                lookup, (tuple(node.call_args), dict(node.call_kwargs))
-            )
-            if self.edit_call is not None:
-                args, kwargs = self.edit_call(node.layer, args, kwargs)
-            layer = self._layer(node.layer)
-            outputs = layer(*args, **kwargs)
-            calls.append((node, layer.inbound_nodes[-1]))
-            self._remember_tied(node.layer)
-            tensors.update(
-                zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(outputs), strict=True)
-            )
+    def put_together(
+        self, part: keras.Model, lookup: Callable[[Any], Any], calls: list[tuple[Any, Any]]
+    ) -> keras.Model:
+        """Returns the new model for a functional one, of its class if that can be."""
         kind = type(part) if private.has_functional_like_constructor(type(part)) else keras.Model
         inputs, outputs = private.structures(part)
         result = kind(
@@ -94,24 +84,9 @@ class _Rebuilding:
             private.add_calls(result, side_calls)
         return result
 
-    def _layer(self, layer: keras.layers.Layer) -> Any:
-        if id(layer) not in self.made:
-            self.made[id(layer)] = self._make(layer)
-        return self.made[id(layer)]
-
-    def _make(self, layer: Any) -> Any:
-        if is_graph(layer):
-            return self.model(layer)
-        if is_repeated(layer):
-            config = keras.layers.Layer.get_config(layer)
-            return type(layer)(self._layer(layer.layer), **config)
-        return self.make_layer(layer)
-
-    def _remember_tied(self, layer: Any) -> None:
-        copy = self.made[id(layer)]
-        if self.tied and not is_graph(layer) and not is_graph(copy):
-            pairs = zip(unwrap(layer).weights, unwrap(copy).weights, strict=False)
-            self.variables.update((id(old), new) for old, new in pairs if id(old) in self.tied)
+    def repeated(self, layer: Any, inner: Any) -> Any:
+        """Returns a layer that repeats a new layer in time as an old one repeats the old one."""
+        return type(layer)(inner, **keras.layers.Layer.get_config(layer))
 
 
 def _ids_of_ancestors(tensors: list[Any]) -> set[int]:
@@ -132,21 +107,7 @@ def copy_weights(
     value: Callable[[keras.layers.Layer, tf.Variable], np.ndarray] = lambda _, v: v.numpy(),
 ) -> None:
     """Fills a rebuilt model with the old weights, which `value(layer, variable)` may change."""
-    for old, new in zip(layers(model), layers(rebuilt), strict=True):
-        old, new = unwrap(old), unwrap(new)
-        if not old.weights:
-            continue
-        values = [value(old, variable) for variable in old.weights]
-        try:
-            new.set_weights(values)
-        except ValueError as error:
-            raise ValueError(
-                f"`model` has a layer {old.name!r} ({type(old).__name__}) whose copy has weights "
-                f"of other shapes than it should ({error}): its rule must resize every entry of "
-                f"the config that depends on its channels."
-            ) from error
-        if hasattr(new, "finalize_state"):  # preprocessing layers derive tensors from weights
-            new.finalize_state()
+    rebuilding.fill(graph, model, rebuilt, value)
 
 
 def declare_inputs(model: keras.Model) -> None:

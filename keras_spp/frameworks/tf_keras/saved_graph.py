@@ -10,12 +10,12 @@ from typing import Any
 
 from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
 
+from keras_spp.frameworks.tensorflow.private import op_def_registry
 from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.private import (
     CapturableResource,
     get_registered_class,
     json_utils,
-    op_def_registry,
 )
 from keras_spp.frameworks.tf_keras.trust import Untrusted, quoted
 

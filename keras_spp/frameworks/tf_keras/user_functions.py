@@ -18,7 +18,7 @@ import tf_keras as keras
 from keras_spp.core.channels import Channels, Reason, Tensor
 from keras_spp.core.coupling import couple
 from keras_spp.core.rule import find
-from keras_spp.frameworks.tf_keras import trial
+from keras_spp.frameworks.tensorflow import trial
 from keras_spp.frameworks.tf_keras.clone import clone_layer
 from keras_spp.frameworks.tf_keras.function_layers import variables_in_calls
 from keras_spp.frameworks.tf_keras.graph import nodes

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from keras_spp.core.call import Call, Refused, tensors_in
-from keras_spp.core.channels import Argument, Reason, Tensor
+from keras_spp.core.channels import Reason
 from keras_spp.core.common_rules import merged
 from keras_spp.frameworks.tf_keras.op_rules.registry import Arguments, function
 from keras_spp.rules.channelwise import mixes
+from keras_spp.rules.functions import reduced
 
 POSITIONWISE = frozenset({
     "__operators__.add", "clip_by_value", "compat.v1.div", "compat.v1.floor_div", "math.add",
@@ -23,30 +23,6 @@ POSITIONWISE = frozenset({
 })  # fmt: skip
 
 
-def positionwise(call: Call, operands: dict[str | int, Any]) -> Any:
-    """Merges tensors and constants, which may hold one value per channel."""
-    tensors = [value for value in operands.values() if isinstance(value, Tensor)]
-    labels = merged(call, tensors)
-    if isinstance(labels, list):
-        return labels
-    result = Tensor(labels, call.shapes[0])
-    for name, value in operands.items():
-        if isinstance(value, Tensor) or not np.shape(value):
-            continue
-        for axis in result.varying:
-            constant_axis = axis - len(result.shape)  # constants broadcast from the right
-            if np.ndim(value) < -constant_axis or np.shape(value)[constant_axis] == 1:
-                continue
-            call.resize(
-                Argument(name),
-                [call.vector(result, axis)],
-                lambda keep, c=value, a=constant_axis: np.compress(keep, np.asarray(c), axis=a),
-            )
-        if any(x.shape != result.shape for x in tensors):  # a constant that widens the tensor
-            raise Refused(Reason.SHAPE)
-    return labels
-
-
 @function(
     "math.reduce_mean", "math.reduce_sum", "math.reduce_max", "math.reduce_min",
     "math.reduce_variance", "math.reduce_std", "math.reduce_logsumexp", "math.reduce_prod",
@@ -54,11 +30,9 @@ def positionwise(call: Call, operands: dict[str | int, Any]) -> Any:
 )  # fmt: skip
 def reduce(call: Call, arguments: Arguments) -> Any:
     """Keeps the channels of a reduction over space; refuses one over channels."""
-    x, axis = arguments["input_tensor"], arguments.get("axis")
-    if axis is None or mixes(x, axis):
-        raise Refused(Reason.MIXES)
-    axes = tuple({int(a) % len(x.shape) for a in tf.nest.flatten(axis)})
-    return x.labels if arguments.get("keepdims") else np.squeeze(x.labels, axes)
+    return reduced(
+        arguments["input_tensor"], arguments.get("axis"), bool(arguments.get("keepdims"))
+    )
 
 
 @function("nn.softmax", "nn.log_softmax", "math.l2_normalize")

@@ -14,6 +14,13 @@ def as_slices(spec: Any) -> tuple:
     )
 
 
+def as_item(item: Any) -> Any:
+    """Returns a slice, or a number, as the layer's arguments have it."""
+    if not isinstance(item, slice):
+        return item
+    return {"start": item.start, "stop": item.stop, "step": item.step}
+
+
 def without_dots(spec: Any, rank: int) -> list[Any]:
     """Returns the items without `...`, one for every axis of the tensor."""
     items = list(spec) if isinstance(spec, tuple | list) else [spec]

@@ -11,13 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_spp.core.call import Call, Refused, tensors_in
-from keras_spp.core.channels import Reason, Tensor
+from keras_spp.core.channels import Labels, Reason, Tensor
 from keras_spp.core.common_rules import count, counted, full
+from keras_spp.frameworks.tensorflow.sizes import OPEN_SIZE
 from keras_spp.frameworks.tf_keras.op_rules.registry import Arguments, function, key
-from keras_spp.frameworks.tf_keras.sizes import OPEN_SIZE
 from keras_spp.rules.channelwise import mixes
+from keras_spp.rules.functions import padded, reshaped, settled, stacked
 from keras_spp.rules.merges import concatenated
-from keras_spp.rules.moves import regroups
 
 
 def moved_by(call: Call, x: Tensor, arguments: Arguments, name: str) -> list[np.ndarray] | None:
@@ -28,20 +28,7 @@ def moved_by(call: Call, x: Tensor, arguments: Arguments, name: str) -> list[np.
         results = call.layer.function(**{**plain, name: tf.constant(labels, tf.int64)})
     except Exception:  # it needs the real size, the batch, a computed argument, or a GPU
         return None
-    settled = []
-    for result, shape in zip(tf.nest.flatten(results), call.shapes, strict=True):
-        # A function that moves or divides the batch cannot be run on one sample.
-        if (
-            not shape
-            or len(result.shape) != len(shape)
-            or result.shape[0] != 1
-            or shape[0] != x.shape[0]
-        ):
-            return None
-        settled.append(call.channels.settle(result.numpy()))
-        if any(shape[axis] is None for axis in Tensor(settled[-1], shape).varying):
-            return None
-    return settled
+    return settled(call, x, [result.numpy() for result in tf.nest.flatten(results)])
 
 
 @function("concat")
@@ -68,33 +55,17 @@ def _as_tensor(call: Call, value: Any) -> Tensor:
 def reshape(call: Call, arguments: Arguments) -> Any:
     """Moves the labels and records the target shape where it holds a number of channels."""
     x, shape = arguments["tensor"], arguments["shape"]
-    target = call.shapes[0]
-    if isinstance(x, Tensor) and not isinstance(shape, Tensor) and regroups(x, target):
-        shape_items, vector = list(shape), call.vector(x)
-        if isinstance(shape_items[-1], Tensor):
-            raise Refused(Reason.SHAPE)
-        if shape_items[-1] != -1:
-            call.resize(key(arguments, "shape", len(shape_items) - 1), [vector], count)
-        return call.place(vector)
-    labels = full(x) if isinstance(x, Tensor) else None
-    sizes = [size for size in target[1:] if size is not None]
-    same_batch = labels is not None and target[0] == x.shape[0] and labels.size == np.prod(sizes)
-    if (
-        labels is None
-        or not same_batch
-        or len(sizes) < len(target) - 1
-        or isinstance(shape, Tensor)
-    ):
+    if not isinstance(x, Tensor) or isinstance(shape, Tensor):
         raise Refused(Reason.SHAPE)
-    shape_items = list(shape if isinstance(shape, list | tuple) else np.asarray(shape).tolist())
-    labels = call.channels.settle(labels.reshape(1, *sizes))
-    result = Tensor(labels, target)
-    for axis in result.varying:
-        if isinstance(shape_items[axis], Tensor):
+    items = list(shape if isinstance(shape, list | tuple) else np.asarray(shape).tolist())
+
+    def resize(axis: int, vector: Labels) -> None:
+        if isinstance(items[axis], Tensor):
             raise Refused(Reason.SHAPE)
-        if shape_items[axis] != -1:
-            call.resize(key(arguments, "shape", axis), [call.vector(result, axis)], count)
-    return labels
+        if items[axis] != -1:
+            call.resize(key(arguments, "shape", axis), [vector], count)
+
+    return reshaped(call, x, resize)
 
 
 @function("transpose", "compat.v1.transpose")
@@ -115,25 +86,14 @@ def pad(call: Call, arguments: Arguments) -> Any:
     mode = str(arguments.get("mode", "CONSTANT")).upper()
     if tensors_in(paddings):
         raise Refused(Reason.SHAPE)
-    amounts = np.asarray(paddings).tolist()
-    labels = x.labels
-    for axis, (before, after) in enumerate(amounts):
-        channelled = labels.shape[axis] > 1 or axis == len(amounts) - 1
-        if not (before or after) or not channelled:
-            continue
-        vector = call.vector(x, axis)
-        if mode != "CONSTANT" or axis == 0 or x.shape[axis] is None:
-            raise Refused(Reason.SHAPE)
-        head, tail = call.channels.new(before), call.channels.new(after)
-        labels = call.place(np.concatenate([head, vector, tail]), axis)
-        call.resize(
-            key(arguments, "paddings"),
-            [head, tail],
-            lambda first, last, at=axis: [
-                [count(first), count(last)] if i == at else pair for i, pair in enumerate(amounts)
-            ],
-        )
-    return labels
+    place = key(arguments, "paddings")
+    return padded(
+        call,
+        x,
+        np.asarray(paddings).tolist(),
+        mode == "CONSTANT",
+        lambda labels, value: call.resize(place, labels, value),
+    )
 
 
 @function("split")
@@ -172,12 +132,7 @@ def of_shape(call: Call, arguments: Arguments) -> Any:
 def stack(call: Call, arguments: Arguments) -> Any:
     """Stacks tensors along a new axis, which ties the channels of all."""
     tensors = arguments["values"] if isinstance(arguments["values"], list | tuple) else []
-    labels_of_all = [full(tensor) for tensor in tensors if isinstance(tensor, Tensor)]
-    values = [labels for labels in labels_of_all if labels is not None]
-    axis = int(arguments.get("axis", 0)) % len(call.shapes[0])
-    if axis == 0 or not tensors or len(values) < len(tensors):
-        raise Refused(Reason.SHAPE)
-    return call.channels.settle(np.stack(values, axis))
+    return stacked(call, tensors, arguments.get("axis", 0))
 
 
 @function("unstack", "roll")

@@ -18,11 +18,12 @@ from keras_spp.core.call import Call, Refused, tensors_in
 from keras_spp.core.channels import Reason, Tensor
 from keras_spp.core.common_rules import followed
 from keras_spp.core.rule import rule
-from keras_spp.frameworks.tf_keras.op_rules.arithmetic import POSITIONWISE, positionwise
+from keras_spp.frameworks.tensorflow.sizes import deferred
+from keras_spp.frameworks.tf_keras.op_rules.arithmetic import POSITIONWISE
 from keras_spp.frameworks.tf_keras.op_rules.brackets import getitem
 from keras_spp.frameworks.tf_keras.op_rules.registry import FUNCTIONS
 from keras_spp.frameworks.tf_keras.private import SlicingOpLambda, TFOpLambda
-from keras_spp.frameworks.tf_keras.sizes import deferred
+from keras_spp.rules.functions import positionwise
 
 UNARY = frozenset({
     "cast", "compat.v1.nn.leaky_relu", "convert_to_tensor", "identity", "math.abs",

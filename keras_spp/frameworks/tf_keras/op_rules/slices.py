@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_spp.core.call import Call, Refused, tensors_in
-from keras_spp.core.channels import Reason, Tensor
-from keras_spp.core.common_rules import count, counted, full
-from keras_spp.frameworks.tf_keras.op_rules.brackets import as_slices, without_dots
+from keras_spp.core.channels import Labels, Reason, Tensor
+from keras_spp.core.common_rules import count, counted
+from keras_spp.frameworks.tensorflow.sizes import OPEN_SIZE
+from keras_spp.frameworks.tf_keras.op_rules.brackets import as_item, as_slices, without_dots
 from keras_spp.frameworks.tf_keras.op_rules.moves import moved_by
 from keras_spp.frameworks.tf_keras.op_rules.registry import Arguments, function, key
-from keras_spp.frameworks.tf_keras.sizes import OPEN_SIZE
+from keras_spp.rules.functions import chosen_places, indexed
 
 
 @function("__operators__.getitem")
@@ -20,46 +22,19 @@ def getitem(call: Call, arguments: Arguments) -> Any:
     """Records the ends of a contiguous slice of channels; refuses other indices of channels."""
     x, spec = arguments["tensor"], arguments["slice_spec"]
     items = without_dots(spec, len(x.shape))
-    plain = list(as_slices(items))
-    indexable = all(isinstance(i, slice | int | None) for i in plain)
-    labels = full(x, OPEN_SIZE)
-    if not indexable or tensors_in(items) or labels is None:
+    if tensors_in(items):
         raise Refused(Reason.SHAPE)
-    if plain[0] != slice(None):
-        raise Refused(Reason.SHAPE)
-    places = [place for place, item in enumerate(plain) if item is not None]
-    for axis in x.varying:
-        place = places[axis]
-        item = plain[place]
-        if item == slice(None):
-            continue
-        if item == slice(None, None, -1):
-            continue
-        if not isinstance(item, int) and item.step not in (None, 1):
-            raise Refused(Reason.SHAPE)
-        vector = call.vector(x, axis)
-        if isinstance(item, int):  # the only channel of the result, so it must stay
-            chosen = item % len(vector)
-            call.freeze(vector[chosen : chosen + 1], Reason.SHAPE)
+    argument = key(arguments, "slice_spec")
 
-            def moved(keep: np.ndarray, place: int = place) -> Any:
-                return tuple(count(keep) if i == place else old for i, old in enumerate(items))
+    def record(place: int, labels: Sequence[Labels], value: Callable[..., Any]) -> None:
+        def edited(*keep: np.ndarray) -> tuple:
+            return tuple(
+                as_item(value(*keep)) if i == place else old for i, old in enumerate(items)
+            )
 
-            call.resize(key(arguments, "slice_spec"), [vector[:chosen]], moved)
-            continue
-        start, stop, _ = item.indices(len(vector))
+        call.resize(argument, labels, edited)
 
-        def ends(keep: np.ndarray, place: int = place, start: int = start, stop: int = stop) -> Any:
-            first = count(keep[:start])
-            last = first + count(keep[start:stop])
-            new = dict(start=first, stop=last, step=None)
-            return tuple(new if i == place else old for i, old in enumerate(items))
-
-        call.resize(key(arguments, "slice_spec"), [vector], ends)
-    for axis, size in enumerate(x.shape):
-        if size is None and isinstance(plain[places[axis]], slice):
-            plain[places[axis]] = slice(None)  # the part has an open size too
-    return call.channels.settle(labels[tuple(plain)])
+    return indexed(call, x, as_slices(items), OPEN_SIZE, record)
 
 
 @function("gather", "compat.v1.gather", "gather_v2")
@@ -71,11 +46,7 @@ def gather(call: Call, arguments: Arguments) -> Any:
     if not plain or axis == 0 or (moved := moved_by(call, x, arguments, "params")) is None:
         raise Refused(Reason.SHAPE)
     if axis in x.varying:
-        chosen = np.asarray(indices)
-
-        def places(keep: np.ndarray) -> np.ndarray:
-            return (np.cumsum(keep) - 1)[chosen[keep[chosen]]]
-
+        places = chosen_places(np.asarray(indices))
         call.resize(key(arguments, "indices"), [call.vector(x, axis)], places)
     return moved[0]
 

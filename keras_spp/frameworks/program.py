@@ -7,17 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import tensorflow as tf
-import tf_keras as keras
-
 from keras_spp.core.kinds import is_a
-from keras_spp.frameworks.tf_keras import private
-from keras_spp.frameworks.tf_keras.graph import is_repeated, nodes
-from keras_spp.frameworks.tf_keras.models import is_graph
-from keras_spp.frameworks.tf_keras.private import TFOpLambda
-from keras_spp.frameworks.tf_keras.wrapper import unwrap
-
-_ADDITIONS = frozenset({"math.add", "__operators__.add", "add", "math.add_n"})
+from keras_spp.frameworks.graphs import Graph
 
 
 @dataclass(frozen=True)
@@ -32,12 +23,14 @@ class Step:
     """One call of one layer.
 
     Attributes:
+        graph: The functions that know the layer.
         layer: The layer, in its pruning wrapper if it has one.
         args: Its arguments, a `Place` for each tensor.
         kwargs: Its keyword arguments.
         outputs: The numbers of the tensors that it returns, flat.
     """
 
+    graph: Graph
     layer: Any
     args: tuple
     kwargs: Mapping[str, Any]
@@ -46,28 +39,29 @@ class Step:
     @property
     def core(self) -> Any:
         """The layer that computes: without a pruning wrapper, and the one in TimeDistributed."""
-        layer = unwrap(self.layer)
-        return unwrap(layer.layer) if is_repeated(layer) else layer
+        layer = self.graph.unwrap(self.layer)
+        return self.graph.unwrap(layer.layer) if self.graph.is_repeated(layer) else layer
 
     @property
     def repeated(self) -> bool:
         """Whether that layer is applied to every time step."""
-        return is_repeated(unwrap(self.layer))
+        return self.graph.is_repeated(self.graph.unwrap(self.layer))
+
+    @property
+    def weights(self) -> list[Any]:
+        """The weights of that layer; none for a function."""
+        return getattr(self.core, "weights", [])
 
     @cached_property
     def inputs(self) -> list[int]:
         """The numbers of the tensors that it takes, flat."""
-        places = tf.nest.flatten((self.args, dict(self.kwargs)))
+        places = self.graph.flatten((self.args, dict(self.kwargs)))
         return [place.number for place in places if isinstance(place, Place)]
 
     @property
     def adds(self) -> bool:
         """Whether it adds up its inputs, and does nothing else."""
-        if is_a(self.layer, "Add"):
-            return True
-        return isinstance(self.layer, TFOpLambda) and (
-            self.layer.get_config()["function"] in _ADDITIONS
-        )
+        return self.graph.adds(self.layer)
 
     def run(self, tensors: Mapping[int, Any]) -> list[Any]:
         """Calls the layer.
@@ -78,14 +72,11 @@ class Step:
         Returns:
             What it returns, flat.
         """
-        args, kwargs = tf.nest.map_structure(
+        args, kwargs = self.graph.map_structure(
             lambda value: tensors[value.number] if isinstance(value, Place) else value,
             (self.args, dict(self.kwargs)),
         )
-        if private.expects_training(self.layer) and kwargs.get("training") is None:
-            kwargs["training"] = False
-        with private.losses_as_they_were(self.layer):
-            return tf.nest.flatten(self.layer(*args, **kwargs))
+        return self.graph.infer(self.layer, args, kwargs)
 
 
 class Program:
@@ -94,6 +85,7 @@ class Program:
     Models of one structure number their tensors alike.
 
     Args:
+        graph: The functions that know the model.
         model: A functional or Sequential model.
 
     Attributes:
@@ -102,8 +94,8 @@ class Program:
         outputs: The numbers of its outputs.
     """
 
-    def __init__(self, model: keras.Model) -> None:
-        self.model = model
+    def __init__(self, graph: Graph, model: Any) -> None:
+        self.graph, self.model = graph, model
         self.steps: list[Step] = []
         self._count = 0
         self.inputs = [self._new() for _ in model.inputs]
@@ -113,24 +105,24 @@ class Program:
         self._count += 1
         return self._count - 1
 
-    def _walk(self, model: keras.Model, inputs: list[int]) -> list[int]:
+    def _walk(self, model: Any, inputs: list[int]) -> list[int]:
         numbers = dict(zip(map(id, model.inputs), inputs, strict=True))
 
         def placed(value: Any) -> Any:
             return Place(numbers[id(value)]) if id(value) in numbers else value
 
-        for node in nodes(model):
+        for node in self.graph.nodes(model):
             if is_a(node.layer, "AddLoss", "AddMetric"):
                 continue
-            args, kwargs = tf.nest.map_structure(
+            args, kwargs = self.graph.map_structure(
                 placed, (tuple(node.call_args), dict(node.call_kwargs))
             )
-            results = list(map(id, tf.nest.flatten(node.outputs)))
-            if is_graph(node.layer):
-                given = private.in_reference_order(node.layer, args[0])
+            results = list(map(id, self.graph.flatten(node.outputs)))
+            if self.graph.is_graph(node.layer):
+                given = self.graph.in_reference_order(node.layer, args[0])
                 outputs = self._walk(node.layer, [place.number for place in given])
             else:
                 outputs = [self._new() for _ in results]
-                self.steps.append(Step(node.layer, args, kwargs, outputs))
+                self.steps.append(Step(self.graph, node.layer, args, kwargs, outputs))
             numbers.update(zip(results, outputs, strict=True))
         return [numbers[id(tensor)] for tensor in model.outputs]

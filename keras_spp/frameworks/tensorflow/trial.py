@@ -18,8 +18,8 @@ import tensorflow as tf
 
 from keras_spp.core.call import Followed, labelled
 from keras_spp.core.channels import Argument, Reason, Tensor
-from keras_spp.frameworks.tf_keras.private import op_def_registry
-from keras_spp.frameworks.tf_keras.sizes import drawn_sizes, evaluated
+from keras_spp.frameworks.tensorflow.private import op_def_registry
+from keras_spp.frameworks.tensorflow.sizes import drawn_sizes, evaluated
 
 _LARGEST = 2**28  # elements
 _MAGNITUDES = (1.0, 1e-3, 1e3, 1e6)

@@ -1,0 +1,1 @@
+"""The rules by which labels pass through the functions of `keras.ops`."""

@@ -1,0 +1,1 @@
+"""What adapters share where TensorFlow computes, whichever Keras is on it."""
