@@ -99,8 +99,7 @@ class Rebuilding:
             outputs, call = self.call(self.layer(node.layer), args, kwargs)
             calls.append((node, call))
             self.remember_tied(node.layer)
-            pairs = (self.graph.flatten(structure) for structure in (node.outputs, outputs))
-            olds, news = pairs
+            olds, news = map(self.graph.flatten, (node.outputs, outputs))
             tensors.update(zip(map(id, olds), news, strict=True))
         return self.put_together(part, lookup, calls)
 

@@ -11,7 +11,7 @@ from keras_spp import frameworks
 from keras_spp.allocation.search import Search
 from keras_spp.allocation.sensitivity import change
 from keras_spp.compensation.compensate import compensate
-from keras_spp.compensation.samples import FEWEST, gathered
+from keras_spp.compensation.samples import CHUNK, FEWEST, gathered
 from keras_spp.core.goals import Allocation
 from keras_spp.core.groups import Goals, Groups
 from keras_spp.frameworks.data import count
@@ -51,7 +51,7 @@ class CompensatedSearch(Search):
         """Remembers what the dense network makes of the samples."""
         macs = max(groups.dense(), 1)
         self.samples = int(np.clip(QUICK / macs, *SAMPLES))
-        batches = gathered(frameworks.of(model), model, representative_data, 32 * sum(BATCHES))
+        batches = gathered(frameworks.of(model), model, representative_data, CHUNK * sum(BATCHES))
         super().prepare(model, groups, batches)
         first = min(BATCHES[0], len(batches) // 2)
         used, judged = batches[:first], batches[first:][: BATCHES[1]]

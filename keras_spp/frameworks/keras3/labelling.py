@@ -13,7 +13,7 @@ from keras_spp.core.channels import Reason, Tensor
 from keras_spp.frameworks.keras3 import private
 from keras_spp.frameworks.keras3.clone import clone, read_config
 from keras_spp.frameworks.keras3.graph import is_function
-from keras_spp.frameworks.keras3.variables import weight_path
+from keras_spp.frameworks.weight_path import weight_path
 
 __all__ = ["as_functions", "asks_for_mask", "config", "follow", "takes_sizes", "weight_path"]
 

@@ -21,17 +21,3 @@ def write(variable: keras.Variable, value: Any) -> None:
 def raw(variable: keras.Variable) -> keras.Variable:
     """Returns the variable itself: Keras 3 casts none but in a layer's call."""
     return variable
-
-
-def weight_path(layer: Any, variable: Any) -> str | None:
-    """Returns a variable's attribute, like "_kernel" or "cell.kernel"; None if there is none."""
-    for name, value in vars(layer).items():
-        if value is variable:
-            return name
-        if isinstance(value, keras.layers.Layer) and (inner := weight_path(value, variable)):
-            return f"{name}.{inner}"
-    cells = layer.cells if isinstance(layer, keras.layers.StackedRNNCells) else []
-    for number, cell in enumerate(cells):
-        if inner := weight_path(cell, variable):
-            return f"cells.{number}.{inner}"
-    return None

@@ -12,8 +12,8 @@ from keras_spp.frameworks.tensorflow.trial import follow
 from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.clone import clone_layer, read_config
 from keras_spp.frameworks.tf_keras.private import TFOpLambda
-from keras_spp.frameworks.tf_keras.variables import weight_path
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
+from keras_spp.frameworks.weight_path import weight_path
 
 __all__ = ["as_functions", "asks_for_mask", "config", "follow", "takes_sizes", "weight_path"]
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 
 from keras_spp.frameworks.tf_keras import private
 
@@ -31,17 +30,3 @@ def write(variable: tf.Variable, value: np.ndarray) -> None:
     """Gives a variable a value, rounded to its own type."""
     variable = raw(variable)
     variable.assign(tf.cast(value, variable.dtype))
-
-
-def weight_path(layer: keras.layers.Layer, variable: Any) -> str | None:
-    """Returns a variable's attribute, like "kernel" or "cell.kernel"; None if there is none."""
-    for name, value in vars(layer).items():
-        if value is variable:
-            return name
-        if isinstance(value, keras.layers.Layer) and (inner := weight_path(value, variable)):
-            return f"{name}.{inner}"
-    cells = layer.cells if isinstance(layer, keras.layers.StackedRNNCells) else []
-    for number, cell in enumerate(cells):
-        if inner := weight_path(cell, variable):
-            return f"cells.{number}.{inner}"
-    return None
