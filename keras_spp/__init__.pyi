@@ -16,7 +16,7 @@ from .compensation.compensate import compensate as compensate
 from .pruning.compress import compress as compress
 from .pruning.compare_rounding import compare_rounding as compare_rounding
 from .pruning.prune import prune as prune
-from .frameworks.tf_keras.schedules import (
+from .core.schedule import (
     GradualSchedule as GradualSchedule,
     OneShotSchedule as OneShotSchedule,
     SPPSchedule as SPPSchedule,

@@ -15,7 +15,7 @@ from keras_spp.core import probability
 from keras_spp.core.arrays import Array
 from keras_spp.core.namespace import namespace_of
 from keras_spp.core.probability import Sets
-from keras_spp.frameworks.tf_keras import arrays
+from keras_spp.frameworks.tensorflow import arrays
 from keras_spp.frameworks.tf_keras.clone import clone_layer
 from keras_spp.frameworks.tf_keras.masked_weight import MaskedWeight
 from keras_spp.frameworks.tf_keras.rebuilding import copy_weights, rebuild

@@ -23,6 +23,11 @@ def abs(x: Array) -> Array:
     return np.abs(x)
 
 
+def all(x: Array) -> Array:
+    """Tells whether all elements are true."""
+    return np.all(x)
+
+
 def argsort(x: Array) -> Array:
     """Sorts a vector in ascending order, equal elements in theirs; returns indices, int32."""
     return np.argsort(x, kind="stable").astype(np.int32)
@@ -78,6 +83,11 @@ def exp(x: Array) -> Array:
     """Takes exponentials, infinity where they are too large."""
     with np.errstate(over="ignore"):
         return np.exp(x)
+
+
+def isfinite(x: Array) -> Array:
+    """Tells which elements are neither NaN nor infinite."""
+    return np.isfinite(x)
 
 
 def maximum(x: Array, y: Array) -> Array:

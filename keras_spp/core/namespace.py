@@ -6,21 +6,45 @@ methods. So they look which one it is, and need no argument for it.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
 from keras_spp.core import arrays
 
-
-@functools.singledispatch
-def _of(value: Any) -> ModuleType:
-    return arrays
+_MODULES: dict[str, str] = {}
+_used: ContextVar[ModuleType | None] = ContextVar("used", default=None)
 
 
-def register(kind: type, namespace: ModuleType) -> None:
-    """Tells which namespace computes with arrays of a class; a framework's adapter does this."""
-    _of.register(kind, lambda _: namespace)
+def register(package: str, module: str) -> None:
+    """Tells which namespace computes with arrays of a package.
+
+    Args:
+        package: The package that the arrays' classes are of.
+        module: The namespace, which is imported when the first of them is there.
+    """
+    _MODULES[package] = module
+    _of.cache_clear()
+
+
+@functools.lru_cache(None)
+def _of(kind: Any) -> ModuleType:
+    module = _MODULES.get(str(kind.__module__).partition(".")[0])
+    return arrays if module is None else importlib.import_module(module)
+
+
+@contextlib.contextmanager
+def use(namespace: ModuleType) -> Iterator[None]:
+    """Has all arrays computed with by one namespace, whatever they are."""
+    token = _used.set(namespace)
+    try:
+        yield
+    finally:
+        _used.reset(token)
 
 
 def namespace_of(*values: Any) -> ModuleType:
@@ -30,6 +54,10 @@ def namespace_of(*values: Any) -> ModuleType:
         *values: Arrays, of at most one framework besides NumPy.
 
     Returns:
-        That of a framework if one of them is its; `keras_spp.core.arrays` for NumPy's and numbers.
+        The one in use; that of a framework if one of them is its; `keras_spp.core.arrays` for
+        NumPy's and numbers.
     """
-    return next((namespace for namespace in map(_of, values) if namespace is not arrays), arrays)
+    if (used := _used.get()) is not None:
+        return used
+    known = (_of(type(value)) for value in values)
+    return next((namespace for namespace in known if namespace is not arrays), arrays)

@@ -133,13 +133,14 @@ def update(
     """
     count = len(sets.goal)
     of_group = sets.of_group  # ascending, so it holds in the order of ranks too
+    goal, aim = arrays.cast(sets.goal, "int32"), arrays.cast(sets.aim, "int32")
     pruned = p >= 1
     done = arrays.segment_sum(arrays.cast(pruned, "int32"), of_group, count)
-    left = arrays.maximum(sets.goal - done, 0)
+    left = arrays.maximum(goal - done, 0)
     order = rank(arrays, scores, of_group, pruned)
-    place = _place(sets)
+    place = arrays.cast(_place(sets), "int32")
 
-    to_prune = arrays.take(arrays.maximum(sets.aim - done, 1), of_group)
+    to_prune = arrays.take(arrays.maximum(aim - done, 1), of_group)
     delta = increment(arrays.cast(place, "float32"), to_prune)
     # Were more to rise, fewer groups than shall stay would take part before the end.
     delta = arrays.where(place < arrays.take(left, of_group), delta, arrays.minimum(delta, 0.0))
@@ -151,7 +152,7 @@ def update(
 
     pruned = p >= 1
     done_now = arrays.segment_sum(arrays.cast(pruned, "int32"), of_group, count)
-    return p, arrays.take((left > 0) & (done_now >= sets.goal), of_group) & ~pruned
+    return p, arrays.take((left > 0) & (done_now >= goal), of_group) & ~pruned
 
 
 def settle(
@@ -189,7 +190,8 @@ def lowest(arrays: ModuleType, scores: Array, sets: Sets, pruned: Array, due: Ar
     """
     done = arrays.segment_sum(arrays.cast(pruned, "int32"), sets.of_group, len(sets.goal))
     order = rank(arrays, scores, sets.of_group, pruned)
-    chosen = _place(sets) < arrays.take(arrays.maximum(due - done, 0), sets.of_group)
+    place = arrays.cast(_place(sets), "int32")
+    chosen = place < arrays.take(arrays.maximum(due - done, 0), sets.of_group)
     return pruned | arrays.scatter(order, chosen, len(sets.of_group))
 
 

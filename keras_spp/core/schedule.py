@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class Schedule:
     overshoot = 0.0
     scale_survivors = False
     evaluation = "expected"
-    _saving: Saving
+    _savings: ClassVar[list[Saving]] = []
 
     def __init__(
         self,
@@ -65,14 +65,24 @@ class Schedule:
         self.begin_step = int(begin_step)
         self.score = score
         if isinstance(score, Mapping):  # a registered function, from a saved model
-            self.score = self._saving.deserialize_keras_object(score)
+            self.score = self._found(score)
         scores.get(self.score)
         self.score_decay = float(score_decay)
 
     @staticmethod
     def saved_by(saving: Saving) -> None:
         """Tells all schedules how a framework names classes and functions in configs."""
-        Schedule._saving = saving
+        Schedule._savings.append(saving)
+
+    def _found(self, config: Any) -> Any:
+        """Finds the function that a config names, in the framework that knows it."""
+        problem: Exception = ValueError(f"`score` is {config!r}, for which no framework is there.")
+        for saving in self._savings:
+            try:
+                return saving.deserialize_keras_object(config)
+            except (ValueError, TypeError) as error:
+                problem = error
+        raise problem
 
     def due(self, step: Array, frequency: Array | int) -> Array:
         """Says whether there is an update at a step (scalar bool); never before any training."""
@@ -143,8 +153,10 @@ class Schedule:
     def get_config(self) -> dict[str, Any]:
         """Serialises under the registered name: otherwise tfmot gets it back as a str."""
         names = list(inspect.signature(type(self)).parameters)
+        known = [saving.get_registered_name(type(self)) for saving in self._savings]
+        own = type(self).__name__  # what a framework says with which it is not registered
         return {
-            "class_name": self._saving.get_registered_name(type(self)),
+            "class_name": next((name for name in known if name != own), own),
             "config": {name: getattr(self, name) for name in names},
         }
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 from rich.markup import escape
 from rich.table import Table
 
@@ -233,6 +232,9 @@ def _check_file(name: str, path: Path) -> None:
 
 
 def _summarize(name: str, path: Path, timing: Timing, first: Timing, threads: int) -> BenchmarkRow:
+    # Not at the top: what prunes on JAX without any of this asks for a device too.
+    from ai_edge_litert import schema_py_generated as schema
+
     graph = schema.Model.GetRootAs(path.read_bytes(), 0).Subgraphs(0)
     return BenchmarkRow(
         name=name,

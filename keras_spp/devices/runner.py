@@ -24,18 +24,18 @@ import numpy as np
 
 try:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
-except ModuleNotFoundError:  # a board with the runtime's older package
-    from tflite_runtime.interpreter import Interpreter, OpResolverType
+except ModuleNotFoundError:
+    try:  # a board with the runtime's older package
+        from tflite_runtime.interpreter import Interpreter, OpResolverType
+    except ModuleNotFoundError:  # is told when there is a file to open
+        Interpreter = OpResolverType = None
 
 _SYSTEM_FILES = (  # where Linux says what it runs on
     ("/proc/device-tree/model", r"^([^\0]+)"),
     ("/proc/cpuinfo", r"(?m)^model name\s*: (.+)$"),
 )
 MARK = "keras-spp "  # begins every line that `main` prints
-_RESOLVERS = {
-    "xnnpack": OpResolverType.AUTO,
-    "none": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-}
+_RESOLVERS = {"xnnpack": "AUTO", "none": "BUILTIN_WITHOUT_DEFAULT_DELEGATES"}
 _CHUNK_BYTES = 1 << 20  # a large file need not fit into a small board's memory
 _LACKING = re.compile(r"unresolved custom op|Didn't find op for builtin opcode")
 
@@ -139,8 +139,13 @@ def open_file(file: Mapping[str, str], **options: Any) -> Interpreter:
     """Returns an interpreter of one file, as in `load`, before tensors are allocated.
 
     Raises:
+        ModuleNotFoundError: If no runtime is installed.
         ValueError: If the file is damaged or needs what the runtime does not have.
     """
+    if Interpreter is None:
+        raise ModuleNotFoundError(
+            "no runtime for TFLite files is installed: run `pip install ai-edge-litert`."
+        )
     try:
         # The interpreter verifies all offsets before it follows one: a truncated file is an
         # exception here, not a crash. It does not verify all numbers.
@@ -150,9 +155,8 @@ def open_file(file: Mapping[str, str], **options: Any) -> Interpreter:
 
 
 def _load(file: Mapping[str, str], threads: int, inputs: Any, delegate: str) -> Interpreter:
-    interpreter = open_file(
-        file, num_threads=threads, experimental_op_resolver_type=_RESOLVERS[delegate]
-    )
+    resolver = getattr(OpResolverType, _RESOLVERS[delegate], None)
+    interpreter = open_file(file, num_threads=threads, experimental_op_resolver_type=resolver)
     try:
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:

@@ -40,9 +40,16 @@ def of(model: Any, argument: str = "model", *, tf_keras_for: str | None = None) 
             f"`{argument}` must be a tf_keras model, Sequential or functional, but is a "
             f"{type(model).__module__}.{type(model).__qualname__}."
         )
-    adapter = default()
-    adapter.check(model, argument)
-    return adapter
+    found = default()
+    found.check(model, argument)
+    return found
+
+
+def adapter(model: Any) -> Adapter:
+    """Returns the adapter of a model that need not have been checked: tf_keras', if in doubt."""
+    if _is_keras_3(model):
+        return _keras_3()
+    return default()
 
 
 def require_tf_keras(model: Any, argument: str, what: str) -> None:
@@ -74,14 +81,19 @@ def _modules(model: Any) -> list[str]:
 def _of_keras_3(model: Any, argument: str, tf_keras_for: str | None) -> Adapter:
     if tf_keras_for is not None:
         require_tf_keras(model, argument, tf_keras_for)
-    from keras_spp.frameworks.keras3 import adapter
+    found = _keras_3()
+    found.check(model, argument)
+    return found
 
-    adapter.check(model, argument)
-    return cast("Adapter", adapter)
+
+def _keras_3() -> Adapter:
+    from keras_spp.frameworks.keras3 import adapter as found
+
+    return cast("Adapter", found)
 
 
 def default() -> Adapter:
     """Returns the adapter for tasks without a model: reading data, Keras' callbacks."""
-    from keras_spp.frameworks.tf_keras import adapter
+    from keras_spp.frameworks.tf_keras import adapter as found
 
-    return adapter
+    return cast("Adapter", found)

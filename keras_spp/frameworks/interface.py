@@ -33,7 +33,7 @@ class Adapter(Protocol):
     # -- the model -------------------------------------------------------------------------------
 
     arrays: ModuleType  # the functions of `keras_spp.core.arrays`
-    callbacks: Any  # the module of Keras' own
+    checkpoints: Any  # a module with its `BackupAndRestore` and `ModelCheckpoint`
     optimizers: Any  # a module that says what optimizers keep, like `tf_keras.optimizer_state`
 
     # Classes: a copy of a model to be tried, as `Probe(model, groups, hooks)`, with a `Hook` at its
@@ -198,8 +198,29 @@ class Adapter(Protocol):
     def checksum(self, model: Model) -> int:
         """Computes a number for the bits of all variables that replicas share."""
 
-    def note_batch(self, callback: Any, batch: int) -> None:
-        """Has Keras' BackupAndRestore note the last step of an execution, not the first."""
+    def attach(self, model: Model, wrappers: Sequence[Layer], pruner: Any) -> None:
+        """Lets a `Pruner` move the probabilities in a model's training steps from now on."""
+
+    def when(self, condition: Tensor, change: Callable[[], Any], pruner: Any) -> None:
+        """Makes a change of variables in a training step if a condition holds there."""
+
+    def begin_step(self, pruner: Any) -> None:
+        """Does what comes before a training step, if it is not done in it."""
+
+    def end_step(self, pruner: Any) -> None:
+        """Does what comes after one."""
+
+    def stateless(self, pruner: Any, change: Callable[[], Any], state: Any) -> Any:
+        """Makes a change to the values of variables: trainable, others, the optimizer's."""
+
+    def is_eager(self) -> bool:
+        """Tells whether what is computed now is known now."""
+
+    def is_chief(self, model: Model) -> bool:
+        """Tells whether this process writes what all workers of a training have in common."""
+
+    def synced(self, model: Model) -> Model:
+        """Returns a model, its variables up to date while it trains."""
 
     # -- what allocations ask --------------------------------------------------------------------
 

@@ -101,7 +101,7 @@ def prune(
         >>> [type(layer).__name__ for layer in pruned.layers]
         ['Conv2D', 'ReLU', 'PruneSPP', 'Flatten', 'PruneSPP']
     """
-    framework = frameworks.of(model, tf_keras_for="pruning while it trains")
+    framework = frameworks.of(model)
     framework.require_copies()
     options = Options(
         pruning_ratio,

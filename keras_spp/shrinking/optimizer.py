@@ -42,8 +42,8 @@ def sliced_optimizer(pruned: Model, small: Model) -> Any:
         >>> int(small.optimizer.iterations)
         64
     """
-    framework = frameworks.of(pruned, "pruned", tf_keras_for="pruning while it trains")
-    frameworks.of(small, "small", tf_keras_for="pruning while it trains")
+    framework = frameworks.of(pruned, "pruned")
+    frameworks.of(small, "small")
     if getattr(pruned, "optimizer", None) is None:
         raise ValueError("`pruned` must be compiled but has no optimizer whose state to slice.")
     old, optimizers = pruned.optimizer, framework.optimizers

@@ -41,7 +41,7 @@ def shrink(model: Model) -> Model:
         >>> [type(layer).__name__ for layer in shrink(pruned).layers]
         ['Dense', 'Dense']
     """
-    framework = frameworks.of(model, tf_keras_for="pruning while it trains")
+    framework = frameworks.of(model)
     state = State(model)
     if missing := state.missing():
         warnings.warn(

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from keras_spp import frameworks
 from keras_spp.frameworks.interface import Model
 from keras_spp.training.compensation import Compensating
+from keras_spp.training.event_log import EventLog
+from keras_spp.training.hooks import Hooks
 from keras_spp.training.pruner import TOLD, Progress, Pruner
 from keras_spp.util.checks import check_integer
-from keras_spp.util.messages import first_line
-
-_Callback: Any = frameworks.default().callbacks.Callback
 
 
-class SPPCallback(_Callback):
+class SPPCallback(Hooks):
     """Prunes a model from `spp.prune` during `fit`, then goes on as fine-tuning.
 
     It does what tfmot's `UpdatePruningStep` does too (giving both is harmless). The progress
@@ -87,7 +83,7 @@ class SPPCallback(_Callback):
         self._compensating: Compensating | None = None
         self.pruner: Pruner
         self._before = (0, 0)
-        self._writer: Any = None
+        self._log: EventLog | None = None
         self._planned = self._begun = False
         # Updates of the probabilities that were looked at: for the target, and to be shown.
         self._checked = self._shown = -1
@@ -107,15 +103,8 @@ class SPPCallback(_Callback):
         if self._begun or self.pruner.conductor.shown_by is not self:
             raise ValueError("`callbacks` must hold one SPPCallback but holds more: give one.")
         self._begun = True
-        chief = self.model.distribute_strategy.extended.should_save_summary
-        if self.log_dir is not None and chief:  # other workers have the same to say
-            try:
-                self._writer = tf.summary.create_file_writer(self.log_dir)
-            except tf.errors.OpError as error:
-                raise OSError(
-                    f"`log_dir` is {self.log_dir!r}, which cannot be written "
-                    f"({_reason(error)}): make room there or choose another folder."
-                ) from error
+        if self.log_dir is not None and self.pruner.framework.is_chief(self.model):
+            self._log = EventLog(self.log_dir)  # other workers have the same to say
         self._planned, self._checked, self._shown = False, -1, -1
         if self._original is not None:
             self._compensating = Compensating(
@@ -124,6 +113,7 @@ class SPPCallback(_Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Plans with the steps that remain; a restored run begins at a later epoch."""
+        self._sync()
         if not self._planned:
             self._planned = True
             self._check_restored()
@@ -139,6 +129,7 @@ class SPPCallback(_Callback):
         At the beginning of a step, so that a checkpoint written by another callback at the end
         of the last one does not miss it: a restored run comes through here too.
         """
+        self._sync()
         self.pruner.conductor.show_no_more()
         if self.pruner.updates != self._checked:
             self._checked = self.pruner.updates
@@ -148,6 +139,7 @@ class SPPCallback(_Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Shows an update that has happened in this step, or in this execution of steps."""
+        self._sync()
         if batch % TOLD == 0:
             self.pruner.tell()  # of a train_step that applies another optimizer, too
         else:
@@ -159,12 +151,14 @@ class SPPCallback(_Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Zeroes what is pruned, as tfmot does before models are saved."""
+        self._sync()
         self._zero_pruned()
         if logs is not None:
             logs.update(self._logs)
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Says loudly when the target was not met."""
+        self._sync()
         self._begun = False
         if not self._planned:  # restored after the last step: no epoch has begun
             self._check_restored()
@@ -172,9 +166,9 @@ class SPPCallback(_Callback):
         self.pruner.finish_if_reached()
         self._compensate()
         progress = self._report()
-        if self._writer is not None:
-            self._log(self._writer.close)
-            self._writer = None
+        if self._log is not None:
+            self._log.close()
+            self._log = None
         if progress.finished:
             return
         needed = self.pruner.updates_needed()
@@ -188,6 +182,10 @@ class SPPCallback(_Callback):
         if progress.updates == 0:
             raise RuntimeError(f"SPP pruned nothing: {message}")
         warnings.warn(f"SPP has not met its target: {message}", stacklevel=2)
+
+    def _sync(self) -> None:
+        """Has the model's variables hold what JAX keeps elsewhere while it trains."""
+        self.pruner.framework.synced(self._model)
 
     def _seen(self) -> tuple[int, int]:
         """Reads the training step, by the optimizer, and the last in which the model pruned."""
@@ -223,48 +221,9 @@ class SPPCallback(_Callback):
             "macs_speedup": progress.macs_speedup,
             "groups_decided": progress.decided,
         }
-        if self._writer is not None:
-            self._log(lambda: self._write(progress))
+        if self._log is not None:
+            p = self.pruner.framework.read(self.pruner.probabilities())
+            sets = np.split(p, np.cumsum(np.bincount(self.pruner.sets.of_group))[:-1])
+            scalars = {**self._logs, "mean_p": p.mean()}
+            self._log.write(progress.step, scalars, zip(self.pruner.names, sets, strict=True))
         return progress
-
-    def _log(self, write: Callable[[], None]) -> None:
-        """Writes to the log if it can: hours of training are worth more than their log."""
-        try:
-            write()
-        except tf.errors.OpError as error:
-            self._writer = None
-            warnings.warn(
-                f"SPP logs no more: `log_dir` {self.log_dir!r} cannot be written "
-                f"({_reason(error)}).",
-                stacklevel=2,
-            )
-
-    def _write(self, progress: Progress) -> None:
-        p = self.pruner.probabilities().numpy()
-        sets = np.split(p, np.cumsum(np.bincount(self.pruner.sets.of_group))[:-1])
-        with self._writer.as_default(step=progress.step):
-            for name, number in {**self._logs, "mean_p": p.mean()}.items():
-                _write_summary(f"spp/{name}", "scalars", number)
-            for name, values in zip(self.pruner.names, sets, strict=True):
-                counts, edges = np.histogram(values, bins=20, range=(0, 1))
-                bars = np.stack([edges[:-1], edges[1:], counts], axis=-1)
-                _write_summary(f"spp/p/{name}", "histograms", bars)
-        self._writer.flush()
-
-
-def _reason(error: tf.errors.OpError) -> str:
-    """Quotes the file system: TensorFlow puts the operation and the path before what it says."""
-    said = error.message.partition(" [Op:")[0]
-    return first_line(said.partition("; ")[2] or said)
-
-
-def _write_summary(tag: str, plugin: str, value: Any) -> None:
-    # What tf.summary.scalar and tf.summary.histogram write; they need TensorBoard installed.
-    metadata = tf.compat.v1.SummaryMetadata(
-        plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name=plugin)
-    )
-    tf.summary.write(
-        tag,
-        tf.constant(value, tf.float32 if np.ndim(value) == 0 else tf.float64),
-        metadata=metadata,
-    )

@@ -3,35 +3,79 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from keras_spp import frameworks
+from keras_spp.frameworks.interface import Adapter, Model
 from keras_spp.training.fingerprint import check_identity
-from keras_spp.util.files import atomic_path
-from keras_spp.util.messages import first_line
-
-_framework = frameworks.default()
-_BackupAndRestore: Any = _framework.callbacks.BackupAndRestore
-_ModelCheckpoint: Any = _framework.callbacks.ModelCheckpoint
-
-# How TensorFlow reports checkpoints that are cut, damaged, or of another model.
-_REPORTS = (tf.errors.OpError, ValueError, IndexError, AssertionError, OSError)
+from keras_spp.training.hooks import Hooks
 
 
-class BackupAndRestore(_BackupAndRestore):
+class _OfTheModelsKeras(Hooks):
+    """Does what a callback of the model's own Keras does."""
+
+    _inner: Any = None
+
+    def _make(self, framework: Adapter) -> Any:
+        """Returns that callback."""
+        raise NotImplementedError
+
+    def set_model(self, model: Model) -> None:
+        """Makes the callback."""
+        super().set_model(model)
+        self._inner = self._make(frameworks.adapter(model))
+        self._inner.set_params(self.params)
+        self._inner.set_model(model)
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Hands on what `fit` says of itself."""
+        super().set_params(params)
+        if self._inner is not None:
+            self._inner.set_params(params)
+
+    def __getattr__(self, name: str) -> Any:
+        """Returns what the callback has beside: the `best` value of ModelCheckpoint, say."""
+        if self._inner is None:
+            raise AttributeError(f"{type(self).__name__} has no {name!r} before `fit`.")
+        return getattr(self._inner, name)
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Hands on."""
+        self._inner.on_train_begin(logs)
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Hands on."""
+        self._inner.on_epoch_begin(epoch, logs)
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Hands on."""
+        self._inner.on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Hands on."""
+        self._inner.on_train_batch_end(batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Hands on."""
+        self._inner.on_epoch_end(epoch, logs)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Hands on."""
+        self._inner.on_train_end(logs)
+
+
+class BackupAndRestore(_OfTheModelsKeras):
     """`keras.callbacks.BackupAndRestore` that refuses a damaged checkpoint or a foreign one.
 
     Keras takes from a checkpoint what fits, and leaves the rest as it is; and where none can be
-    read it starts anew and overwrites what is there. With `steps_per_execution` it repeats steps
-    after a restart in the middle of an epoch; this one does not.
+    read it starts anew and overwrites what is there. With `steps_per_execution` tf_keras repeats
+    steps after a restart in the middle of an epoch; this one does not. Keras 3 begins such an epoch
+    anew, whatever the frequency: there only `save_freq="epoch"` goes on as if nothing had been.
 
     Args:
         backup_dir: Folder for the checkpoint, of one training run only.
         **options: Those of `keras.callbacks.BackupAndRestore`: `save_freq="epoch"` or a number
-            of batches, `delete_checkpoint=True`, `save_before_preemption=False`.
+            of batches, `delete_checkpoint=True`; with tf_keras `save_before_preemption=False`.
 
     Raises:
         ValueError: When training begins, if the folder holds a checkpoint that cannot be read, or
@@ -49,59 +93,20 @@ class BackupAndRestore(_BackupAndRestore):
     """
 
     def __init__(self, backup_dir: str | os.PathLike[str], **options: Any) -> None:
-        super().__init__(os.fspath(backup_dir), **options)
+        super().__init__()
+        self.backup_dir = os.fspath(backup_dir)
+        self._options = options
 
-    def on_train_begin(self, logs: dict | None = None) -> None:
-        """Restores what an earlier run has left."""
-        latest = self._latest()
-        try:
-            super().on_train_begin(logs)
-            manager = self._training_state.read_checkpoint_manager
-            if latest is not None:
-                status = manager.checkpoint.restore(manager.latest_checkpoint)
-                status.assert_existing_objects_matched()
-            graph = _framework.is_graph_network(self.model)
-            if wrappers := _framework.wrappers(self.model) if graph else []:
-                check_identity(wrappers)
-        except _REPORTS as error:
-            if latest is None:
-                raise
-            reason = first_line(error)
-            if isinstance(error, AssertionError):  # which lists all objects of the model
-                reason = "it does not hold all of the model's state"
-            raise ValueError(
-                f"`backup_dir` is {self.backup_dir!r}, whose checkpoint {latest!r} cannot be "
-                f"restored into model {self.model.name!r} ({reason}): if it is damaged or of "
-                f"another run, choose another folder or delete this one to start anew."
-            ) from error
+    def _make(self, framework: Adapter) -> Any:
+        def check() -> None:
+            model = self._model
+            if framework.is_graph_network(model) and (wrappers := framework.wrappers(model)):
+                check_identity(framework, wrappers)
 
-    def _latest(self) -> str | None:
-        """Returns where the last checkpoint is, if there is one."""
-        folder = Path(self.backup_dir, "chief")
-        try:
-            state = tf.train.get_checkpoint_state(str(folder))
-        except ValueError:
-            state = None
-        if state is not None:
-            return str(state.model_checkpoint_path)
-        # A run that is killed after its first checkpoint, before this is named, leaves no more.
-        others = {path.stem for path in folder.glob("ckpt-*.index")} - {"ckpt-1"}
-        if others or (folder / "checkpoint").exists():
-            raise ValueError(
-                f"`backup_dir` is {self.backup_dir!r}, which holds checkpoints but no file "
-                f"{str(folder / 'checkpoint')!r} that can be read and names the last: restore "
-                f"that file, or delete the folder to start anew."
-            )
-        return None
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Writes a checkpoint if one is due."""
-        # Keras has noted the first step of an execution, not the last.
-        _framework.note_batch(self._training_state, batch)
-        super().on_train_batch_end(batch, logs)
+        return framework.checkpoints.BackupAndRestore(self.backup_dir, check, **self._options)
 
 
-class ModelCheckpoint(_ModelCheckpoint):
+class ModelCheckpoint(_OfTheModelsKeras):
     """`keras.callbacks.ModelCheckpoint` that replaces a file only by a whole one.
 
     Keras empties the file that it is about to write, so that a run which is killed in that moment
@@ -119,14 +124,14 @@ class ModelCheckpoint(_ModelCheckpoint):
     """
 
     def __init__(self, filepath: str | os.PathLike[str], **options: Any) -> None:
+        super().__init__()
         name = os.fspath(filepath)
         if not name.endswith((".keras", ".h5")):
             raise ValueError(
                 f"`filepath` must end in .keras or .h5, which are written as one file, but is "
                 f"{name!r}."
             )
-        super().__init__(name, **options)
+        self.filepath, self._options = name, options
 
-    def _save_handler(self, filepath: str) -> None:
-        with atomic_path(filepath) as temporary:
-            super()._save_handler(str(temporary))
+    def _make(self, framework: Adapter) -> Any:
+        return framework.checkpoints.ModelCheckpoint(self.filepath, **self._options)

@@ -13,8 +13,10 @@ import json
 import zlib
 from typing import Any
 
-from keras_spp import frameworks
+import numpy as np
+
 from keras_spp.core.schedule import Schedule
+from keras_spp.frameworks.interface import Adapter
 
 
 def identity(wrappers: list[Any]) -> int:
@@ -38,23 +40,29 @@ def of_plan(wrappers: list[Any], schedule: Schedule) -> int:
     return zlib.crc32(text.encode())
 
 
-def give_identity(wrappers: list[Any]) -> None:
+def give_identity(framework: Adapter, wrappers: list[Any]) -> None:
     """Writes that number into the model's state, where none is."""
     (variable,) = (wrapper.identity for wrapper in wrappers if wrapper.conductor)
-    if not frameworks.default().read(variable):
-        variable.assign(identity(wrappers))
+    if not framework.read(variable):
+        variable.assign(_in_bits_of(framework.read(variable), identity(wrappers)))
 
 
-def check_identity(wrappers: list[Any]) -> None:
+def check_identity(framework: Adapter, wrappers: list[Any]) -> None:
     """Checks that the model's state is its own.
 
     Raises:
         ValueError: If it was restored from a model that was pruned otherwise.
     """
     (variable,) = (wrapper.identity for wrapper in wrappers if wrapper.conductor)
-    if int(frameworks.default().read(variable)) != identity(wrappers):
+    value = framework.read(variable)
+    if int(value) != _in_bits_of(value, identity(wrappers)):
         raise ValueError(
             "The state that was restored must be of a model pruned alike but is of one with other "
             "groups, goals or seeds: give spp.prune the same model (same names of layers) and the "
             "same arguments as in the run that wrote it."
         )
+
+
+def _in_bits_of(value: np.ndarray, number: int) -> int:
+    """Returns a positive number as far as an integer of a type can hold it."""
+    return number & np.iinfo(value.dtype).max or 1

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from keras_spp import frameworks
-from keras_spp.frameworks.interface import Layer, Model
+from keras_spp.frameworks.interface import Layer, Model, Tensor, Variable
 
 NONE = -1
 
@@ -28,36 +27,39 @@ class Faults:
             among `graph.layers`, shape (2,), int64; both -1 where none was.
     """
 
-    def __init__(self, model: Model, record: tf.Variable) -> None:
-        self._framework = frameworks.of(model)
+    def __init__(self, model: Model, record: Variable) -> None:
+        self._framework = frameworks.adapter(model)
         self._layers = list(self._framework.layers(model))
         self._record = record
 
-    def note(self, step: tf.Tensor, wrappers: Sequence[Any], scores: Sequence[tf.Tensor]) -> Any:
+    def note(self, step: Tensor, wrappers: Sequence[Any], scores: Sequence[Tensor]) -> Tensor:
         """Says whether an update may go on (scalar bool); where it may not that is recorded.
 
         It may if all weights that are trained are finite, and all scores. Not those alone: a
         maximum over NaN can be a number, and then layers behind a broken one look sound.
 
         Args:
-            step: The training step, scalar int64.
+            step: The training step, a scalar integer.
             wrappers: The pruning wrappers.
             scores: Their groups' scores, each of shape (groups,).
         """
+        arrays = self._framework.arrays
         of_layer = {id(wrapper): score for wrapper, score in zip(wrappers, scores, strict=True)}
-        sound = []
-        for layer in self._layers:
-            values = [
-                tf.convert_to_tensor(self._framework.raw(weight)) for weight in _floats(layer)
-            ]
+        numbers, sound = [], []
+        for number, layer in enumerate(self._layers):
+            values = [self._framework.raw(weight) for weight in _floats(layer)]
             values += [of_layer[id(layer)]] if id(layer) in of_layer else []
-            finite = [tf.reduce_all(tf.math.is_finite(value)) for value in values]
-            sound.append(tf.reduce_all(finite))  # of none: True
-        good = tf.reduce_all(sound)
-        first = tf.stack([step, tf.argmin(tf.cast(sound, tf.int32), output_type=tf.int64)])
-        recorded = tf.convert_to_tensor(self._record)
-        bad = tf.where(recorded[0] > NONE, recorded, first)  # the first one says more than the last
-        self._record.assign(tf.where(good, tf.fill([2], tf.constant(NONE, tf.int64)), bad))
+            numbers += [number] * len(values)
+            sound += [arrays.reshape(arrays.all(arrays.isfinite(value)), [1]) for value in values]
+        flags = arrays.concatenate(sound)
+        good = arrays.all(flags)
+        broken = arrays.argsort(arrays.cast(flags, "int32"))[:1]  # the first that is not sound
+        number = arrays.cast(arrays.take(np.asarray(numbers, np.int32), broken), "int64")
+        first = arrays.concatenate([arrays.reshape(arrays.cast(step, "int64"), [1]), number])
+        recorded = arrays.cast(self._record, "int64")
+        # The first one says more than the last.
+        bad = arrays.where(recorded[0] > NONE, recorded, first)
+        self._record.assign(arrays.where(good, arrays.cast([NONE, NONE], "int64"), bad))
         return good
 
     def tell(self) -> None:
@@ -91,5 +93,8 @@ class Faults:
         self._record.assign([NONE, NONE])
 
 
-def _floats(layer: Layer) -> list[tf.Variable]:
-    return [weight for weight in layer.trainable_weights if weight.dtype.is_floating]
+def _floats(layer: Layer) -> list[Variable]:
+    def is_float(dtype: Any) -> bool:
+        return "float" in getattr(dtype, "name", dtype)
+
+    return [weight for weight in layer.trainable_weights if is_float(weight.dtype)]

@@ -9,18 +9,18 @@ replica and after a restore, and does not depend on the order of callbacks.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from keras_spp.core import decision, scores
 from keras_spp.core.cost import MACs
 from keras_spp.core.pace import Pace
 from keras_spp.core.probability import Sets
-from keras_spp.frameworks.interface import Model
+from keras_spp.frameworks.interface import Model, Tensor
 from keras_spp.training.fingerprint import check_identity, give_identity, of_plan
 from keras_spp.training.state import State
 
@@ -93,18 +93,13 @@ class Pruner(State):
     def __init__(self, model: Model, optimizer: Any = None) -> None:
         super().__init__(model)
         self._optimizer = optimizer
-        give_identity(self.wrappers)
-        check_identity(self.wrappers)
+        give_identity(self.framework, self.wrappers)
+        check_identity(self.framework, self.wrappers)
         self._weights = [masked.weight for wrapper in self.wrappers for masked in wrapper.masked]
         self._passes = 0  # made eagerly
         self.planned = self.frequency() > 0
-        before = self.conductor.driver
-        if (before is None or not before.planned) and model.train_function is not None:
-            # A training step traced before this has failed, and Keras would go on using it.
-            model.make_train_function(force=True)
-        if self.counts_steps() or before is None or not before.counts_steps():
-            for wrapper in self.wrappers:  # who only looks does not take over from who trains
-                wrapper.attach(self)
+        self.moves = False
+        self.framework.attach(model, self.wrappers, self)
 
     @property
     def optimizer(self) -> Any:
@@ -117,46 +112,47 @@ class Pruner(State):
 
     # -- inside the training step ------------------------------------------------------------
 
-    def clock(self) -> tf.Tensor:
-        """Tells the training step: how many updates the optimizer has made, scalar int64."""
+    def clock(self) -> Tensor:
+        """Tells the training step: how many updates the optimizer has made, a scalar integer."""
         optimizer = self.optimizer
         if optimizer is None:
             raise RuntimeError(
                 "Pruner has no optimizer to count training steps with: compile the model or give "
                 "spp.Pruner(model, optimizer)."
             )
-        return tf.cast(tf.convert_to_tensor(optimizer.iterations), tf.int64)
+        return self.framework.arrays.cast(optimizer.iterations, "int64")
 
     def move(self) -> None:
-        """Moves all probabilities if an update is due; called by the first wrapper."""
+        """Moves all probabilities if an update is due; called in every training step."""
         if not self.planned:
             raise RuntimeError(
                 "SPPSchedule has no frequency and none was chosen: pass "
                 "callbacks=[spp.SPPCallback()] to fit, call Pruner.plan(steps), or give "
                 "spp.SPPSchedule(frequency=...)."
             )
-        step, seen = self.clock(), self.conductor.pruning_step
+        arrays, step = self.framework.arrays, self.clock()
+        moved = step != arrays.cast(self.conductor.pruning_step, "int64")
         # One update per step even if the step calls the model several times.
         frequency = self.schedule.frequency or self.conductor.frequency
-        due = self.schedule.due(step, frequency) & (step != seen)
-        due = due & (self.conductor.finished < 1)
-        self.conductor.standstill.note(step != seen, self._weights)
-        tf.cond(due, self._update, lambda: tf.constant(False))
-        seen.assign(step)
-        if tf.executing_eagerly():
+        unfinished = arrays.cast(self.conductor.finished, "int64") < 1
+        due = self.schedule.due(step, frequency) & moved & unfinished
+        self.conductor.standstill.note(moved, self._weights)
+        self.framework.when(due, self._update, self)
+        self.conductor.pruning_step.assign(step)
+        self.moves = True
+        if self.framework.is_eager():
             self._passes += 1
             if self._passes % TOLD == 0:
                 self.tell()
 
-    def _update(self) -> tf.Tensor:
-        conductor, schedule = self.conductor, self.schedule
+    def _update(self) -> None:
+        conductor, schedule, arrays = self.conductor, self.schedule, self.framework.arrays
         before = decision.State(
             self.probabilities(),
-            [tf.convert_to_tensor(wrapper.score) for wrapper in self.wrappers],
-            tf.convert_to_tensor(conductor.updates_made),
-            tf.convert_to_tensor(conductor.finished),
+            [arrays.cast(wrapper.score, "float32") for wrapper in self.wrappers],
+            arrays.cast(conductor.updates_made, "int64"),
+            arrays.cast(conductor.finished, "int64"),
         )
-        arrays = self.framework.arrays
         new = scores.get(schedule.score).of(arrays, self.wrappers, lambda: self.coupling)
         scored = decision.accumulated(schedule, before.scores, new)
         sound = self.faults.note(self.clock(), self.wrappers, scored)
@@ -167,7 +163,6 @@ class Pruner(State):
         self._settle(after.p, scale)
         conductor.updates_made.assign(after.made)
         conductor.finished.assign(after.finished)
-        return tf.constant(True)
 
     def sets_in_training(self) -> Sets:
         """Returns the sets, without a goal where a frozen layer reads them: it is left alone."""
@@ -175,22 +170,62 @@ class Pruner(State):
         frozen = [self.framework.is_frozen(layer) for layer in layers]
         return self.groups.without(np.flatnonzero(frozen).tolist())
 
-    def set_probabilities(self, p: tf.Tensor | np.ndarray) -> None:
+    def set_probabilities(self, p: Tensor | np.ndarray) -> None:
         """Writes probabilities of all groups, shape (groups,), into every layer that reads them.
 
         A p of 1 fixes the mask, but weights stay as they are: an update scales them.
         """
-        parts = self.groups.split(self.framework.arrays, tf.cast(p, tf.float32))
+        arrays = self.framework.arrays
+        parts = self.groups.split(arrays, arrays.cast(p, "float32"))
         for wrapper, part in zip(self.wrappers, parts, strict=True):
             wrapper.p.assign(part)
-            wrapper.mask.assign(tf.cast(wrapper.p < 1, tf.float32))
+            wrapper.mask.assign(arrays.cast(part < 1, "float32"))
 
-    def _settle(self, p: tf.Tensor, scale: tf.Tensor) -> None:
+    def _settle(self, p: Tensor, scale: Tensor) -> None:
         """Writes probabilities, and multiplies the groups' weights."""
         parts = self.groups.split(self.framework.arrays, scale)
         for wrapper, part in zip(self.wrappers, parts, strict=True):
             wrapper.multiply(part)
         self.set_probabilities(p)
+
+    # -- what a loop of one's own calls, with Keras 3 ------------------------------------------
+
+    def begin_step(self) -> None:
+        """Moves probabilities and draws masks, before each training step of a loop of your own.
+
+        With tf_keras the model does that when it is called, and this does nothing.
+        """
+        self.framework.begin_step(self)
+
+    def end_step(self) -> None:
+        """Keeps what is pruned at zero, after each training step of a loop of your own.
+
+        With tf_keras the optimizer does that, and this does nothing.
+        """
+        self.framework.end_step(self)
+
+    def stateless_begin_step(
+        self, trainable: Sequence[Any], non_trainable: Sequence[Any], optimizer: Sequence[Any]
+    ) -> tuple[list[Any], list[Any], list[Any]]:
+        """Does what `begin_step` does to values, as JAX' training steps have them.
+
+        Args:
+            trainable: Those of `model.trainable_variables`.
+            non_trainable: Those of `model.non_trainable_variables`.
+            optimizer: Those of `optimizer.variables`.
+
+        Returns:
+            The new values of all three.
+        """
+        return self.framework.stateless(
+            self, self.begin_step, (trainable, non_trainable, optimizer)
+        )
+
+    def stateless_end_step(
+        self, trainable: Sequence[Any], non_trainable: Sequence[Any], optimizer: Sequence[Any]
+    ) -> tuple[list[Any], list[Any], list[Any]]:
+        """Does what `end_step` does to values; see `stateless_begin_step`."""
+        return self.framework.stateless(self, self.end_step, (trainable, non_trainable, optimizer))
 
     # -- around it ---------------------------------------------------------------------------
 
@@ -215,7 +250,7 @@ class Pruner(State):
                 frequency that would do; if layers to be pruned are frozen; or if the steps until
                 now were not counted, because the loop applies another optimizer.
         """
-        check_identity(self.wrappers)
+        check_identity(self.framework, self.wrappers)
         if steps is None:  # otherwise the updates that are needed are counted, which tells it too
             self.tell()
         self.framework.require_alike(self.model, lambda: self._common(steps))
@@ -265,7 +300,7 @@ class Pruner(State):
         """Simulates how many updates meet every goal; None if they never would be met."""
         if self.missing() == 0:
             return 0
-        return self.schedule.updates_needed(self.probabilities().numpy(), self.sets, self.updates)
+        return self.schedule.updates_needed(self.values(), self.sets, self.updates)
 
     @cached_property
     def _macs(self) -> MACs:
@@ -277,8 +312,8 @@ class Pruner(State):
 
     def progress(self) -> Progress:
         """Tells where the model stands, with MACs counted from what is pruned now."""
-        check_identity(self.wrappers)
-        p = self.probabilities().numpy()
+        check_identity(self.framework, self.wrappers)
+        p = self.values()
         count = len(self.sets.goal)
         size = np.bincount(self.sets.of_group, minlength=count)
         done = np.bincount(self.sets.of_group[p >= 1], minlength=count)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_spp import frameworks
+from keras_spp.core import arrays
 from keras_spp.core.coupling import Coupling
 from keras_spp.core.decision import FlatGroups
 from keras_spp.core.probability import Sets
@@ -38,8 +39,7 @@ class State:
     """
 
     def __init__(self, model: Model) -> None:
-        frameworks.require_tf_keras(model, "model", "pruning while it trains")
-        self.model, self.framework = model, frameworks.default()
+        self.model, self.framework = model, frameworks.adapter(model)
         self.wrappers, self.conductor = _find(self.framework, model)
         self.framework.require_copies(model)
         self.schedule = self.conductor.pruning_schedule
@@ -48,7 +48,7 @@ class State:
         )
         self.faults = Faults(model, self.conductor.fault)
         if self.framework.read(self.conductor.identity):  # not before anything has driven the model
-            check_identity(self.wrappers)
+            check_identity(self.framework, self.wrappers)
 
     @property
     def names(self) -> list[str]:
@@ -83,6 +83,11 @@ class State:
         """Reads the probabilities of all groups, shape (groups,), in the order of `names`."""
         return self.groups.join(self.framework.arrays, [wrapper.p for wrapper in self.wrappers])
 
+    def values(self) -> np.ndarray:
+        """Reads them as NumPy's array, outside of training steps."""
+        parts = [self.framework.read(wrapper.p) for wrapper in self.wrappers]
+        return self.groups.join(arrays, parts)
+
     @cached_property
     def coupling(self) -> Coupling:
         """The model's channels."""
@@ -92,7 +97,7 @@ class State:
     def alive(self) -> dict[int, np.ndarray]:
         """Tells which groups of each masked kernel are not pruned, as `dead` takes it."""
         return {
-            id(masked.weight): masked.spread(self.framework.read(wrapper.mask)).numpy() > 0
+            id(masked.weight): masked.layout.spread(arrays, self.framework.read(wrapper.mask)) > 0
             for wrapper in self.wrappers
             for masked in wrapper.masked
         }
@@ -106,7 +111,7 @@ class State:
         if self.finished:
             return 0
         self.tell()
-        return int(self.sets.goal.sum() - (self.probabilities().numpy() >= 1).sum())
+        return int(self.sets.goal.sum() - (self.values() >= 1).sum())
 
     def tell(self) -> None:
         """Says what has gone wrong inside of training steps, where nothing can be said.

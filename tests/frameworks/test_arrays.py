@@ -14,7 +14,7 @@ from keras_spp.core import arrays
 from keras_spp.core.decision import FlatGroups, State, accumulated, decide
 from keras_spp.core.namespace import namespace_of
 from keras_spp.core.probability import Sets
-from keras_spp.frameworks.tf_keras import arrays as tf_arrays
+from keras_spp.frameworks.tensorflow import arrays as tf_arrays
 
 X = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
 V = np.float32([0.5, -2, 0, 3, 0.5, 0])  # without -0.0, which XLA alone sorts before 0.0
@@ -25,6 +25,7 @@ BOOLEANS = V > 0
 # Arguments for each function; arrays among them become tensors for TensorFlow.
 CASES = {
     "abs": [(X,), (V,)],
+    "all": [(BOOLEANS,), (V == V,)],
     "argsort": [(V,), (SEGMENTS[::-1].copy(),), (np.zeros(9, np.float32),)],
     "cast": [(BOOLEANS, "float32"), (V, "int32"), (3, "int64"), (V, np.float64)],
     "ceil": [(X,)],
@@ -33,6 +34,7 @@ CASES = {
     "divide_no_nan": [(V, np.float32(2)), (V, np.float32(0)), (V, V)],
     "draw": [(P, 0, 0), (P, 2**31 - 1, 7), (P.reshape(7, 11), 123, 10**10), (P[:1], 1, 2**40)],
     "exp": [(X,)],
+    "isfinite": [(np.float32([1, np.nan, -np.inf]),)],
     "maximum": [(V, 0.0), (0.0, V), (SEGMENTS, 1)],
     "mean": [(X,)],
     "minimum": [(V, 0.0), (1.0, V)],

@@ -3,8 +3,8 @@ import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.core.groups import Groups
-from keras_spp.frameworks.tf_keras.graph import find_wrappers
 from keras_spp.frameworks.tf_keras.tracing import find_channels
+from tests.helpers.wrappers import find_wrappers
 from tests.zoo.models import L
 
 

@@ -24,11 +24,11 @@ import keras_spp
 from keras_spp.frameworks.moments import GRADIENT_SIZES
 from keras_spp.frameworks.tensorflow.private import op_def_registry
 from keras_spp.frameworks.tf_keras import private
-from keras_spp.frameworks.tf_keras.graph import find_wrappers
 from keras_spp.frameworks.tf_keras.private import PruneLowMagnitude
 from keras_spp.frameworks.tf_keras.variables import raw
 from keras_spp.frameworks.tf_keras.wrapper import PruneSPP
 from tests.helpers.training import conv_net, prune
+from tests.helpers.wrappers import find_wrappers
 from tests.zoo.models import L
 
 PACKAGE = Path(keras_spp.__file__).parent

@@ -10,7 +10,6 @@ from tensorflow_model_optimization.python.core.sparsity.keras import (
 )
 
 import keras_spp as spp
-from keras_spp.frameworks.tf_keras.graph import find_wrappers
 from keras_spp.frameworks.tf_keras.variables import raw
 from keras_spp.frameworks.tf_keras.wrapper import KeepPruned, unwrap
 from tests.helpers.slow import slow_but
@@ -27,6 +26,7 @@ from tests.helpers.training import (
     sgd,
     state,
 )
+from tests.helpers.wrappers import find_wrappers
 from tests.zoo.models import L, randomize, relative_error
 
 sparsity = tfmot.sparsity.keras

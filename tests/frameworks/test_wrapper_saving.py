@@ -7,7 +7,6 @@ import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.frameworks.tf_keras.graph import find_wrappers
 from keras_spp.frameworks.tf_keras.wrapper import PruneSPP
 from tests.helpers.training import (
     assert_same_state,
@@ -18,6 +17,7 @@ from tests.helpers.training import (
     pruned_part_is_zero,
     state,
 )
+from tests.helpers.wrappers import find_wrappers
 from tests.zoo.models import relative_error
 
 sparsity = tfmot.sparsity.keras

@@ -5,8 +5,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.frameworks.tf_keras.graph import find_wrappers
 from keras_spp.frameworks.tf_keras.variables import host, raw
+from tests.helpers.wrappers import find_wrappers
 from tests.zoo.models import L, random_probabilities, randomize
 
 

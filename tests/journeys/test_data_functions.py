@@ -9,8 +9,8 @@ import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.frameworks.data import BATCH, batches, chunks
-from keras_spp.frameworks.tf_keras.graph import find_wrappers
 from tests.helpers.sentences import assert_one_sentence
+from tests.helpers.wrappers import find_wrappers
 from tests.zoo.models import L, randomize
 
 pytestmark = pytest.mark.usefixtures("warm_quantizer")

@@ -10,7 +10,6 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.frameworks.tf_keras.graph import find_wrappers
 from tests.helpers.sentences import assert_one_sentence
 from tests.helpers.training import (
     assert_same_state,
@@ -24,6 +23,7 @@ from tests.helpers.training import (
     sgd,
     state,
 )
+from tests.helpers.wrappers import find_wrappers
 from tests.zoo.models import L, randomize, relative_error
 
 pytestmark = pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 import keras_spp as spp
 from keras_spp.cli import main
-from keras_spp.frameworks.tf_keras.graph import find_wrappers
 from tests.helpers.sentences import assert_one_sentence
+from tests.helpers.wrappers import find_wrappers
 from tests.zoo.models import L, random_probabilities, randomize
 
 OPEN, FIXED = (None, None, 3), (24, 20, 3)

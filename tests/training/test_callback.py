@@ -8,7 +8,6 @@ import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.frameworks.tf_keras.graph import find_wrappers
 from tests.helpers.slow import slow_but
 from tests.helpers.training import (
     assert_same_state,
@@ -21,6 +20,7 @@ from tests.helpers.training import (
     sgd,
     state,
 )
+from tests.helpers.wrappers import find_wrappers
 from tests.zoo.models import L, randomize
 
 WITHOUT_END = pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")

@@ -6,7 +6,6 @@ import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.frameworks.tf_keras import optimizer_state
-from keras_spp.frameworks.tf_keras.graph import find_wrappers
 from keras_spp.frameworks.tf_keras.variables import host
 from tests.helpers.training import (
     assert_same_state,
@@ -18,6 +17,7 @@ from tests.helpers.training import (
     sgd,
     state,
 )
+from tests.helpers.wrappers import find_wrappers
 from tests.zoo.models import L, randomize
 
 IMAGES = data(16, seed=1)[0]

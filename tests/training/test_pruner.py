@@ -8,7 +8,6 @@ import tf_keras as keras
 import keras_spp as spp
 from keras_spp.core.probability import Sets
 from keras_spp.core.schedule import SPPSchedule
-from keras_spp.frameworks.tf_keras.graph import find_wrappers
 from tests.helpers.training import (
     assert_same_state,
     compiled,
@@ -22,6 +21,7 @@ from tests.helpers.training import (
     state,
     updates_made,
 )
+from tests.helpers.wrappers import find_wrappers
 from tests.zoo.models import L, randomize
 
 pytestmark = pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")

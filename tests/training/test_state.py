@@ -6,10 +6,10 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.frameworks.tf_keras.graph import find_wrappers
 from keras_spp.training.state import State
 from tests.helpers.training import assert_same_state, compiled, data, fit, plain_net, prune, sgd
 from tests.helpers.training import state as variables
+from tests.helpers.wrappers import find_wrappers
 
 pytestmark = pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")
 

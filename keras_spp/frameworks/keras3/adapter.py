@@ -1,19 +1,21 @@
-"""The Keras 3 adapter: what `keras_spp.frameworks.interface.Adapter` declares for plans.
-
-What trains, exports and times models is not there yet: stages ask `keras_spp.frameworks.of` for an
-adapter that has it. There are no pruning wrappers either, so no model is in an unfinished stage.
-"""
+"""The Keras 3 adapter: what `keras_spp.frameworks.interface.Adapter` declares."""
 
 from typing import Any
 
-import numpy as np
 from keras.tree import flatten, map_structure
 from keras.utils import Progbar
 
+from keras_spp.frameworks.keras3 import arrays, checkpoints
 from keras_spp.frameworks.keras3 import optimizer_state as optimizers
 from keras_spp.frameworks.keras3.batch_statistics import BatchStatistics
 from keras_spp.frameworks.keras3.channel_statistics import ChannelStatistics
 from keras_spp.frameworks.keras3.clone import clone
+from keras_spp.frameworks.keras3.distribution import (
+    checksum,
+    require_alike,
+    require_copies,
+    require_one_process,
+)
 from keras_spp.frameworks.keras3.graph import layers, operations, unwrap
 from keras_spp.frameworks.keras3.inference import inference
 from keras_spp.frameworks.keras3.inputs import (
@@ -30,10 +32,26 @@ from keras_spp.frameworks.keras3.openable import opened
 from keras_spp.frameworks.keras3.probe import Probe, norms
 from keras_spp.frameworks.keras3.projection import projected_derivatives
 from keras_spp.frameworks.keras3.rebuilding import copy_weights, declare_inputs, rebuild
+from keras_spp.frameworks.keras3.score_functions import check_score
 from keras_spp.frameworks.keras3.softmax import is_softmax, logits_of
+from keras_spp.frameworks.keras3.stages import require_unwrapped, stage
 from keras_spp.frameworks.keras3.tracing import find_channels as label
 from keras_spp.frameworks.keras3.tracing import is_frozen
+from keras_spp.frameworks.keras3.training_step import (
+    attach,
+    begin_step,
+    end_step,
+    is_chief,
+    is_eager,
+    stateless,
+    synced,
+    when,
+)
 from keras_spp.frameworks.keras3.variables import raw, read, write
+from keras_spp.frameworks.keras3.wrapping import WRAPPING
+
+find_conductor, wrap = WRAPPING.find_conductor, WRAPPING.wrapped
+keep_probabilities, wrappers = WRAPPING.keep_probabilities, WRAPPING.wrappers
 
 
 def plain_class(layer: Any) -> type:
@@ -44,24 +62,6 @@ def plain_class(layer: Any) -> type:
 def progress_bar(total: int, verbose: int, unit_name: str) -> Progbar:
     """Returns Keras' progress bar, which shows nothing if `verbose` is 0."""
     return Progbar(total, verbose=min(verbose, 1), unit_name=unit_name)
-
-
-def stage(model: Any) -> None:
-    """Returns None: no wrappers of Keras 3 are known."""
-
-
-def require_unwrapped(model: Any) -> None:
-    """Does nothing, as there are no wrappers."""
-
-
-def wrappers(model: Any) -> list[Any]:
-    """Returns no wrappers, as there are none."""
-    return []
-
-
-def keep_probabilities(model: Any) -> dict[int, np.ndarray]:
-    """Returns none, as there are no wrappers."""
-    return {}
 
 
 def describe_losses(loss: Any) -> None:

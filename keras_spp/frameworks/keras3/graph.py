@@ -16,6 +16,7 @@ from keras.tree import flatten, map_structure, pack_sequence_as
 from keras_spp.core.kinds import is_a
 from keras_spp.frameworks.keras3 import private
 from keras_spp.frameworks.keras3.models import is_graph
+from keras_spp.frameworks.keras3.wrapper import unwrap
 
 __all__ = [
     "Node", "adds", "flatten", "in_reference_order", "infer", "input_layer", "is_function",
@@ -105,11 +106,6 @@ def in_reference_order(model: keras.Model, inputs: Any) -> list[Any]:
 def adds(layer: Any) -> bool:
     """Tells whether a layer or a function adds up its inputs, and does nothing else."""
     return is_a(layer, "Add")
-
-
-def unwrap(layer: Any) -> Any:
-    """Returns the layer itself: there are no pruning wrappers for Keras 3 yet."""
-    return layer
 
 
 def infer(layer: Any, args: tuple, kwargs: Mapping[str, Any]) -> list[Any]:

@@ -17,6 +17,9 @@ import keras
 from keras.src.backend import get_keras_mask as sequence_mask
 from keras.src.backend import set_keras_mask
 
+# Whether Flax' modules hold the variables on JAX.
+from keras.src.backend.config import is_nnx_enabled
+
 # The class of models with a graph, and whether a class can be made again as class(inputs, outputs).
 from keras.src.models.functional import Functional, functional_like_constructor
 
@@ -142,3 +145,30 @@ def slots(optimizer: Any, variable: Any) -> dict[str, Any]:
         and len(value) == len(own)
         and isinstance(value[places[0]], keras.Variable)
     }
+
+
+# -- training ------------------------------------------------------------------------------------
+
+
+def uses_nnx() -> bool:
+    """Tells whether JAX' other way to hold variables is on, whose steps are those of the class."""
+    return is_nnx_enabled()
+
+
+def replicas(model: Any = None) -> int:
+    """Counts the devices on which TensorFlow trains a model, or what is made now, together."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    strategy = tf.distribute.get_strategy() if model is None else model.distribute_strategy
+    return strategy.num_replicas_in_sync
+
+
+def not_converted(function: Any) -> Any:
+    """Returns a function whose code TensorFlow traces as it is, without reading it."""
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.autograph.experimental.do_not_convert(function)

@@ -1,9 +1,9 @@
 """The tf_keras adapter, as `keras_spp.frameworks.interface.Adapter` declares it."""
 
 from tensorflow.nest import flatten, map_structure
-from tf_keras import callbacks
 
-from keras_spp.frameworks.tf_keras import arrays
+from keras_spp.frameworks.tensorflow import arrays
+from keras_spp.frameworks.tf_keras import checkpoints
 from keras_spp.frameworks.tf_keras import optimizer_state as optimizers
 from keras_spp.frameworks.tf_keras.alone import function_of, input_shapes
 from keras_spp.frameworks.tf_keras.batch_statistics import BatchStatistics
@@ -18,7 +18,6 @@ from keras_spp.frameworks.tf_keras.distribution import (
     require_one_process,
 )
 from keras_spp.frameworks.tf_keras.function_layers import is_frozen
-from keras_spp.frameworks.tf_keras.graph import find_wrappers as wrappers
 from keras_spp.frameworks.tf_keras.graph import layers
 from keras_spp.frameworks.tf_keras.graph import layers as operations
 from keras_spp.frameworks.tf_keras.inference import inference
@@ -38,7 +37,7 @@ from keras_spp.frameworks.tf_keras.losses import compiled_loss, describe_losses,
 from keras_spp.frameworks.tf_keras.models import check
 from keras_spp.frameworks.tf_keras.openable import opened
 from keras_spp.frameworks.tf_keras.photos import dataset, images_in
-from keras_spp.frameworks.tf_keras.private import is_graph_network, note_batch
+from keras_spp.frameworks.tf_keras.private import is_graph_network
 from keras_spp.frameworks.tf_keras.probe import Probe, norms
 from keras_spp.frameworks.tf_keras.progress import progress_bar
 from keras_spp.frameworks.tf_keras.projection import projected_derivatives
@@ -47,8 +46,20 @@ from keras_spp.frameworks.tf_keras.score_functions import check_score
 from keras_spp.frameworks.tf_keras.softmax import is_softmax, logits_of
 from keras_spp.frameworks.tf_keras.stages import require_unwrapped, stage
 from keras_spp.frameworks.tf_keras.tracing import find_channels as label
+from keras_spp.frameworks.tf_keras.training_step import (
+    attach,
+    begin_step,
+    end_step,
+    is_chief,
+    is_eager,
+    stateless,
+    synced,
+    when,
+)
 from keras_spp.frameworks.tf_keras.variables import host as read
 from keras_spp.frameworks.tf_keras.variables import raw, write
 from keras_spp.frameworks.tf_keras.wrapper import unwrap
-from keras_spp.frameworks.tf_keras.wrapping import find_conductor, keep_probabilities
-from keras_spp.frameworks.tf_keras.wrapping import wrapped as wrap
+from keras_spp.frameworks.tf_keras.wrapping import WRAPPING
+
+find_conductor, wrap = WRAPPING.find_conductor, WRAPPING.wrapped
+keep_probabilities, wrappers = WRAPPING.keep_probabilities, WRAPPING.wrappers

@@ -12,10 +12,10 @@ from keras_spp.core.kinds import is_a
 from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.models import is_graph
 from keras_spp.frameworks.tf_keras.private import TFOpLambda, in_reference_order
-from keras_spp.frameworks.tf_keras.wrapper import PruneSPP, unwrap
+from keras_spp.frameworks.tf_keras.wrapper import unwrap
 
 __all__ = [
-    "adds", "find_wrappers", "flatten", "in_reference_order", "infer", "is_graph", "is_repeated",
+    "adds", "flatten", "in_reference_order", "infer", "is_graph", "is_repeated",
     "layers", "map_structure", "nodes", "pack_sequence_as", "unwrap",
 ]  # fmt: skip
 
@@ -72,8 +72,3 @@ def infer(layer: keras.layers.Layer, args: tuple, kwargs: Mapping[str, Any]) -> 
         kwargs["training"] = False
     with private.losses_as_they_were(layer):
         return flatten(layer(*args, **kwargs))
-
-
-def find_wrappers(model: keras.Model) -> list[PruneSPP]:
-    """Returns the pruning wrappers of a model in the order of their first call."""
-    return [layer for layer in layers(model) if isinstance(layer, PruneSPP)]

@@ -11,7 +11,7 @@ import tf_keras as keras
 
 from keras_spp.core.groups import Groups, Reader
 from keras_spp.frameworks.interface import Hook
-from keras_spp.frameworks.tf_keras import arrays
+from keras_spp.frameworks.tensorflow import arrays
 from keras_spp.frameworks.tf_keras.clone import clone_layer
 from keras_spp.frameworks.tf_keras.masked_weight import MaskedWeight
 from keras_spp.frameworks.tf_keras.rebuilding import rebuild

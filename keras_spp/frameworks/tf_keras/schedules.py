@@ -6,7 +6,6 @@ import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 
 from keras_spp.core.schedule import GradualSchedule, OneShotSchedule, Schedule, SPPSchedule
-from keras_spp.frameworks.tf_keras import arrays  # noqa: F401  (what schedules compute with)
 
 __all__ = ["GradualSchedule", "OneShotSchedule", "SPPSchedule"]
 

@@ -6,48 +6,28 @@ and whichever version of a class it is, because tfmot exports none of them.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import tf_keras as keras
 
+from keras_spp.frameworks.stages import AWARE, PRUNED, Stage, require_none
 from keras_spp.frameworks.tf_keras.graph import layers
 
-_AWARE = "wrapped for quantization-aware training"
-_PRUNED = "pruned already"
 _STAGES = {
     "PruneSPP": (
-        _PRUNED,
+        PRUNED,
         "finish it with spp.shrink or tfmot.sparsity.keras.strip_pruning first",
     ),
-    "PruneLowMagnitude": (_PRUNED, "finish it with tfmot.sparsity.keras.strip_pruning first"),
+    "PruneLowMagnitude": (PRUNED, "finish it with tfmot.sparsity.keras.strip_pruning first"),
     **dict.fromkeys(
         ("QuantizeWrapper", "QuantizeLayer", "QuantizeAnnotate"),
-        (_AWARE, "prune and shrink the model first, then give the small one to quantize_model"),
+        (AWARE, "prune and shrink the model first, then give the small one to quantize_model"),
     ),
     "ClusterWeights": (
         "wrapped for clustering its weights",
         "finish it with tfmot.clustering.keras.strip_clustering first",
     ),
 }
-
-
-class Stage(NamedTuple):
-    """An unfinished stage of a model.
-
-    Attributes:
-        state: What the model is, as words after "is".
-        layer: The name of a layer with that wrapper.
-        remedy: What to do.
-    """
-
-    state: str
-    layer: str
-    remedy: str
-
-    @property
-    def quantized(self) -> bool:
-        """Whether tfmot has wrapped the model for quantization."""
-        return self.state == _AWARE
 
 
 def stage(model: keras.Model) -> Stage | None:
@@ -70,9 +50,7 @@ def stage(model: keras.Model) -> Stage | None:
 
 def require_unwrapped(model: keras.Model) -> None:
     """Raises ValueError, with the remedy, if a model is in an unfinished stage."""
-    if unfinished := stage(model):
-        state, layer, remedy = unfinished
-        raise ValueError(f"`model` {model.name!r} is {state} (layer {layer!r}): {remedy}.")
+    require_none(model, stage(model))
 
 
 def _names(layer: Any) -> list[str]:

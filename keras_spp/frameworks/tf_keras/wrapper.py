@@ -9,12 +9,16 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_spp.core import scores
+from keras_spp.frameworks.pruning_wrapper import (
+    Driver,
+    PruningWrapper,
+    check_schedule,
+    undriven,
+)
 from keras_spp.frameworks.tf_keras import (
     private,
     schedules,  # noqa: F401  (registers them)
 )
-from keras_spp.frameworks.tf_keras.driver import Driver
 from keras_spp.frameworks.tf_keras.masked_weight import MaskedWeight
 from keras_spp.frameworks.tf_keras.standstill import Standstill
 from keras_spp.frameworks.tf_keras.variables import copies
@@ -68,7 +72,7 @@ class GroupPruning:
 
 
 @keras.saving.register_keras_serializable(package="keras_spp")
-class PruneSPP(private.PruneLowMagnitude):
+class PruneSPP(PruningWrapper, private.PruneLowMagnitude):
     """Masks groups of a layer's input weights with probability p during training.
 
     `spp.prune` makes these wrappers. In training each group takes part in a step iff
@@ -104,12 +108,7 @@ class PruneSPP(private.PruneLowMagnitude):
         origin: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        if isinstance(pruning_schedule, str):  # what Keras makes of a class that it does not know
-            raise ValueError(
-                f"`pruning_schedule` of the saved model is a {pruning_schedule!r}, which Keras "
-                f"does not know: decorate the class with "
-                f"keras.saving.register_keras_serializable() and import it before loading."
-            )
+        check_schedule(pruning_schedule)
         # The wrapper computes in its layer's precision: a float32 head stays one under mixed.
         kwargs.setdefault("dtype", layer.dtype_policy if hasattr(layer, "dtype_policy") else None)
         if not hasattr(layer, "get_prunable_weights") and not private.PruneRegistry.supports(layer):
@@ -119,19 +118,9 @@ class PruneSPP(private.PruneLowMagnitude):
         # Not tfmot's prefixed name: losses, metrics and targets may be given by an output's name.
         self._name = layer.name
         self.prunable_weights: list[tf.Variable] = []
-        self.sets = [dict(entry) for entry in sets]
         self.supports_masking, self.stateful = layer.supports_masking, layer.stateful
-        groups = sum(entry["size"] for entry in self.sets)
-        self.masked = [MaskedWeight(layer, **entry, groups=groups) for entry in weights]
-        self.conductor = conductor
-        self.target_speedup = target_speedup
-        self.counted = counted
-        # Past Keras, which would wrap lists and dicts, to track what is in them.
-        self.__dict__ |= {"input_sizes": input_sizes, "origin": origin}
-        self.input_sizes: list[list[int]] | None
-        self.origin: dict[str, Any] | None
-        self._driver: Driver | None = None
-        self._shown_by: Any = None
+        self.remember(sets, conductor, target_speedup, counted, input_sizes, origin)
+        self.masked = [MaskedWeight(layer, **entry, groups=self.size) for entry in weights]
 
     def build(self, input_shape: Any) -> None:
         """Builds the layer and adds one probability per group, instead of weight-sized masks."""
@@ -140,7 +129,7 @@ class PruneSPP(private.PruneLowMagnitude):
         for entry in self.masked:
             for replica in copies(entry.weight):
                 private.replace_constraint(replica, KeepPruned(self, entry, replica.constraint))
-        groups = sum(entry["size"] for entry in self.sets)
+        groups = self.size
 
         def state(name: str, value: float, shape: list[int], dtype: Any = tf.float32) -> Any:
             return self.add_weight(
@@ -155,7 +144,7 @@ class PruneSPP(private.PruneLowMagnitude):
         self.p = state("p", 0, [groups])
         self.score = state("score", 0, [groups])
         self.mask = state("mask", 1, [groups])
-        score = scores.get(self.pruning_schedule.score)
+        score = self.of_score
         if score.given:
             self.given = state("given", 0, [groups])
         self.gathers = score.gathers
@@ -176,25 +165,12 @@ class PruneSPP(private.PruneLowMagnitude):
         self.pruning_vars = [(weight, self.mask, threshold) for weight in self.prunable_weights]
         self.pruning_obj = GroupPruning(self)
 
-    @property
-    def driver(self) -> Driver | None:
-        """What moves the probabilities in training steps; None if nothing does yet."""
-        return self._driver
-
     def attach(self, driver: Driver) -> None:
         """Lets a driver, which knows all wrappers, move the probabilities from now on."""
-        before, self._driver = self._driver, driver
+        before = self.driver
+        super().attach(driver)
         if self.conductor and before is not None and before.optimizer is not driver.optimizer:
             self.standstill.forget()
-
-    @property
-    def shown_by(self) -> Any:
-        """On the conductor: the callback that shows the present `fit`."""
-        return self._shown_by
-
-    def show_by(self, callback: Any) -> None:
-        """Notes on the conductor which callback shows the present `fit`; the last one does."""
-        self._shown_by = callback
 
     def show(self, names: Iterable[str]) -> None:
         """Has the progress line show numbers of these names as they are; others it averages.
@@ -215,10 +191,6 @@ class PruneSPP(private.PruneLowMagnitude):
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Returns the layer's answer."""
         return self.layer.compute_mask(inputs, mask)
-
-    def multiply(self, groups: tf.Tensor) -> list[tf.Operation]:
-        """Multiplies the weights of each group with its value, for good."""
-        return [entry.multiply(groups) for entry in self.masked]
 
     def sampled(self) -> tf.Tensor:
         """Draws the groups' masks of the present training step, 0 and 1, shape (groups,)."""
@@ -247,10 +219,6 @@ class PruneSPP(private.PruneLowMagnitude):
             self.gathered.assign(tf.zeros_like(self.gathered))
         return gathered
 
-    def expected(self) -> tf.Tensor:
-        """Returns the keep probabilities 1 - p, the expected network's mask, shape (groups,)."""
-        return 1 - self.p
-
     def factors(self, sampled: bool) -> list[tf.Tensor]:
         """Returns what each masked weight is multiplied with in the present training step.
 
@@ -273,11 +241,7 @@ class PruneSPP(private.PruneLowMagnitude):
                     tf.debugging.Assert(self.finished > 0, [UNFINISHED], name="unfinished")
                 return self.factors(sampled=False)
             if self._driver is None:
-                raise RuntimeError(
-                    f"{self.name} was called with training=True but nothing drives its pruning: "
-                    f"pass callbacks=[spp.SPPCallback()] to fit, or call "
-                    f"spp.Pruner(model, optimizer) before a training loop of your own."
-                )
+                raise undriven(self.name)
             if self.conductor:
                 self._driver.move()
             return self.factors(sampled=True)
@@ -302,15 +266,4 @@ class PruneSPP(private.PruneLowMagnitude):
 
     def get_config(self) -> dict[str, Any]:
         """Returns everything that a wrapper needs to go on alone after loading."""
-        config = keras.layers.Wrapper.get_config(self)
-        config["pruning_schedule"] = self.pruning_schedule.get_config()
-        return {
-            **config,
-            "sets": [dict(entry) for entry in self.sets],
-            "weights": [entry.config() for entry in self.masked],
-            "conductor": self.conductor,
-            "target_speedup": self.target_speedup,
-            "counted": self.counted,
-            "input_sizes": self.input_sizes,
-            "origin": self.origin,
-        }
+        return {**keras.layers.Wrapper.get_config(self), **self.own_config()}

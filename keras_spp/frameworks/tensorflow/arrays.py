@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from keras_spp.core import namespace
-
 
 def abs(x: Any) -> tf.Tensor:
     """Takes magnitudes."""
     return tf.abs(x)
+
+
+def all(x: Any) -> tf.Tensor:
+    """Tells whether all elements are true."""
+    return tf.reduce_all(x)
 
 
 def argsort(x: Any) -> tf.Tensor:
@@ -72,6 +74,11 @@ def draw(p: Any, seed: int, step: Any) -> tf.Tensor:
 def exp(x: Any) -> tf.Tensor:
     """Takes exponentials."""
     return tf.exp(x)
+
+
+def isfinite(x: Any) -> tf.Tensor:
+    """Tells which elements are neither NaN nor infinite."""
+    return tf.math.is_finite(x)
 
 
 def maximum(x: Any, y: Any) -> tf.Tensor:
@@ -142,7 +149,3 @@ def where(condition: Any, x: Any, y: Any) -> tf.Tensor:
 def zeros(shape: Sequence[int], dtype: Any = "float32") -> tf.Tensor:
     """Makes a tensor of zeros."""
     return tf.zeros(shape, dtype)
-
-
-for _kind in (tf.Tensor, tf.Variable):
-    namespace.register(_kind, sys.modules[__name__])
