@@ -59,5 +59,5 @@ def namespace_of(*values: Any) -> ModuleType:
     """
     if (used := _used.get()) is not None:
         return used
-    known = (_of(type(value)) for value in values)
+    known = (_of(value.__class__) for value in values)
     return next((namespace for namespace in known if namespace is not arrays), arrays)

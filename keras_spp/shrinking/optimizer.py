@@ -63,7 +63,7 @@ def sliced_optimizer(pruned: Model, small: Model) -> Any:
     taken = set()
     # The step counter, Nadam's product of its decays.
     for mine, its in optimizers.counters(inner, new_inner):
-        its.assign(mine)
+        framework.write(its, framework.read(mine))  # a copy: JAX gives buffers away
         taken.add(id(mine))
     for variable, other in pairs:
         moments = optimizers.slots(inner, variable)
@@ -85,7 +85,7 @@ def sliced_optimizer(pruned: Model, small: Model) -> Any:
                     f"`small` must be what spp.shrink(pruned) returned but its {other.name!r} has "
                     f"shape {tuple(slot.shape)}, not {value.shape}."
                 )
-            slot.assign(value)
+            framework.write(slot, value)
             taken.add(id(mine))
     left = [variable.name for variable in inner.variables if id(variable) not in taken]
     if left:

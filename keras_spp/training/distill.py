@@ -29,8 +29,9 @@ def distill(
     metrics are those of the model.
 
     Args:
-        model: A pruned, shrunk or plain functional or Sequential tf_keras model.
-        teacher: A model with the same inputs and outputs of the same shapes; it is not trained.
+        model: A pruned, shrunk or plain functional or Sequential model of tf_keras or Keras 3.
+        teacher: A model of the same Keras with the same inputs and outputs of the same shapes; it
+            is not trained.
         weight: Of the added term, at least 0.
         temperature: Divides both models' logits, greater than 0.
         from_logits: Whether outputs are logits, not probabilities; None: unless a softmax makes
@@ -45,7 +46,7 @@ def distill(
         a `train_step` of the model's own class are left out.
 
     Raises:
-        TypeError: If `model` or `teacher` is no tf_keras model.
+        TypeError: If `model` or `teacher` is no model, or of the other Keras.
         ValueError: If their shapes differ, or an argument is outside its range.
 
     Example:
@@ -60,8 +61,8 @@ def distill(
         >>> _ = distilled.fit(x, y, batch_size=1, verbose=0, callbacks=[spp.SPPCallback()])
         >>> small = spp.shrink(pruned)
     """
-    framework = frameworks.of(model, tf_keras_for="distillation")
-    frameworks.of(teacher, "teacher", tf_keras_for="distillation")
+    framework = frameworks.of(model)
+    framework.check(teacher, "teacher")
     check_number("weight", weight, 0, MOST, "a number of at least 0")
     check_number("temperature", temperature, 1e-6, MOST, "a number greater than 0")
     shapes = [[output.shape for output in network.outputs] for network in (model, teacher)]

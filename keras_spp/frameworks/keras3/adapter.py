@@ -10,6 +10,7 @@ from keras_spp.frameworks.keras3 import optimizer_state as optimizers
 from keras_spp.frameworks.keras3.batch_statistics import BatchStatistics
 from keras_spp.frameworks.keras3.channel_statistics import ChannelStatistics
 from keras_spp.frameworks.keras3.clone import clone
+from keras_spp.frameworks.keras3.distillation import distilled
 from keras_spp.frameworks.keras3.distribution import (
     checksum,
     require_alike,

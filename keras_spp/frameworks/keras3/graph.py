@@ -110,10 +110,11 @@ def adds(layer: Any) -> bool:
 
 def infer(layer: Any, args: tuple, kwargs: Mapping[str, Any]) -> list[Any]:
     """Calls a layer in inference, without adding to its losses; returns the outputs, flat."""
-    if is_function(layer):
-        return flatten(layer(*args, **kwargs))
-    kwargs = dict(kwargs)
-    if private.expects_training(layer):
-        kwargs["training"] = False  # as a model does, whatever its own calls were made with
-    with private.losses_as_they_were(layer):
-        return flatten(layer(*args, **kwargs))
+    with private.without_gradients():
+        if is_function(layer):
+            return flatten(layer(*args, **kwargs))
+        kwargs = dict(kwargs)
+        if private.expects_training(layer):
+            kwargs["training"] = False  # as a model does, whatever its own calls were made with
+        with private.losses_as_they_were(layer):
+            return flatten(layer(*args, **kwargs))

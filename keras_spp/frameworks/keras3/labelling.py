@@ -12,7 +12,7 @@ from keras_spp.core.call import Followed
 from keras_spp.core.channels import Reason, Tensor
 from keras_spp.frameworks.keras3 import private
 from keras_spp.frameworks.keras3.clone import clone, read_config
-from keras_spp.frameworks.keras3.graph import is_function
+from keras_spp.frameworks.keras3.graph import is_function, unwrap
 from keras_spp.frameworks.weight_path import weight_path
 
 __all__ = ["as_functions", "asks_for_mask", "config", "follow", "takes_sizes", "weight_path"]
@@ -75,11 +75,12 @@ def takes_sizes(layer: Any) -> bool:
 
 def asks_for_mask(layer: Any) -> bool:
     """Tells whether a mask that a layer makes reaches, or may reach, one that uses it."""
-    for consumer in private.consumers(layer):
+    for called in private.consumers(layer):
+        consumer = unwrap(called)
         if is_function(consumer):  # drops the mask
             continue
         if private.expects_mask(consumer) or isinstance(consumer, keras.Model):
             return True
-        if consumer.supports_masking and asks_for_mask(consumer):
+        if consumer.supports_masking and asks_for_mask(called):
             return True
     return False

@@ -147,6 +147,17 @@ def slots(optimizer: Any, variable: Any) -> dict[str, Any]:
     }
 
 
+def schedule_of(optimizer: Any) -> Any:
+    """Returns an optimizer's schedule of learning rates; None if its rate is a number."""
+    rate = optimizer._learning_rate
+    return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
+
+
+def is_spared_from_decay(optimizer: Any, variable: Any) -> bool:
+    """Tells whether weight decay leaves a variable alone, however it was named."""
+    return not optimizer._use_weight_decay(variable)
+
+
 # -- training ------------------------------------------------------------------------------------
 
 
@@ -172,3 +183,15 @@ def not_converted(function: Any) -> Any:
     import tensorflow as tf
 
     return tf.autograph.experimental.do_not_convert(function)
+
+
+@contextlib.contextmanager
+def without_gradients() -> Iterator[None]:
+    """Keeps what is done in it out of PyTorch's gradients; others follow none unless asked to."""
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    import torch
+
+    with torch.no_grad():
+        yield

@@ -9,7 +9,7 @@ import keras
 
 from keras_spp.core.kinds import is_a
 from keras_spp.frameworks.keras3 import private
-from keras_spp.frameworks.keras3.graph import is_graph
+from keras_spp.frameworks.keras3.graph import is_graph, unwrap
 
 _GIVEN_ON = ("Cast", "Copy", "Dropout", "Identity", "Reshape", "StopGradient")
 
@@ -21,15 +21,16 @@ def is_softmax(function: Any) -> bool:
 
 def ends_in_softmax(output: Any) -> bool:
     """Returns whether an output of a functional model holds probabilities, not logits."""
-    layer, call, place = private.origin(output)
-    while is_graph(layer) or _passes_on(layer):
-        if is_graph(layer):  # a nested model
-            output = layer.outputs[place]
+    called, call, place = private.origin(output)
+    while is_graph(called) or _passes_on(unwrap(called)):
+        if is_graph(called):  # a nested model
+            output = called.outputs[place]
         else:
-            output = private.call_of(layer, call).input_tensors[0]
-        layer, call, place = private.origin(output)
+            output = private.call_of(called, call).input_tensors[0]
+        called, call, place = private.origin(output)
+    layer = unwrap(called)
     while isinstance(layer, keras.layers.TimeDistributed):
-        layer = layer.layer
+        layer = unwrap(layer.layer)
     functions = [getattr(layer, name, None) for name in ("activation", "function")]
     return is_a(layer, "Softmax") or any(map(is_softmax, functions))  # of layers and of functions
 
