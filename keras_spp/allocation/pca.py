@@ -53,7 +53,7 @@ class PCA:
             model, hooks=lambda layer: _hook(layer, covariances.get(id(layer)))
         )
         for inputs in batches(representative_data, self.batches):
-            probe.model(inputs, training=False)
+            probe.call(inputs)
         for name, layer in _makers(groups).items():
             if not np.isfinite(covariances[id(layer)].products).all():
                 raise ValueError(

@@ -64,7 +64,7 @@ class Sensitivity(Stepwise):
         check_integer("batches", batches, 1)
         check_integer("points", points, 2)
         check_integer("verbose", verbose, 0)
-        self.loss = None if loss is None else frameworks.default().find_losses(loss)
+        self.loss = loss
         self.batches = batches
         self.points = points
         self.verbose = int(verbose)
@@ -91,11 +91,12 @@ class _Measured:
         self.settings, self.groups = settings, groups
         self.framework = frameworks.of(model)
         with_targets = settings.loss is not None
+        self.loss = self.framework.find_losses(settings.loss) if with_targets else None
         self.data = list(batches(representative_data, settings.batches, targets=with_targets))
         self.inputs = [batch[0] for batch in self.data] if with_targets else self.data
         self.probe = self.framework.Probe(model, groups)
         self.compiled_loss = (
-            self.framework.compiled_loss(self.probe.model, settings.loss) if with_targets else None
+            self.framework.compiled_loss(self.probe.model, self.loss) if with_targets else None
         )
         self.importance = importance(groups, self.framework)
         self.dense = self.probe.outputs(self.inputs)
@@ -112,7 +113,7 @@ class _Measured:
     def _key(self, model: Model) -> str:
         """Returns a digest of all that decides what is measured."""
         settings, framework = self.settings, self.framework
-        losses = framework.describe_losses(settings.loss)
+        losses = framework.describe_losses(self.loss)
         # What the layers and the loss compute shows in the dense model's outputs and its loss.
         said = (losses, settings.points, self.groups.granularity, self.before)
         digest = hashlib.sha256(repr(said).encode())

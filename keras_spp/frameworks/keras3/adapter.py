@@ -28,6 +28,7 @@ from keras_spp.frameworks.keras3.inputs import (
 )
 from keras_spp.frameworks.keras3.layer_calls import before_activation, is_linear, output_shape
 from keras_spp.frameworks.keras3.lockstep import Lockstep
+from keras_spp.frameworks.keras3.losses import compiled_loss, describe_losses, find_losses
 from keras_spp.frameworks.keras3.models import check, is_graph_network
 from keras_spp.frameworks.keras3.openable import opened
 from keras_spp.frameworks.keras3.probe import Probe, norms
@@ -63,24 +64,3 @@ def plain_class(layer: Any) -> type:
 def progress_bar(total: int, verbose: int, unit_name: str) -> Progbar:
     """Returns Keras' progress bar, which shows nothing if `verbose` is 0."""
     return Progbar(total, verbose=min(verbose, 1), unit_name=unit_name)
-
-
-def describe_losses(loss: Any) -> None:
-    """Returns None for no loss.
-
-    Raises:
-        NotImplementedError: If there is one.
-    """
-    if loss is not None:
-        raise NotImplementedError(
-            "`loss` must be None for a Keras 3 model, whose outputs are compared instead."
-        )
-
-
-def compiled_loss(model: Any, loss: Any) -> Any:
-    """Tells that losses are not computed yet.
-
-    Raises:
-        NotImplementedError: Always.
-    """
-    return describe_losses(loss)

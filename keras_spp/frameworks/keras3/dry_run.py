@@ -9,7 +9,7 @@ import keras
 
 from keras_spp.core.kinds import own_name
 from keras_spp.frameworks.keras3.graph import Node, infer
-from keras_spp.frameworks.tensorflow.graph_macs import operation_macs
+from keras_spp.frameworks.keras3.traced_macs import traced_macs
 
 Shape = tuple[int | None, ...]
 _MAY_SPREAD = frozenset({"Concatenate", "Repeat", "Reshape", "Tile"})
@@ -51,38 +51,30 @@ def shapes(nodes: list[Node], inputs: list[tuple[Any, Shape]]) -> dict[int, Shap
 def macs(node: Node, shape_of: Callable[[Any], Shape]) -> int | None:
     """Counts the multiply-accumulates of one call of a layer: its convolutions and products.
 
-    They are counted in the graph that TensorFlow makes of it, where that is the backend.
-
     Args:
         node: The call.
         shape_of: Returns the shape of one of its input tensors.
 
     Returns:
-        The count; None if a size is open, one sample cannot be sent through, or the backend is
-        another one.
+        The count; None if a size is open, or one sample cannot be sent through.
     """
     tensors = keras.tree.flatten((node.call_args, dict(node.call_kwargs)))
     tensors = list({id(x): x for x in tensors if isinstance(x, keras.KerasTensor)}.values())
     shapes_of_inputs = [shape_of(tensor) for tensor in tensors]
     if any(None in shape[1:] for shape in shapes_of_inputs):
         return None
-    if keras.backend.backend() != "tensorflow":
-        return None
-    import tensorflow as tf
 
     def call(*values: Any) -> Any:
         args, kwargs = _filled(node, dict(zip(map(id, tensors), values, strict=True)))
         return infer(node.layer, args, kwargs)
 
-    specs = [
-        tf.TensorSpec((shape[0] or 1, *shape[1:]) if shape else (), tensor.dtype)
-        for tensor, shape in zip(tensors, shapes_of_inputs, strict=True)
+    samples = [
+        _one(shape, tensor.dtype) for tensor, shape in zip(tensors, shapes_of_inputs, strict=True)
     ]
     try:
-        graph = tf.function(call, autograph=False).get_concrete_function(*specs).graph
+        return traced_macs(call, samples)
     except Exception:  # as above
         return None
-    return sum(map(operation_macs, graph.get_operations()))
 
 
 def _one(shape: Shape, dtype: Any) -> keras.KerasTensor:

@@ -161,6 +161,11 @@ def is_spared_from_decay(optimizer: Any, variable: Any) -> bool:
 # -- training ------------------------------------------------------------------------------------
 
 
+def loss_of_outputs(model: Any, outputs: Any, targets: Any, weights: Any = None) -> Any:
+    """Returns the loss that a model is compiled with, without what its layers add to it."""
+    return model._compile_loss(targets, outputs, weights)
+
+
 def uses_nnx() -> bool:
     """Tells whether JAX' other way to hold variables is on, whose steps are those of the class."""
     return is_nnx_enabled()

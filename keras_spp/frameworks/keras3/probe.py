@@ -13,6 +13,7 @@ from keras_spp.core.groups import Groups, Reader
 from keras_spp.frameworks.interface import Hook
 from keras_spp.frameworks.keras3 import graph, private
 from keras_spp.frameworks.keras3.clone import clone
+from keras_spp.frameworks.keras3.derivatives import derivatives
 from keras_spp.frameworks.keras3.inference import compiled, reset
 from keras_spp.frameworks.keras3.lockstep import conformed
 from keras_spp.frameworks.keras3.rebuilding import copy_weights, rebuild
@@ -101,40 +102,33 @@ class Probe:
         Returns:
             A function of one batch of inputs and of those tensors: for each reader of the groups
             the derivative by a factor of each group's weights, shape (groups,).
-
-        Raises:
-            NotImplementedError: On a backend that is not TensorFlow.
         """
-        if keras.backend.backend() != "tensorflow":
-            raise NotImplementedError(
-                "`allocation` must not need derivatives for a Keras 3 model that is not on "
-                "TensorFlow, as spp.Fisher does: give spp.Search() or spp.Sensitivity() instead."
-            )
-        import tensorflow as tf
-
         masks = [(reader, mask) for reader in self._readers for mask in reader.weights]
-        weights = [
-            self._copy_of(*pair) for pair in [(reader, mask.variable) for reader, mask in masks]
-        ]
-
-        @tf.function(reduce_retracing=True)
-        def gradients(inputs: Any, *others: Any) -> list[Any]:
-            values = [weight.value for weight in weights]
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(values)
-                result = scalar(self.model(inputs, training=False), *others)
-            return tape.gradient(result, values, unconnected_gradients="zero")
+        weights = [self._copy_of(reader, mask.variable) for reader, mask in masks]
+        gradients = derivatives(
+            lambda inputs, *others: scalar(self.model(inputs, training=False), *others), weights
+        )
 
         def of(inputs: Any, *others: Any) -> list[np.ndarray]:
             reset(self.model)
+            inputs = keras.tree.pack_sequence_as(
+                private.structures(self.model)[0], conformed(self.model, inputs)
+            )
             derived = {id(reader): 0.0 for reader in self._readers}
             computed = gradients(inputs, *others)
             for (reader, mask), weight, gradient in zip(masks, weights, computed, strict=True):
-                product = read(weight).astype(np.float32) * np.asarray(gradient, np.float32)
+                product = read(weight).astype(np.float32) * gradient.astype(np.float32)
                 derived[id(reader)] = derived[id(reader)] + mask.layout.summed(arrays, product)
             return [np.asarray(derived[id(reader)]) for reader in self._readers]
 
         return of
+
+    def output_shapes(self, inputs: Any) -> list[tuple[int | None, ...]]:
+        """Returns the shapes of the outputs of a batch of inputs, flat."""
+        specs = [keras.KerasTensor(x.shape, x.dtype) for x in conformed(self.model, inputs)]
+        packed = keras.tree.pack_sequence_as(private.structures(self.model)[0], specs)
+        outputs = keras.tree.flatten(self.model.compute_output_spec(packed))
+        return [tuple(output.shape) for output in outputs]
 
     def _run(self, model: keras.Model, inputs: list[Any]) -> list[Any]:
         program = Program(graph, model)

@@ -7,10 +7,22 @@ from typing import Any
 import numpy as np
 
 
-def operation_macs(operation: Any) -> int:
+def graph_macs(graph: Any) -> int:
+    """Counts the multiply-accumulates of a graph, with those of the functions that it calls."""
+    return sum(map(_operation_macs, graph.get_operations()))
+
+
+def _operation_macs(operation: Any) -> int:
     """Counts the elements of an operation's result times the products that each of them sums."""
+    if operation.type in ("PartitionedCall", "StatefulPartitionedCall"):
+        # Grouped convolutions are functions of their own, which XLA compiles.
+        called = operation.graph._get_function(operation.get_attr("f").name)
+        return graph_macs(called.graph)
     if operation.type == "Einsum":
         return _einsum_macs(operation)
+    if operation.type in ("Conv2DBackpropInput", "Conv3DBackpropInputV2"):  # transposed
+        _, kernel, inputs = operation.inputs
+        return int(np.prod([*inputs.shape[:-1], *kernel.shape], dtype=np.int64))
     if operation.type in ("Conv2D", "Conv3D"):
         summed = operation.inputs[1].shape[:-1]
     elif operation.type == "DepthwiseConv2dNative":

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_spp.frameworks.tensorflow.graph_macs import operation_macs
+from keras_spp.frameworks.tensorflow.graph_macs import graph_macs
 from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.private import TFOpLambda
 
@@ -114,4 +114,4 @@ def macs(node: Any, shape_of: Callable[[Any], Shape]) -> int | None:
             _call(node, values)
     except Exception:  # as above
         return None
-    return sum(map(operation_macs, graph.get_operations()))
+    return graph_macs(graph)
