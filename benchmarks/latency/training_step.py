@@ -1,13 +1,14 @@
 """What a training step of a pruned model costs, against a step of the plain one.
 
     python -m benchmarks.latency.training_step [--model FILE | --network NAME]
-        [--pairs 40] [--batch 128]
+        [--pairs 40] [--batch 128] [--keras 3]
 
 All models train in one process on the same random batch, in turn and in changing order; the ratio
 is the median over the pairs, so that noise of the machine hits all alike. Beside the time on the
 clock stands that of the processors, which other programs on the machine disturb less. Without a
 model file an untrained network is built on the spot: a ResNet-20 for CIFAR-10, or the one of
-keras.applications that is named (`--network ResNet50`).
+keras.applications that is named (`--network ResNet50`). With --keras 3 the network is rebuilt in
+Keras 3, on the backend that KERAS_BACKEND names.
 """
 
 import argparse
@@ -15,16 +16,18 @@ import itertools
 import os
 import statistics
 import time
+from typing import Any
 
 import numpy as np
-import tf_keras as keras
+import tf_keras
 
 import keras_spp as spp
+from benchmarks.to_keras3 import converted
 from keras_spp.frameworks.tf_keras.loading import load_model
 from tests.zoo.networks import resnet20
 
 
-def compiled(model: keras.Model) -> keras.Model:
+def compiled(keras: Any, model: Any) -> Any:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss)
     return model
@@ -39,6 +42,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--frequency", type=int, default=2, help="steps between updates of p")
+    parser.add_argument("--keras", type=int, choices=[2, 3], default=2)
     options = parser.parse_args()
 
     if options.model:
@@ -46,16 +50,21 @@ def main() -> None:
     elif options.network == "resnet20":
         plain = resnet20()
     else:
-        make = getattr(keras.applications, options.network)
+        make = getattr(tf_keras.applications, options.network)
         size = (options.size, options.size, 3) if options.size else None
         plain = make(weights=None, input_shape=size, classifier_activation=None)
-    models = {"plain": compiled(plain)}
+    keras: Any = tf_keras
+    if options.keras == 3:
+        import keras
+
+        plain = converted(plain)
+    models = {"plain": compiled(keras, plain)}
     for granularity in ("channel", "column"):
         schedule = spp.SPPSchedule(A=0.01, frequency=options.frequency)  # busy all the time
         pruned = spp.prune(
             plain, target_speedup=2.0, granularity=granularity, round_to=1, schedule=schedule
         )
-        spp.Pruner(compiled(pruned)).plan(steps=10**6)
+        spp.Pruner(compiled(keras, pruned)).plan(steps=10**6)
         models[granularity] = pruned
 
     random = np.random.default_rng(0)

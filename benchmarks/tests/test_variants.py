@@ -8,9 +8,9 @@ import keras_spp as spp
 from benchmarks.accuracy import variants
 from keras_spp.core.groups import Groups
 from keras_spp.core.probability import Sets
-from tests.helpers.wrappers import find_wrappers
 from keras_spp.frameworks.tf_keras.tracing import find_channels
 from tests.helpers.training import compiled, conv_net, data, fit, prune, sgd
+from tests.helpers.wrappers import find_wrappers
 
 
 def moves(name, updates=40):
