@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import keras
@@ -59,8 +60,19 @@ def read_config(layer: Any) -> tuple[dict[str, Any], Shared]:
     """
     if is_function(layer):
         return layer.get_config(), {}
+    if _has_no_arguments(type(layer)):
+        # Of such a layer Keras remembers what it was called with, and may not know how to save it.
+        base = {"name": layer.name, "trainable": layer.trainable, "dtype": layer.dtype_policy}
+        return base, {}
     config, shared = configs.read_config(layer, "keras", keras.activations.linear)
     return _unbuilt(config), shared
+
+
+def _has_no_arguments(kind: type) -> bool:
+    """Tells whether a class's constructor takes what all layers take, and leaves its config be."""
+    kinds = [parameter.kind for parameter in inspect.signature(kind).parameters.values()]
+    owner = next(base for base in kind.__mro__ if "get_config" in vars(base))
+    return kinds == [inspect.Parameter.VAR_KEYWORD] and owner is keras.layers.Layer
 
 
 def _unbuilt(config: Any) -> Any:

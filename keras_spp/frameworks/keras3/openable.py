@@ -19,10 +19,24 @@ from keras_spp.frameworks.keras3.rebuilding import rebuild
 from keras_spp.frameworks.openable import is_declared
 from keras_spp.util.messages import first_line
 
+# KerasHub's, by name, because KerasHub need not be installed.
+_KERAS_HUB = frozenset({
+    "CBABlock", "ConvBnActBlock", "DepthwiseConvBlock", "FeaturePyramid", "FusedMBConvBlock",
+    "HGNetV2BasicLayer", "HGNetV2ConvLayer", "HGNetV2ConvLayerLight", "HGNetV2Embeddings",
+    "HGNetV2Encoder", "HGNetV2Stage", "InvertedResidualBlock", "MBConvBlock", "PredictionHead",
+    "SpatialPyramidPooling", "SqueezeAndExcite2D",
+})  # fmt: skip
+
+
+def _is_openable(kind: type) -> bool:
+    """Tells whether a layer's class is declared to be openable."""
+    is_hubs = kind.__module__.startswith("keras_hub.") and kind.__name__ in _KERAS_HUB
+    return is_hubs or is_declared(kind)
+
 
 def opened(model: keras.Model) -> keras.Model:
     """Returns the model, or a copy in which openable layers are nested models."""
-    calls = {id(node.layer): node for node in _calls(model) if is_declared(type(node.layer))}
+    calls = {id(node.layer): node for node in _calls(model) if _is_openable(type(node.layer))}
     if not calls:
         return model
     # The layers inside may hide more.
