@@ -7,6 +7,7 @@ of its framework.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:  # not needed to register classes for loading, which `import keras_spp` does
@@ -43,6 +44,17 @@ def of(model: Any, argument: str = "model", *, tf_keras_for: str | None = None) 
     adapter = default()
     adapter.check(model, argument)
     return adapter
+
+
+def of_file(path: Path) -> Adapter:
+    """Returns the adapter of the Keras that has saved a model; that of tf_keras if none has."""
+    from keras_spp.frameworks.saved import is_keras_3
+
+    if not is_keras_3(path):
+        return default()
+    from keras_spp.frameworks.keras3 import adapter
+
+    return cast("Adapter", adapter)
 
 
 def require_tf_keras(model: Any, argument: str, what: str) -> None:

@@ -8,7 +8,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 import keras_spp as spp
-from keras_spp.export import tflite
+from keras_spp.export import converter
 from keras_spp.export.tflite import export_to_time
 from tests.zoo.models import L, inputs_for, random_model, randomize
 
@@ -66,9 +66,9 @@ def test_sequences(layer, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:export_tflite. the file keeps the state")
 def test_a_file_is_converted_without_being_saved_first_unless_it_has_loops(tmp_path, monkeypatch):
-    saved, convert = [], tflite.convert
+    saved, convert = [], converter.convert
     monkeypatch.setattr(
-        tflite,
+        converter,
         "convert",
         lambda *args, named=True: saved.append(named) or convert(*args, named=named),
     )

@@ -5,6 +5,7 @@ import tf_keras as keras
 import keras_spp as spp
 from keras_spp.devices import device as latency
 from keras_spp.export import packing
+from keras_spp.export.columns import LAYOUTS
 from tests.helpers.slow import slow_but
 from tests.zoo.models import L
 
@@ -140,7 +141,7 @@ def test_on_this_machine_it_is_measured_for_real(tmp_path):
     model, x = pruned_net()
     report = spp.export_tflite(model, tmp_path / "m.tflite", device=spp.Device(runs=3))
     for row in report.packed:
-        assert set(row.milliseconds) == set(packing.LAYOUTS)
+        assert set(row.milliseconds) == set(LAYOUTS)
         assert all(ms > 0 for ms in row.milliseconds.values())
         best = min(row.milliseconds.values())
         assert row.milliseconds[row.layout] <= packing.GAIN * best

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter
 
-import keras_spp.export.tflite
+from keras_spp.export.converter import Converter
 from keras_spp.export.parity import parity
 from keras_spp.export.quantization import CALIBRATION, calibration_batches
 from keras_spp.export.tflite import export_tflite
@@ -33,7 +33,7 @@ def two_ranges(count=40):
 @pytest.fixture
 def no_conversion(monkeypatch):
     monkeypatch.setattr(
-        keras_spp.export.tflite, "_convert", lambda *_: pytest.fail("the conversion must not start")
+        Converter, "convert", lambda *_: pytest.fail("the conversion must not start")
     )
 
 
@@ -237,16 +237,16 @@ def test_activations_that_overflow_are_refused(tmp_path):
 
 
 def test_outputs_far_from_the_models_are_warned_of(tmp_path, monkeypatch):
-    model, convert = dense(), keras_spp.export.tflite._convert
+    model, convert = dense(), Converter.convert
     other = keras.models.clone_model(model)
     other.set_weights([-weight for weight in model.get_weights()])
 
-    def of_another_model(function, quantization, samples, types):
-        specs = [tf.TensorSpec((1, 3), tf.float32, name="x")]
-        traced = keras_spp.export.tflite._trace(other, specs, list(function.structured_outputs))
-        return convert(traced, "none", [], {})
+    def of_another_model(self, *_):
+        converter = Converter(other, self.specs, self.output_names)
+        converter.trace(pack=False)
+        return convert(converter, "none", [], {}, {})
 
-    monkeypatch.setattr(keras_spp.export.tflite, "_convert", of_another_model)
+    monkeypatch.setattr(Converter, "convert", of_another_model)
     with pytest.warns(UserWarning, match=r"export_tflite: the output .* differs by .* on average"):
         export_tflite(model, tmp_path / "m.tflite", "int8", representative_data=normal(8, 3))
 

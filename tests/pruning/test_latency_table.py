@@ -5,8 +5,7 @@ import pytest
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.frameworks.tf_keras.alone import input_shapes
-from keras_spp.frameworks.tf_keras.tracing import find_channels
+from keras_spp import frameworks
 from keras_spp.pruning.latency_table import LatencyTable
 from tests.zoo.models import L
 
@@ -28,9 +27,10 @@ class Lawful(spp.Device):
 
 def priced(x, y, device):
     model = keras.Model(x, y)
-    coupling = find_channels(model)
+    framework = frameworks.of(model)
+    coupling = framework.label(model)
     kernels = {kernel.layer.name: kernel for kernel in coupling.channels.kernels.values()}
-    return LatencyTable(coupling, device, input_shapes(model)), kernels
+    return LatencyTable(coupling, device, framework.input_shapes(model), framework), kernels
 
 
 def net():

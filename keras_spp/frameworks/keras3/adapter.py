@@ -1,6 +1,6 @@
-"""The Keras 3 adapter: what `keras_spp.frameworks.interface.Adapter` declares for plans.
+"""The Keras 3 adapter: what `keras_spp.frameworks.interface.Adapter` declares but for training.
 
-What trains, exports and times models is not there yet: stages ask `keras_spp.frameworks.of` for an
+What trains models is not there yet: stages ask `keras_spp.frameworks.of` for an
 adapter that has it. There are no pruning wrappers either, so no model is in an unfinished stage.
 """
 
@@ -10,20 +10,25 @@ import numpy as np
 from keras.tree import flatten, map_structure
 from keras.utils import Progbar
 
+from keras_spp.frameworks.convolution import convolved_by
 from keras_spp.frameworks.keras3 import optimizer_state as optimizers
+from keras_spp.frameworks.keras3.alone import alone, input_shapes
 from keras_spp.frameworks.keras3.batch_statistics import BatchStatistics
 from keras_spp.frameworks.keras3.channel_statistics import ChannelStatistics
 from keras_spp.frameworks.keras3.clone import clone
 from keras_spp.frameworks.keras3.graph import layers, operations, unwrap
-from keras_spp.frameworks.keras3.inference import inference
+from keras_spp.frameworks.keras3.inference import backend, forward, inference
 from keras_spp.frameworks.keras3.inputs import (
     check_taken,
     input_keys,
     input_sizes,
+    input_types,
     output_keys,
     sizes_that_fit,
 )
 from keras_spp.frameworks.keras3.layer_calls import before_activation, is_linear, output_shape
+from keras_spp.frameworks.keras3.loading import load_model as load
+from keras_spp.frameworks.keras3.loading import save_model as save
 from keras_spp.frameworks.keras3.lockstep import Lockstep
 from keras_spp.frameworks.keras3.models import check, is_graph_network
 from keras_spp.frameworks.keras3.openable import opened

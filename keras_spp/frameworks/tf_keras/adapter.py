@@ -3,13 +3,13 @@
 from tensorflow.nest import flatten, map_structure
 from tf_keras import callbacks
 
+from keras_spp.frameworks.convolution import convolved_by
 from keras_spp.frameworks.tf_keras import arrays
 from keras_spp.frameworks.tf_keras import optimizer_state as optimizers
-from keras_spp.frameworks.tf_keras.alone import function_of, input_shapes
+from keras_spp.frameworks.tf_keras.alone import alone, input_shapes
 from keras_spp.frameworks.tf_keras.batch_statistics import BatchStatistics
 from keras_spp.frameworks.tf_keras.channel_statistics import ChannelStatistics
 from keras_spp.frameworks.tf_keras.clone import clone_layer as clone
-from keras_spp.frameworks.tf_keras.convolution import convolved_by
 from keras_spp.frameworks.tf_keras.distillation import distilled
 from keras_spp.frameworks.tf_keras.distribution import (
     checksum,
@@ -21,11 +21,12 @@ from keras_spp.frameworks.tf_keras.function_layers import is_frozen
 from keras_spp.frameworks.tf_keras.graph import find_wrappers as wrappers
 from keras_spp.frameworks.tf_keras.graph import layers
 from keras_spp.frameworks.tf_keras.graph import layers as operations
-from keras_spp.frameworks.tf_keras.inference import inference
+from keras_spp.frameworks.tf_keras.inference import backend, forward, inference
 from keras_spp.frameworks.tf_keras.inputs import (
     check_taken,
     input_keys,
     input_sizes,
+    input_types,
     output_keys,
     sizes_that_fit,
 )

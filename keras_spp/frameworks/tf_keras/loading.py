@@ -20,6 +20,7 @@ from typing import Any
 import h5py
 import tf_keras as keras
 
+from keras_spp.frameworks.saved import is_keras_3
 from keras_spp.frameworks.tf_keras.private import SafeModeScope, json_utils
 from keras_spp.frameworks.tf_keras.saved_graph import saved_model_configs
 from keras_spp.frameworks.tf_keras.trust import Untrusted, candidates, check_config, quoted
@@ -74,7 +75,7 @@ def load_model(
         if allow_code:
             return _model(keras.models.load_model(path, compile=compile, safe_mode=False))
         check_unpacked(path)
-        if _is_keras_3(path):
+        if is_keras_3(path):
             raise _NoModel  # nothing here can check its configuration
         _check_configs(path, modules)
         # By itself tf_keras checks only .keras files for lambdas.
@@ -89,7 +90,7 @@ def load_model(
     except Exception as error:  # damaged files end in any kind of exception
         problem = first_line(error).partition(". ")[0]
         remedy = "take an earlier one or write it anew"
-        if _is_keras_3(path):
+        if is_keras_3(path):
             problem, remedy = "it was saved by Keras 3", "rebuild it with tf_keras"
         elif not isinstance(error, OSError | _NoModel):
             remedy += ", and import the modules of its custom layers first (keras-spp: --import)"
@@ -142,15 +143,6 @@ def _model(loaded: Any) -> keras.Model:
     if not isinstance(loaded, keras.Model):
         raise _NoModel(f"it holds an object of the class {type(loaded).__name__!r}")
     return loaded
-
-
-def _is_keras_3(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open("metadata.json") as file:
-            version = json.loads(file.read(2**16))["keras_version"]
-    except Exception:  # not a file that tf_keras or Keras wrote
-        return False
-    return not str(version).startswith("2.")
 
 
 def _check_configs(path: Path, modules: Sequence[str]) -> None:

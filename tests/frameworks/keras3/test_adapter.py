@@ -85,11 +85,6 @@ def test_models_without_a_readable_graph_are_refused_in_one_sentence():
         ("pruning while it trains", State),
         ("pruning while it trains", lambda model: spp.sliced_optimizer(model, model)),
         ("distillation", lambda model: spp.distill(model, model)),
-        ("exporting it", lambda model: spp.export_tflite(model, "unused.tflite")),
-        (
-            "timing it on a device",
-            lambda model: spp.compress(model, DATA, target_latency=0.5, round_to=1, verbose=0),
-        ),
     ],
 )
 def test_what_is_not_there_yet_is_said_in_one_sentence(what, function):
