@@ -32,6 +32,7 @@ from keras_spp.frameworks.keras3.loading import save_model as save
 from keras_spp.frameworks.keras3.lockstep import Lockstep
 from keras_spp.frameworks.keras3.models import check, is_graph_network
 from keras_spp.frameworks.keras3.openable import opened
+from keras_spp.frameworks.keras3.photos import dataset, images_in
 from keras_spp.frameworks.keras3.probe import Probe, norms
 from keras_spp.frameworks.keras3.projection import projected_derivatives
 from keras_spp.frameworks.keras3.rebuilding import copy_weights, declare_inputs, rebuild

@@ -56,11 +56,11 @@ def load_model(
             remedy += " from"
         problem = first_line(error).partition(". ")[0].rstrip(".")
         raise ValueError(
-            f"`path` is {name!r}, which is not a model that Keras can load ({problem}): {remedy}."
+            f"`path` is {name!r}, which is not a model that Keras 3 can load ({problem}): {remedy}."
         ) from error
     if not isinstance(loaded, keras.Model):
         raise ValueError(
-            f"`path` is {name!r}, which is not a model that Keras can load (it holds an object of "
+            f"`path` is {name!r}, which is not a model that Keras 3 can load (it holds an object of "
             f"the class {type(loaded).__name__!r}): take an earlier one or write it anew."
         )
     return loaded

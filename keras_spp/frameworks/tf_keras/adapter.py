@@ -4,6 +4,7 @@ from tensorflow.nest import flatten, map_structure
 from tf_keras import callbacks
 
 from keras_spp.frameworks.convolution import convolved_by
+from keras_spp.frameworks.tensorflow.photos import dataset
 from keras_spp.frameworks.tf_keras import arrays
 from keras_spp.frameworks.tf_keras import optimizer_state as optimizers
 from keras_spp.frameworks.tf_keras.alone import alone, input_shapes
@@ -38,7 +39,7 @@ from keras_spp.frameworks.tf_keras.lockstep import Lockstep
 from keras_spp.frameworks.tf_keras.losses import compiled_loss, describe_losses, find_losses
 from keras_spp.frameworks.tf_keras.models import check
 from keras_spp.frameworks.tf_keras.openable import opened
-from keras_spp.frameworks.tf_keras.photos import dataset, images_in
+from keras_spp.frameworks.tf_keras.photos import images_in
 from keras_spp.frameworks.tf_keras.private import is_graph_network, note_batch
 from keras_spp.frameworks.tf_keras.probe import Probe, norms
 from keras_spp.frameworks.tf_keras.progress import progress_bar

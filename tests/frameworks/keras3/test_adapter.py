@@ -110,8 +110,8 @@ def groups(model):
     return label(model).groups
 
 
-def test_nothing_of_tf_keras_and_tfmot_is_imported_for_a_keras_3_model():
-    program = """
+def test_nothing_of_tf_keras_and_tfmot_is_imported_for_a_keras_3_model(tmp_path):
+    program = f"FILE = {str(tmp_path / 'm.tflite')!r}\n" + textwrap.dedent("""
         import sys
         import keras, numpy as np, keras_spp as spp
         L = keras.layers
@@ -124,11 +124,14 @@ def test_nothing_of_tf_keras_and_tfmot_is_imported_for_a_keras_3_model():
         spp.compensate(small, model, data)
         spp.reestimate_batch_norm(small, data)
         spp.compress(model, data, allocation=spp.Sensitivity(verbose=0), round_to=1, verbose=0)
+        spp.export_tflite(small, FILE, "dynamic", original=model)
+        spp.parity(small, FILE, data)
+        spp.compare_rounding(model, 1.1, round_to=[1])
         names = {name.partition(".")[0] for name in sys.modules}
         print(sorted(names & {"keras", "tf_keras", "tensorflow_model_optimization"}))
-    """
+    """)
     result = subprocess.run(
-        [sys.executable, "-P", "-c", textwrap.dedent(program)],
+        [sys.executable, "-P", "-c", program],
         env={"PYTHONPATH": str(ROOT), "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "2"},
         capture_output=True,
         text=True,
