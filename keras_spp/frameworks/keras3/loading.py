@@ -60,8 +60,8 @@ def load_model(
         ) from error
     if not isinstance(loaded, keras.Model):
         raise ValueError(
-            f"`path` is {name!r}, which is not a model that Keras 3 can load (it holds an object of "
-            f"the class {type(loaded).__name__!r}): take an earlier one or write it anew."
+            f"`path` is {name!r}, which is not a model that Keras 3 can load (it holds an object "
+            f"of the class {type(loaded).__name__!r}): take an earlier one or write it anew."
         )
     return loaded
 
