@@ -115,7 +115,7 @@ class _Process:
         """Returns what a method of the other process' `Converter` returns, or raises its error.
 
         Raises:
-            RuntimeError: If the process has ended.
+            ChildProcessError: If the process has ended.
         """
         try:
             pickle.dump((method, args), self._process.stdin)  # type: ignore[arg-type]
@@ -125,7 +125,7 @@ class _Process:
             code = self._process.wait()
             self._said.seek(0)
             said = last_line(self._said.read(), f"exit code {code}")
-            raise RuntimeError(
+            raise ChildProcessError(
                 f"`model` is exported by a process on TensorFlow, which has ended ({said}): run on "
                 "the backend 'tensorflow' to see why."
             ) from error

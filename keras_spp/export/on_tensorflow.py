@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from keras_spp import frameworks
 from keras_spp.export.elsewhere import lacks_tensorflow
 from keras_spp.export.specs import Spec
-from keras_spp.util.messages import first_line
+from keras_spp.util.messages import layer_cause
 
 
 def serve(calls: BinaryIO, results: BinaryIO) -> None:
@@ -55,10 +55,11 @@ def _opened(
     try:
         # It is the user's own, so that code in it may run.
         model = frameworks.of_file(path).load(path, compile=False, allow_code=True)
+        frameworks.of(model)  # an inner layer that fails leaves a Sequential without a graph
     except Exception as error:  # whatever objects of the user's raise
         raise ValueError(
             f"`model` must be one that another process can load, to be exported from a backend "
-            f"that is not TensorFlow, but that fails ({first_line(error.__cause__ or error)}): "
+            f"that is not TensorFlow, but that fails ({_sentence(error.__cause__ or error)}): "
             "define its own layers and functions in a module, not in the program itself, and "
             "register them with keras.saving.register_keras_serializable()."
         ) from error
@@ -68,9 +69,17 @@ def _opened(
 def _plain(error: Exception) -> Exception:
     """Returns an error that a process without TensorFlow can unpickle."""
     kind = type(error)
-    if kind.__module__ != "builtins" or len(error.args) != 1:
-        return ValueError(f"`model` cannot be exported ({first_line(error)}).")
+    if kind.__module__ != "builtins" or len(error.args) != 1 or "\n" in str(error):
+        return ValueError(
+            f"`model` must be one that TensorFlow can compute, too, but it fails there "
+            f"({_sentence(error)}): export a smaller part of it to find the layer that is to blame."
+        )
     return kind(*error.args)
+
+
+def _sentence(error: BaseException) -> str:
+    """Returns the first sentence of an error's cause, without its full stop."""
+    return layer_cause(error).partition(". ")[0].rstrip(".")
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def export_tflite(
             empty, not finite or of other shapes, if the model is subclassed, not built or
             computes in float16, if TFLite lacks an operation it uses, in this quantization, or
             if `path` is one of the files that `device` reads or writes.
-        OSError: If `path` cannot be written.
+        OSError: If `path` cannot be written, or the process that converts a model ends.
         ImportError: If TensorFlow is not installed.
 
     Example:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import keras
 
-from keras_spp.util.messages import first_line
+from keras_spp.util.messages import layer_cause
 
 
 def load_model(
@@ -54,7 +54,7 @@ def load_model(
         if not allow_code and "safe_mode" in str(error):
             remedy = "load it with --allow-code, or allow_code=True, if you trust where it comes"
             remedy += " from"
-        problem = first_line(error).partition(". ")[0].rstrip(".")
+        problem = layer_cause(error).partition(". ")[0].rstrip(".")
         raise ValueError(
             f"`path` is {name!r}, which is not a model that Keras 3 can load ({problem}): {remedy}."
         ) from error
