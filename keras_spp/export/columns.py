@@ -67,5 +67,6 @@ def find_pruned(model: Model) -> list[Layer]:
         for layer in frameworks.of(model).layers(model)
         if own_name(type(layer)) == "Conv2D"
         and (layer.groups, layer.data_format) == (1, "channels_last")
+        and len(layer.weights) == 1 + layer.use_bias  # not more, as with LoRA
         and 0 < convolution_of(layer).left.mean() <= LEFT
     ]

@@ -1,3 +1,4 @@
+import keras as keras3
 import numpy as np
 import pytest
 import tf_keras
@@ -91,6 +92,19 @@ def test_quantized_files_are_as_close_as_without_packing(keras, quantization, tm
         (row,) = spp.parity(model, tmp_path / "m.tflite", x)
         differences.append(row.mean_difference)
     assert differences[0] < 1.2 * differences[1] + 1e-6
+
+
+def test_a_kernel_with_lora_stays_dense(tmp_path):
+    model = keras3.Sequential([keras3.Input((6, 6, 8)), keras3.layers.Conv2D(4, 3)])
+    (layer,) = model.layers
+    layer.kernel.assign(np.ones((3, 3, 8, 4)) * (np.arange(8) % 2)[:, None])
+    layer.enable_lora(2)
+    layer.lora_kernel_b.assign(np.ones(layer.lora_kernel_b.shape))
+    device = Scripted(dense=3, gather=1, rows=2)
+    assert spp.export_tflite(model, tmp_path / "m.tflite", device=device).packed == ()
+    x = np.random.default_rng(0).normal(size=(8, 6, 6, 8)).astype("float32")
+    (row,) = spp.parity(model, tmp_path / "m.tflite", x)
+    assert row.max_difference < 1e-5 * row.largest
 
 
 def test_what_is_not_faster_stays_dense(keras, tmp_path):
