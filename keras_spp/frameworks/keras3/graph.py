@@ -6,6 +6,7 @@ too. So a node's `layer` may be such a function; `layers` leaves them out.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -115,9 +116,22 @@ def unwrap(layer: Any) -> Any:
 def infer(layer: Any, args: tuple, kwargs: Mapping[str, Any]) -> list[Any]:
     """Calls a layer in inference, without adding to its losses; returns the outputs, flat."""
     if is_function(layer):
-        return flatten(layer(*args, **kwargs))
+        with without_gradients():
+            return flatten(layer(*args, **kwargs))
     kwargs = dict(kwargs)
     if private.expects_training(layer):
         kwargs["training"] = False  # as a model does, whatever its own calls were made with
-    with private.losses_as_they_were(layer):
+    with without_gradients(), private.losses_as_they_were(layer):
         return flatten(layer(*args, **kwargs))
+
+
+@contextlib.contextmanager
+def without_gradients() -> Iterator[None]:
+    """Lets PyTorch record nothing in the block; the other backends record nothing by themselves."""
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    import torch
+
+    with torch.no_grad():
+        yield
