@@ -30,7 +30,7 @@ from .training.checkpoints import (
 from .training.distill import distill as distill
 from .training.pruner import Progress as Progress, Pruner as Pruner
 from .frameworks.tf_keras.layers import PrunableConv2D as PrunableConv2D
-from .frameworks.tf_keras.loading import load_model as load_model
+from .frameworks.loading import load_model as load_model
 from .shrinking.optimizer import sliced_optimizer as sliced_optimizer
 from .shrinking.shrink import shrink as shrink
 from .export.metadata import read_metadata as read_metadata

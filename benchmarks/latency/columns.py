@@ -19,6 +19,9 @@ import tf_keras as keras
 
 from benchmarks.latency.timing_options import add_timing_options, timing_device
 from keras_spp.export import packing
+from keras_spp.export.columns import DENSE, PACKED
+from keras_spp.export.converter import Converter
+from keras_spp.export.specs import Spec
 
 SHAPES = ((56, 64), (28, 128), (14, 256), (7, 512))
 PRUNED = (0.5, 0.75, 0.875)
@@ -43,17 +46,18 @@ def main() -> None:
     add_timing_options(parser, runs=100)
     options = parser.parse_args()
     device = timing_device(options)
-    names = packing.columns.LAYOUTS
+    names = PACKED
     print(f"| quantization | layer | pruned | ideal | {' | '.join(names)} | taken | of the ideal |")
     print(f"| --- | --- | ---: | ---: |{' ---: |' * len(names)} --- | ---: |")
     for quantization, (size, channels), pruned in itertools.product(
         options.quantization, SHAPES, PRUNED
     ):
         model = layer(size, channels, pruned)
-        with packing.calls(model) as calls:
-            model(np.zeros((1, size, size, channels), np.float32))
-        ((row,), _) = packing.decide(calls, quantization, device)
-        dense = row.milliseconds[packing.DENSE]
+        shape = (1, size, size, channels)
+        converter = Converter(model, [Spec("x", shape, np.dtype("float32"))], ["y"])
+        calls = [(model.layers[1], [shape])]
+        ((row,), _) = packing.decide(calls, quantization, device, converter.files_of)
+        dense = row.milliseconds[DENSE]
         gains = [f"{dense / row.milliseconds[name]:.2f}x" for name in names]
         ideal = 1 / (1 - pruned)
         realised = dense / row.milliseconds[row.layout] / ideal

@@ -22,8 +22,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
+from keras_spp.export.converter import files_of
 from keras_spp.export.options import QUANTIZATIONS
-from keras_spp.export.packing import files_of
 from tests.helpers.random_weights import ranges, shrunk_at_random
 
 L = keras.layers

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 import keras_spp as spp
 from benchmarks.latency.timing_options import add_timing_options, timing_device
-from keras_spp.export.packing import files_of
+from keras_spp.export.converter import files_of
 
 SIZE, CHANNELS, MOST = 14, 256, 64
 FILTERS = range(2, MOST + 1, 2)

@@ -28,13 +28,13 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command, and turns what goes wrong into one sentence."""
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="tensorflow|tf_keras")
+            warnings.filterwarnings("ignore", module=r"tensorflow|tf_keras|keras\.")
             warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
             try:
                 return super().invoke(ctx)
             except BrokenPipeError:  # the reader of our output has left: click handles that
                 raise
-            except (OSError, TypeError, ValueError) as error:
+            except (ImportError, OSError, TypeError, ValueError) as error:
                 raise click.ClickException(_cause(error)) from error
 
 
@@ -96,8 +96,10 @@ PATH = click.Path(path_type=Path)
 
 def load(path: Path) -> Any:
     """Loads a model, with the options that the command was given."""
+    from keras_spp import frameworks
+
     options = click.get_current_context().meta
-    return spp.load_model(
+    return frameworks.of_file(path).load(
         path,
         compile=False,
         allow_code=options.get(_ALLOW_CODE, False),
@@ -190,8 +192,8 @@ def progress_bar() -> Iterator[Callable[[float], None] | None]:
 @click.group(cls=Commands)
 @click.version_option(spp.__version__, prog_name="keras-spp")
 def main() -> None:
-    """Structured Probabilistic Pruning (Wang et al., BMVC 2018) of saved tf_keras models.
+    """Structured Probabilistic Pruning (Wang et al., BMVC 2018) of saved Keras models.
 
-    MODEL is a .keras or .h5 file or a SavedModel folder. Set TF_CPP_MIN_LOG_LEVEL=3 to hide what
-    TensorFlow itself logs.
+    MODEL is a .keras or .h5 file of tf_keras or Keras 3, or a SavedModel folder of tf_keras. Set
+    TF_CPP_MIN_LOG_LEVEL=3 to hide what TensorFlow itself logs.
     """

@@ -105,7 +105,7 @@ def parity(
         A `ParityReport`, which prints as a table and has the numbers in `rows`.
 
     Raises:
-        TypeError: If `model` is no tf_keras model, or there is no data.
+        TypeError: If `model` is no model of either Keras, or there is no data.
         ValueError: If the file is not a TFLite file, or it or the data does not fit the model.
         OSError: If the file cannot be read.
 
@@ -119,7 +119,7 @@ def parity(
         >>> report.samples, report[0].max_difference < 1e-5
         (10, True)
     """
-    framework = frameworks.of(model, tf_keras_for="exporting it")
+    framework = frameworks.of(model)
     if samples is not None:
         check_integer("samples", samples, 1, "None or ")
     file = _File(path, model)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_spp.export.options import IO_TYPES
-from keras_spp.export.quantizer import QuantizerError, Task, quantize
 from keras_spp.export.samples import arrays, chunks
+from keras_spp.export.specs import Spec
 from keras_spp.frameworks.interface import Model
-from keras_spp.util.messages import first_line
 
 # A few hundred samples are enough for the ranges of activations:
 # https://ai.google.dev/edge/litert/models/post_training_integer_quant
@@ -29,7 +26,7 @@ _AT_THE_ENDS = ("QUANTIZE", "DEQUANTIZE")
 
 
 def calibration_batches(
-    model: Model, specs: Sequence[tf.TensorSpec], data: Any
+    model: Model, specs: Sequence[Spec], data: Any
 ) -> list[dict[str, np.ndarray]]:
     """Returns the first `CALIBRATION` samples of the data, in batches of the file's inputs."""
     shapes = [tuple(spec.shape[1:]) for spec in specs]
@@ -46,11 +43,11 @@ def calibration_batches(
     return batches
 
 
-def needs_samples(graph: tf.Graph, quantization: str, data: Any) -> bool:
+def needs_samples(graph: Any, quantization: str, given: bool) -> bool:
     """Tells whether ranges must be taken from data; raises ValueError if there is none."""
-    if quantization not in IO_TYPES or (data is None and is_quantization_aware(graph)):
+    if quantization not in IO_TYPES or (not given and is_quantization_aware(graph)):
         return False
-    if data is None:
+    if not given:
         raise ValueError(
             f"`representative_data` must be given for quantization {quantization!r} but is None: "
             "give some hundred samples as the model will see them."
@@ -58,13 +55,13 @@ def needs_samples(graph: tf.Graph, quantization: str, data: Any) -> bool:
     return True
 
 
-def is_quantization_aware(graph: tf.Graph) -> bool:
+def is_quantization_aware(graph: Any) -> bool:
     """Tells whether a graph carries ranges of its own, as after tfmot's `quantize_model`."""
     return any("FakeQuant" in operation.type for operation in graph.get_operations())
 
 
 def check_model(
-    graph: tf.Graph, specs: Sequence[tf.TensorSpec], quantization: str, types: dict[str, str]
+    graph: Any, specs: Sequence[Spec], quantization: str, types: dict[str, str]
 ) -> None:
     """Raises ValueError if a traced model does not fit the quantization.
 
@@ -82,7 +79,7 @@ def check_model(
     sides = {"input_type": specs, "output_type": list(graph.structured_outputs.values())}
     for name, tensors in sides.items():
         for tensor in tensors:
-            if types[name] != "float32" and tensor.dtype != tf.float32:
+            if types[name] != "float32" and tensor.dtype.name != "float32":
                 raise ValueError(
                     f"`{name}` must be 'float32', which means as the model has it, because "
                     f"{tensor.name!r} is {tensor.dtype.name} but is {types[name]!r}."
@@ -118,7 +115,7 @@ def check_file(buffer: bytes | bytearray, quantization: str, calibrated: bool) -
             f"{', '.join(sorted(floats))} without ranges but is None."
         )
     if floats:
-        raise _no_kernels(quantization, floats)
+        raise no_kernels(quantization, floats)
     file = schema.Model.GetRootAs(buffer, 0)
     for graph in (file.Subgraphs(index) for index in range(file.SubgraphsLength())):
         for tensor in (graph.Tensors(index) for index in range(graph.TensorsLength())):
@@ -130,37 +127,10 @@ def check_file(buffer: bytes | bytearray, quantization: str, calibrated: bool) -
                 )
 
 
-def _no_kernels(quantization: str, operations: Iterable[str]) -> ValueError:
+def no_kernels(quantization: str, operations: Iterable[str]) -> ValueError:
+    """Returns the error for operations that TFLite cannot compute with integers."""
     return ValueError(
         f"`quantization` must be one for which TFLite has all kernels but {quantization!r} has "
         f"none for {', '.join(sorted(set(operations)))}: use another one or replace these "
         "operations."
-    )
-
-
-def in_integers(tasks: Sequence[Task]) -> list[bytearray]:
-    """Returns the contents of files of integers; raises ValueError if one fails."""
-    files = []
-    for task, file in zip(tasks, quantize(tasks), strict=True):
-        if isinstance(file, QuantizerError):
-            raise _explained(file, task.quantization) from file
-        files.append(file)
-    return files
-
-
-def _explained(error: QuantizerError, quantization: str) -> ValueError:
-    """Returns an error of one sentence for what the quantizer reports."""
-    message = str(error)
-    if operations := re.findall(r"not yet supported for op: '(\w+)'", message):
-        return _no_kernels(quantization, operations)
-    cause = first_line(message)
-    if error.step == "running":
-        return ValueError(
-            f"`quantization` must be one that TFLite's kernels can run but a file made with "
-            f"{quantization!r} fails on zeros ({cause}): use another one."
-        )
-    return ValueError(
-        f"`quantization` must be one that TensorFlow can carry out but {quantization!r} fails "
-        f"({cause}): use 'dynamic' if the model has loops, such as a GRU's without unroll=True, "
-        "or `representative_data` on which no value overflows or is out of range."
     )

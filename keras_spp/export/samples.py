@@ -43,7 +43,8 @@ def arrays(
         >>> [array.shape for array in next(arrays(model, data, [(3,), (2,)]))[0]]
         [(5, 3), (5, 2)]
     """
-    names = frameworks.of(model).input_keys(model)
+    framework = frameworks.of(model)
+    names, dtypes = framework.input_keys(model), framework.input_types(model)
     for batch in batches(data, argument=argument, targets=None):
         inputs, targets = (batch[0], batch[1:2]) if isinstance(batch, tuple) else (batch, ())
         if isinstance(inputs, Mapping):
@@ -61,8 +62,8 @@ def arrays(
                 f"as a list or a dict, but yields {len(inputs)}."
             )
         checked = [
-            _checked(array, name, shape, tensor.dtype.as_numpy_dtype, argument)
-            for array, name, shape, tensor in zip(inputs, names, shapes, model.inputs, strict=True)
+            _checked(array, name, shape, dtype, argument)
+            for array, name, shape, dtype in zip(inputs, names, shapes, dtypes, strict=True)
         ]
         if len({len(array) for array in checked}) > 1:
             sizes = ", ".join(str(len(array)) for array in checked)

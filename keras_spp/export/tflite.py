@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import tensorflow as tf
 
 from keras_spp import frameworks
 from keras_spp.analysis.provenance import pruned_from
@@ -19,15 +15,16 @@ from keras_spp.devices import device as latency
 from keras_spp.devices.device import Device
 from keras_spp.export import metadata, packing
 from keras_spp.export import quantization as quantized
+from keras_spp.export.columns import find_pruned
+from keras_spp.export.elsewhere import converter_of, kept_open
 from keras_spp.export.options import check_options
 from keras_spp.export.packing import PackedLayer
 from keras_spp.export.parity import parity
-from keras_spp.export.quantizer import Task, convert, is_flat
 from keras_spp.export.signature import TensorInfo, arrange, keeps_state
+from keras_spp.export.specs import input_specs
 from keras_spp.frameworks.interface import Model
 from keras_spp.util.checks import check_integer
 from keras_spp.util.files import atomic_path, check_apart
-from keras_spp.util.messages import example_sizes, first_line
 from keras_spp.util.names import valid_names
 from keras_spp.version import __version__
 
@@ -108,8 +105,9 @@ def export_tflite(
     file as it was. A path that cannot be written is reported before the conversion starts.
 
     Args:
-        model: A functional or built Sequential tf_keras model with any number of inputs and
-            outputs, or one from tfmot's `quantize_model`. It is not modified.
+        model: A functional or built Sequential model of tf_keras or Keras 3 with any number of
+            inputs and outputs, or one from tfmot's `quantize_model`. It is not modified. One that
+            is not on TensorFlow (Keras 3 on JAX or PyTorch) is converted in a process of its own.
         path: Where to write; the folder must exist.
         quantization: "none" keeps float32 weights; "float16" halves the file; "dynamic" stores
             the larger weights as int8 and quantizes activations while it runs; "int8" computes
@@ -145,12 +143,13 @@ def export_tflite(
             the model is what `spp.prune` returned and still as large as before.
 
     Raises:
-        TypeError: If `model` is not a tf_keras model, or the data is no data.
+        TypeError: If `model` is no model of either Keras, or the data is no data.
         ValueError: If the options do not fit the model or each other, if the data is missing,
             empty, not finite or of other shapes, if the model is subclassed, not built or
             computes in float16, if TFLite lacks an operation it uses, in this quantization, or
             if `path` is one of the files that `device` reads or writes.
-        OSError: If `path` cannot be written.
+        OSError: If `path` cannot be written, or the process that converts a model ends.
+        ImportError: If TensorFlow is not installed.
 
     Example:
         >>> import os, tempfile
@@ -160,9 +159,9 @@ def export_tflite(
         >>> export_tflite(model, path).outputs[0].shape
         (1, 2)
     """
-    framework = frameworks.of(model, tf_keras_for="exporting it")
+    framework = frameworks.of(model)
     if original is not None:
-        frameworks.of(original, "original", tf_keras_for="exporting it")
+        frameworks.of(original, "original")
     types = {"input_type": input_type, "output_type": output_type}
     check_options(quantization, **types, representative_data=representative_data)
     check_integer("batch_size", batch_size, 1)
@@ -170,19 +169,18 @@ def export_tflite(
     check_apart("`path`", path, where.files())
     input_names = valid_names(framework.input_keys(model))
     output_names = valid_names(framework.output_keys(model))
-    specs = _input_specs(model, input_names, batch_size, input_shape)
-    with atomic_path(path) as temporary:
-        with packing.calls(model, pack) as calls:
-            function = _trace(model, specs, output_names)
-        quantized.check_model(function.graph, specs, quantization, types)
+    specs = input_specs(model, input_names, batch_size, input_shape)
+    with atomic_path(path) as temporary, kept_open():
+        converter = converter_of(model, specs, output_names)
+        shapes = converter.trace(pack)
         samples = []
-        if quantized.needs_samples(function.graph, quantization, representative_data):
+        given = representative_data is not None
+        if converter.needs_samples(quantization, types, given):
             samples = quantized.calibration_batches(model, specs, representative_data)
-        layers, operations = packing.decide(calls, quantization, where)
-        if operations:
-            with framework.convolved_by(operations):
-                function = _trace(model, specs, output_names)
-        buffer = _convert(function, quantization, samples, types)
+        pruned = find_pruned(model) if pack else []
+        calls = list(zip(pruned, shapes, strict=True))
+        layers, layouts = packing.decide(calls, quantization, where, converter.files_of)
+        buffer = converter.convert(quantization, samples, types, layouts)
         inputs, outputs = arrange(buffer, input_names, output_names)
         sizes = [tuple(spec.shape[1:]) for spec in specs]
         info = {
@@ -231,16 +229,20 @@ def export_to_time(
         ValueError: As `export_tflite` does.
         OSError: Likewise.
     """
-    framework = frameworks.of(model, tf_keras_for="exporting it")
-    specs = _input_specs(model, valid_names(framework.input_keys(model)), 1, input_shape)
-    function = _trace(model, specs, valid_names(framework.output_keys(model)))
-    if not is_flat(function):
-        export_tflite(model, path, pack=False, input_shape=input_shape)
-        return
-    with _explained():
-        buffer = convert(function, "none", named=False)
+    buffer = file_to_time(model, input_shape)
     with atomic_path(path) as temporary:
         temporary.write_bytes(buffer)
+
+
+def file_to_time(
+    model: Model, input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None
+) -> bytes:
+    """Returns the content of such a file."""
+    framework = frameworks.of(model)
+    specs = input_specs(model, valid_names(framework.input_keys(model)), 1, input_shape)
+    with kept_open():
+        converter = converter_of(model, specs, valid_names(framework.output_keys(model)))
+        return bytes(converter.convert_to_time())
 
 
 def _warn_if_far(model: Model, path: Path, samples: list[dict[str, Any]]) -> None:
@@ -254,91 +256,3 @@ def _warn_if_far(model: Model, path: Path, samples: list[dict[str, Any]]) -> Non
                 f"{row.largest:.3g} at most: compare them with spp.parity() before you use it.",
                 stacklevel=3,
             )
-
-
-def _input_specs(
-    model: Model,
-    names: Sequence[str],
-    batch_size: int,
-    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None,
-) -> list[tf.TensorSpec]:
-    specs = []
-    for name, tensor, sizes in zip(
-        names, model.inputs, frameworks.of(model).input_sizes(model, input_shape), strict=True
-    ):
-        if None in sizes:
-            declared = tuple(tensor.shape[1:])
-            raise ValueError(
-                f"`input_shape` is needed because the input {name!r} leaves sizes open, "
-                f"{declared}: give all of them without the batch, such as "
-                f"{example_sizes(declared)}."
-            )
-        specs.append(tf.TensorSpec((batch_size, *sizes), tensor.dtype, name=name))
-    return specs
-
-
-def _trace(model: Model, specs: Sequence[tf.TensorSpec], output_names: Sequence[str]) -> Any:
-    """Returns the model's inference as a concrete function of these inputs."""
-
-    @tf.function
-    def forward(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = model(tf.nest.pack_sequence_as(model.input, inputs), training=False)
-        return dict(zip(output_names, tf.nest.flatten(outputs), strict=True))
-
-    batch = specs[0].shape[0]
-    fixed = {tensor.shape[0] for tensor in model.inputs} - {None, batch}
-    problem = None
-    if fixed:
-        problem = ValueError(
-            f"`batch_size` must be {min(fixed)}, which the model's inputs fix and its layers rely "
-            f"on, but is {batch}: give that, or build the model without a batch size."
-        )
-    try:
-        function = forward.get_concrete_function(*specs)
-    except Exception as error:  # whatever layers raise on sizes they were not made for
-        if problem is None and any(None in tensor.shape[1:] for tensor in model.inputs):
-            frameworks.of(model).check_taken(model, [tuple(spec.shape[1:]) for spec in specs])
-        raise problem or error from error
-    for name, tensor in zip(output_names, model.outputs, strict=True):
-        shape = function.structured_outputs[name].shape
-        if problem and tensor.shape[0] in fixed and shape.rank and shape[0] != batch:
-            raise problem
-    for operation in function.graph.get_operations():
-        if any(tensor.dtype in (tf.float16, tf.bfloat16) for tensor in operation.outputs):
-            raise ValueError(
-                f"`model` must compute in float32 but {operation.name!r} gives "
-                f"{operation.outputs[0].dtype.name}, for which TFLite has few kernels: rebuild it "
-                "under the policy 'float32' and copy the weights with set_weights()."
-            )
-    return function
-
-
-def _convert(
-    function: Any, quantization: str, samples: list[dict[str, Any]], types: dict[str, str]
-) -> bytearray:
-    if quantization in quantized.IO_TYPES:
-        (buffer,) = quantized.in_integers([Task(function, samples, quantization, **types)])
-        quantized.check_file(buffer, quantization, calibrated=bool(samples))
-        return buffer
-    with _explained():
-        return convert(function, quantization)
-
-
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    """Turns the converter's pages of compiler output into one sentence."""
-    try:
-        yield
-    except Exception as error:
-        if type(error).__name__ != "ConverterError":
-            raise
-        operations = re.search(r"(?:Select|Custom) ops: (.+)", str(error))
-        if operations is None:
-            raise ValueError(
-                f"`model` cannot be converted to TFLite ({first_line(error)}): export a "
-                "smaller part of it to find the layer that is to blame."
-            ) from error
-        raise ValueError(
-            f"`model` uses operations for which TFLite has no kernel, {operations[1].strip()}: "
-            "replace them, or export a model that ends before them."
-        ) from error

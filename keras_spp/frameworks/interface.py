@@ -102,8 +102,8 @@ class Adapter(Protocol):
     def input_shapes(self, model: Model, sizes: Sequence[Sizes] | None = None) -> dict[int, Sizes]:
         """Returns the shape on which each layer is first called, by the layer's id."""
 
-    def function_of(self, layer: Layer, changes: dict[str, Any], shape: Sizes) -> Any:
-        """Returns a TensorFlow function of a layer like this one, alone, to be converted."""
+    def alone(self, layer: Layer, changes: dict[str, Any], shape: Sizes) -> Model:
+        """Returns a model of one layer like this one, with new weights, on an input of a shape."""
 
     def load(
         self,
@@ -142,8 +142,17 @@ class Adapter(Protocol):
     ) -> list[Sizes] | None:
         """Returns sizes of another model's inputs if this model takes them, otherwise None."""
 
+    def input_types(self, model: Model) -> list[np.dtype]:
+        """Returns the type of each input's elements, in the order of `model.inputs`."""
+
     def check_taken(self, model: Model, sizes: Sequence[Sizes]) -> None:
         """Raises ValueError if a model cannot be called on inputs of these sizes."""
+
+    def backend(self) -> str:
+        """Returns the name of what models compute with: "tensorflow", "jax" or "torch"."""
+
+    def forward(self, model: Model, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Computes a model's outputs, flat, from one tensor per input, in inference."""
 
     def inference(self, model: Model) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
         """Returns a function of one array per input that computes the outputs, flat, as arrays."""

@@ -13,6 +13,7 @@ from keras_spp import frameworks
 from keras_spp.allocation.uniform import Uniform
 from keras_spp.devices import device as latency
 from keras_spp.devices.device import Device
+from keras_spp.export.elsewhere import kept_open
 from keras_spp.export.tflite import export_tflite
 from keras_spp.frameworks.interface import Model
 from keras_spp.pruning.network import label
@@ -103,7 +104,7 @@ def compare_rounding(
     without training (which channels go makes no difference to time), and timed beside the others.
 
     Args:
-        model: A trained or untrained tf_keras model, as for `spp.prune`.
+        model: A trained or untrained functional or Sequential model of tf_keras or Keras 3.
         target_speedup: Dense MACs over remaining MACs, at least 1.
         round_to: The multiples to compare, at least 1 each; with 1 any number may survive.
         device: A name as for `spp.benchmark`, or an `spp.Device`.
@@ -133,7 +134,7 @@ def compare_rounding(
         raise ValueError("`round_to` must name at least one multiple but is empty.")
     for multiple in multiples:
         check_integer("round_to", multiple, 1)
-    frameworks.of(model, tf_keras_for="timing it on a device")
+    frameworks.of(model)
     target = Speedup(target_speedup)
     target.check("channel")
     network = label(model, input_shape=input_shape)
@@ -147,7 +148,7 @@ def compare_rounding(
     if not plans:
         raise ValueError(next(iter(unreachable.values())))
 
-    with temporary_folder() as folder:
+    with temporary_folder() as folder, kept_open():
         files = {"dense": folder / "dense.tflite"}
         files |= {str(multiple): folder / f"{multiple}.tflite" for multiple in plans}
 

@@ -83,8 +83,7 @@ def compress(
         `Compression`: MACs, parameters, what each layer lost, and agreement with the original.
 
     Raises:
-        TypeError: If `model` is no model of either Keras, one of Keras 3 with a target latency, or
-            an argument has the wrong type.
+        TypeError: If `model` is no model of either Keras, or an argument has the wrong type.
         ValueError: If an argument is outside its range, the target is out of reach, the model
             cannot be pruned, or there are fewer than 16 samples, or samples that are all alike or
             not finite.

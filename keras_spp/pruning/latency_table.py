@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from keras_spp import frameworks
 from keras_spp.core.channels import Kernel, Sizes
 from keras_spp.core.cost import Alive, shape_left
 from keras_spp.core.coupling import Coupling
 from keras_spp.core.kinds import is_a, own_name
 from keras_spp.devices.device import Device
-from keras_spp.export.quantizer import convert
+from keras_spp.export.tflite import file_to_time
+from keras_spp.frameworks.interface import Adapter
 
 # What a layer's config calls the channels that it makes; a depthwise layer makes those it reads.
 _MADE = {
@@ -42,23 +42,26 @@ class LatencyTable:
         coupling: The model's channels.
         device: Where to measure.
         shapes: The shape of each layer's input, by the layer's id.
+        framework: The adapter of the model's framework.
 
     Raises:
         OSError: As `spp.benchmark` does.
         ValueError: Likewise.
     """
 
-    def __init__(self, coupling: Coupling, device: Device, shapes: Mapping[int, Sizes]) -> None:
+    def __init__(
+        self, coupling: Coupling, device: Device, shapes: Mapping[int, Sizes], framework: Adapter
+    ) -> None:
         self.coupling = coupling
         self._powers: dict[int, np.ndarray] = {}
         macs = 0.0
         for kernel in coupling.channels.kernels.values():
             shape = shapes.get(id(kernel.layer))
-            if shape is None or not (sizes := _sizes(kernel.layer, shape)):
+            if shape is None or not (sizes := _sizes(kernel, shape)):
                 continue
             keys = [_key(kernel.layer, shape, *size) for size in sizes]
             if not device.knows(keys):
-                files = (_file(kernel.layer, shape, *size) for size in sizes)
+                files = (_file(framework, kernel.layer, shape, *size) for size in sizes)
                 device.measure(dict(zip(keys, files, strict=True)))
             logs = np.log([[np.e, *size] for size in sizes])
             values = np.log([device.latency(key) for key in keys])
@@ -105,15 +108,15 @@ def _read_and_made(layer: Any, shape: Any) -> tuple[int, int]:
     return (int(makes), int(reads)) if is_a(layer, "Conv2DTranspose") else (reads, makes)
 
 
-def _sizes(layer: Any, shape: Sizes) -> list[tuple[int, int]]:
-    """Channels read and made at which a layer can be timed alone; none if it cannot."""
+def _sizes(kernel: Kernel, shape: Sizes) -> list[tuple[int, int]]:
+    """Channels read and made at which a kernel's layer can be timed alone; none if it cannot."""
+    layer = kernel.layer
     name = own_name(type(layer))
     if name not in _MADE or getattr(layer, "groups", 1) > 1:
         return []
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         return []
-    kernel = layer.depthwise_kernel if _MADE[name] is None else layer.kernel
-    reads, makes = _read_and_made(layer, kernel.shape)
+    reads, makes = _read_and_made(layer, kernel.variable.shape)
     if None in shape[1:]:
         return []
     pairs = {(max(1, round(a * reads)), max(1, round(b * makes))) for a, b in _POINTS}
@@ -131,9 +134,8 @@ def _key(layer: Any, shape: Sizes, reads: int, makes: int) -> str:
     return f"{type(layer).__name__.lower()} {size} {reads} to {makes} {digest}"
 
 
-def _file(layer: Any, shape: Sizes, reads: int, makes: int) -> bytes:
+def _file(framework: Adapter, layer: Any, shape: Sizes, reads: int, makes: int) -> bytes:
     """Returns a TFLite file of the layer alone with so many channels."""
-    made = _MADE[type(layer).__name__]
+    made = _MADE[str(own_name(type(layer)))]
     changes = {"dtype": "float32", **({made: makes} if made else {})}
-    function = frameworks.default().function_of(layer, changes, (1, *shape[1:-1], reads))
-    return bytes(convert(function, "none"))
+    return file_to_time(framework.alone(layer, changes, (1, *shape[1:-1], reads)))

@@ -10,6 +10,7 @@ from keras_spp import frameworks
 from keras_spp.core.goals import Allocation, OutOfReach, meet_speedup, strongest
 from keras_spp.core.groups import Goals, Groups
 from keras_spp.devices.device import Device
+from keras_spp.export.elsewhere import kept_open
 from keras_spp.export.tflite import export_to_time
 from keras_spp.pruning.latency_goal import parse
 from keras_spp.pruning.latency_table import LatencyTable
@@ -46,10 +47,22 @@ def meet_latency(
     Raises:
         ValueError: If the target is out of reach, or is met already.
     """
+    with kept_open():
+        return _meet(network, target, allocation, representative_data, round_to, device)
+
+
+def _meet(
+    network: Network,
+    target: float | str,
+    allocation: Allocation,
+    representative_data: Any,
+    round_to: int,
+    device: Device,
+) -> Goals:
     number, is_ratio = parse(target)
     model, sizes, coupling = network.model, network.sizes, network.groups.coupling
-    framework = frameworks.of(model, tf_keras_for="timing it on a device")
-    table = LatencyTable(coupling, device, framework.input_shapes(model, sizes))
+    framework = frameworks.of(model)
+    table = LatencyTable(coupling, device, framework.input_shapes(model, sizes), framework)
     groups = network.groups.priced(table)
     shape: Any = None
     if sizes is not None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from keras_spp import frameworks
 from keras_spp.core import goals as allocating
 from keras_spp.core.goals import Allocation
 from keras_spp.core.groups import Goals
@@ -138,8 +137,7 @@ class Latency:
         self, network: Network, allocation: Allocation, representative_data: Any, round_to: int
     ) -> Goals:
         """Returns goals with which the file takes the time; warns if none come close."""
-        frameworks.require_tf_keras(network.model, "model", "timing it on a device")
-        # TensorFlow's converter is needed for this target, and for no other.
+        # What reads and writes files of TFLite is needed for this target, and for no other.
         from keras_spp.pruning.target_latency import meet_latency
 
         network.check_size("target_latency")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 LENGTH = 200
+# How Keras 3 sets a cause apart: in bold, or behind the object that it could not make.
+_SET_APART = re.compile(r"\x1b\[1m(.+?)\x1b\[0m|Exception encountered: (.+)", re.DOTALL)
 
 
 def first_line(source: object) -> str:
@@ -29,8 +32,10 @@ def last_line(output: str, otherwise: str = "no answer") -> str:
     return _short(lines[-1]) if lines else otherwise
 
 
-def layer_cause(error: Exception) -> str:
+def layer_cause(error: BaseException) -> str:
     """Returns the cause in a layer's error: Keras wraps it in places before and details behind."""
+    if apart := _SET_APART.findall(str(error)):
+        return first_line(next(filter(None, apart[-1])))
     lines = _lines(error)
     causes = (line for line in reversed(lines) if "Error: " in line)
     return next(causes, lines[-1] if lines else type(error).__name__)[:LENGTH]

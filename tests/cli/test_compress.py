@@ -8,7 +8,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.frameworks.tf_keras.photos import images_in, scaled
+from keras_spp.frameworks.tensorflow.photos import scaled
+from keras_spp.frameworks.tf_keras.photos import images_in
 from tests.helpers.commands import fails, succeeds
 
 

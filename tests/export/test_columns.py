@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 import keras_spp as spp
 from keras_spp.export import columns
-from keras_spp.export.columns import LAYOUTS, find_pruned, left, packed
-from keras_spp.frameworks.tf_keras.convolution import convolved_by
+from keras_spp.export.columns import PACKED, convolution_of, find_pruned
+from keras_spp.export.gathered import packed
+from keras_spp.frameworks.convolution import convolved_by
 from tests.zoo.models import L
 
 
@@ -44,7 +45,7 @@ def convolutions(draw):
     return shape, options, draw(st.floats(0, 1)), draw(st.integers(0, 2**16))
 
 
-@given(convolutions(), st.sampled_from(LAYOUTS))
+@given(convolutions(), st.sampled_from(PACKED))
 def test_any_convolution_gives_the_same_without_its_pruned_columns(drawn, layout):
     shape, options, share, seed = drawn
     layer, x = pruned_layer(shape, np.random.default_rng(seed), share, **options)
@@ -54,20 +55,20 @@ def test_any_convolution_gives_the_same_without_its_pruned_columns(drawn, layout
     exact.build(x.shape)
     exact.set_weights(layer.get_weights())
     expected = exact(tf.cast(x, tf.float64)).numpy()
-    with convolved_by({layer: packed(layer, layout)}):
+    with convolved_by({layer: packed(convolution_of(layer), layout)}):
         got = tf.function(layer)(x).numpy()
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5, err_msg=f"{drawn} {layout}")
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", PACKED)
 @pytest.mark.parametrize(("strides", "padding"), [(1, "same"), (2, "same"), (2, "valid")])
 def test_the_graph_has_fewer_multiplications_and_no_zeros(layout, strides, padding):
     options = {"filters": 8, "kernel_size": 3, "strides": strides, "padding": padding}
     layer, x = pruned_layer((1, 9, 9, 16), np.random.default_rng(0), 0.7, **options)
-    with convolved_by({layer: packed(layer, layout)}):
+    with convolved_by({layer: packed(convolution_of(layer), layout)}):
         graph = tf.function(lambda x: layer(x)).get_concrete_function(x).graph
     (convolution,) = [op for op in graph.get_operations() if op.type == "Conv2D"]
-    assert convolution.inputs[1].shape == (1, 1, left(layer).sum(), 8)
+    assert convolution.inputs[1].shape == (1, 1, convolution_of(layer).left.sum(), 8)
     kernel = tf.get_static_value(convolution.inputs[1])
     assert kernel.any(-1).all()
     gathers = [op for op in graph.get_operations() if op.type.startswith("Gather")]
@@ -79,8 +80,8 @@ def test_neighbouring_channels_are_cut_out_instead_of_gathered():
     kernel = np.ones((3, 3, 8, 4), "float32")
     kernel[:, 1:, :3] = kernel[0, 0] = 0  # all, the last five, or none of the channels
     layer.kernel.assign(kernel)
-    for layout in LAYOUTS:
-        with convolved_by({layer: packed(layer, layout)}):
+    for layout in PACKED:
+        with convolved_by({layer: packed(convolution_of(layer), layout)}):
             graph = tf.function(lambda x: layer(x)).get_concrete_function(x).graph
         assert not [op for op in graph.get_operations() if op.type.startswith("Gather")]
 
@@ -130,7 +131,7 @@ def test_columns_that_spp_prunes_are_found():
     data = np.ones((8, 8, 8, 16), "float32"), np.ones((8, 2), "float32")
     pruned.fit(*data, batch_size=1, verbose=0, callbacks=[spp.SPPCallback()])
     found = find_pruned(spp.shrink(pruned))
-    assert [(layer.name, left(layer).mean()) for layer in found] == [
+    assert [(layer.name, convolution_of(layer).left.mean()) for layer in found] == [
         ("first", 0.5), ("second", 0.5),
     ]  # fmt: skip
     assert columns.LEFT >= 0.5

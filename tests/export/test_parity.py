@@ -3,25 +3,25 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras as keras
 
 from keras_spp.export.parity import parity
 from keras_spp.export.tflite import export_tflite
 from tests.export.test_quantization import normal
-from tests.export.test_tflite import run, two_inputs
-from tests.zoo.models import L
+from tests.export.test_tflite import applied, run, two_inputs
 
 
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
+@pytest.fixture
+def classifier(keras, tmp_path_factory):
     """A model, a file of it that differs from it, and samples."""
-    model = keras.Sequential([keras.Input((6,), name="x"), L.Dense(40), L.Dense(5, name="y")])
+    model = keras.Sequential(
+        [keras.Input((6,), name="x"), keras.layers.Dense(40), keras.layers.Dense(5, name="y")]
+    )
     path = tmp_path_factory.mktemp("parity") / "m.tflite"
-    export_tflite(noisy(model), path, batch_size=4)
+    export_tflite(noisy(keras, model), path, batch_size=4)
     return model, path, normal(22, 6)
 
 
-def noisy(model):
+def noisy(keras, model):
     other = keras.models.clone_model(model)
     other.set_weights([weight + 0.1 * normal(*weight.shape) for weight in model.get_weights()])
     return other
@@ -36,7 +36,7 @@ def outputs(path, x, size):
 
 def test_the_numbers_are_those_of_all_samples_and_of_no_filler(classifier):
     model, path, x = classifier
-    want, got = model(x).numpy(), outputs(path, x, 4)
+    want, got = np.asarray(model(x)), outputs(path, x, 4)
     labels = np.random.default_rng(0).integers(0, 5, len(x))
     for data in (
         [(x, labels)],
@@ -55,13 +55,13 @@ def test_the_numbers_are_those_of_all_samples_and_of_no_filler(classifier):
         assert row.tflite_top1 == (got.argmax(1) == labels).mean() != row.keras_top1
 
 
-def test_top1_is_left_out_where_it_has_no_meaning(classifier, tmp_path):
+def test_top1_is_left_out_where_it_has_no_meaning(keras, classifier, tmp_path):
     model, path, x = classifier
     (row,) = parity(model, path, x)
     assert row.top1_agreement is not None and row.keras_top1 is row.tflite_top1 is None
     (row,) = parity(model, path, [(x, normal(22, 5))])
     assert row.keras_top1 is None
-    single = keras.Sequential([keras.Input((6,)), L.Dense(1)])
+    single = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
     export_tflite(single, tmp_path / "m.tflite")
     (row,) = parity(single, tmp_path / "m.tflite", [(x, np.zeros(22, int))])
     assert row.top1_agreement is row.keras_top1 is None
@@ -77,33 +77,35 @@ def test_no_more_samples_than_asked_for(classifier):
     assert few[0].keras_top1 == same[0].keras_top1
 
 
-def test_outputs_are_compared_one_by_one_with_their_own_labels(tmp_path):
-    model = two_inputs()
-    export_tflite(noisy(model), tmp_path / "m.tflite")
+def test_outputs_are_compared_one_by_one_with_their_own_labels(keras, tmp_path):
+    model = two_inputs(keras)
+    export_tflite(noisy(keras, model), tmp_path / "m.tflite")
     x = [normal(9, 12, 10, 3), normal(9, 5)]
-    labels = {"y_class": model(x)[0].numpy().argmax(-1), "b_box": np.ones(9, int)}
+    labels = {"y_class": np.asarray(model(x)[0]).argmax(-1), "b_box": np.ones(9, int)}
     report = parity(model, tmp_path / "m.tflite", [(x, labels)])
     assert [row.output for row in report] == ["y_class", "b_box", "concatenate"]
     got = np.concatenate(
         [run(tmp_path / "m.tflite", [a[at : at + 1] for a in x])[1] for at in range(9)]
     )
-    want = model(x)[1].numpy()
+    want = np.asarray(model(x)[1])
     np.testing.assert_allclose(report[1].max_difference, np.abs(want - got).max(), rtol=1e-4)
     assert report[0].keras_top1 == 1 and report[2].keras_top1 is None
     assert report[1].keras_top1 == (want.argmax(-1) == 1).mean()
 
 
-def test_a_model_with_a_fixed_batch_is_compared(tmp_path):
+def test_a_model_with_a_fixed_batch_is_compared(keras, tmp_path):
     x = keras.Input(batch_shape=(8, 16))
-    model = keras.Model(x, tf.reshape(L.Dense(4)(x), [8, -1]))
+    model = keras.Model(
+        x, applied(keras, lambda y: tf.reshape(y, [8, -1]), keras.layers.Dense(4)(x))
+    )
     export_tflite(model, tmp_path / "m.tflite", batch_size=8)
     report = parity(model, tmp_path / "m.tflite", normal(13, 16))
     assert report.samples == 13 and report[0].max_difference < 1e-5
 
 
-def test_outputs_that_are_not_numbers_do_not_hide(tmp_path):
+def test_outputs_that_are_not_numbers_do_not_hide(keras, tmp_path):
     x = keras.Input((3,))
-    model = keras.Model(x, tf.math.log(x))
+    model = keras.Model(x, applied(keras, tf.math.log, x))
     export_tflite(model, tmp_path / "m.tflite")
     data = [np.ones((2, 3)), -np.ones((2, 3)), np.ones((2, 3))]
     (row,) = parity(model, tmp_path / "m.tflite", data)
@@ -121,11 +123,11 @@ def test_the_report_prints_and_converts_to_json(classifier):
 # --- bad input ---
 
 
-def test_a_file_of_another_model_is_refused(classifier, tmp_path):
+def test_a_file_of_another_model_is_refused(keras, classifier, tmp_path):
     _, path, x = classifier
     with pytest.raises(ValueError, match=r"`path` .* inputs of shape \(4, 6\) where .* \(None, 12"):
-        parity(two_inputs(), path, [x])
-    other = keras.Sequential([keras.Input((6,)), L.Dense(3)])
+        parity(two_inputs(keras), path, [x])
+    other = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
     with pytest.raises(ValueError, match=r"`path` .* outputs of shape \(4, 5\) where"):
         parity(other, path, x)
 

@@ -1,16 +1,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras as keras
 
 from keras_spp.export.samples import arrays, chunks
-from tests.zoo.models import L
 
 
-def named(structure):
+def named(keras, structure):
     """A model whose inputs, "zoom" (2,) and "aux" (3,), are given as a list or a dict."""
     a, b = keras.Input((2,), name="zoom"), keras.Input((3,), name="aux")
-    joined = L.Concatenate()([a, b])
+    joined = keras.layers.Concatenate()([a, b])
     return keras.Model([a, b] if structure is list else {"p": b, "q": a}, joined)
 
 
@@ -23,16 +21,16 @@ ZOOM, AUX = np.arange(8.0).reshape(4, 2), np.arange(12.0).reshape(4, 3)
      [tf.constant(ZOOM), tf.constant(AUX)], {"zoom": ZOOM, "more": ZOOM, "aux": AUX}],
     ids=["list", "dict", "pair", "tensors", "more than needed"],
 )  # fmt: skip
-def test_inputs_come_in_the_order_of_the_model(batch):
-    ((found, targets),) = arrays(named(list), [batch], [(2,), (3,)])
+def test_inputs_come_in_the_order_of_the_model(keras, batch):
+    ((found, targets),) = arrays(named(keras, list), [batch], [(2,), (3,)])
     assert [array.dtype for array in found] == ["float32"] * 2
     for array, expected in zip(found, (ZOOM, AUX), strict=True):
         np.testing.assert_array_equal(array, expected)
     assert (targets is not None) == isinstance(batch, tuple)
 
 
-def test_inputs_of_a_dict_come_in_the_order_of_its_sorted_keys():
-    ((found, _),) = arrays(named(dict), [{"q": ZOOM, "p": AUX}], [(3,), (2,)])
+def test_inputs_of_a_dict_come_in_the_order_of_its_sorted_keys(keras):
+    ((found, _),) = arrays(named(keras, dict), [{"q": ZOOM, "p": AUX}], [(3,), (2,)])
     np.testing.assert_array_equal(found[0], AUX)
     np.testing.assert_array_equal(found[1], ZOOM)
 
@@ -49,13 +47,13 @@ def test_inputs_of_a_dict_come_in_the_order_of_its_sorted_keys():
         ([ZOOM * 1e300, AUX], "finite but holds NaN or infinity for the input 'zoom'"),
     ],
 )
-def test_what_does_not_fit_is_refused(batch, message):
+def test_what_does_not_fit_is_refused(keras, batch, message):
     with pytest.raises(ValueError, match=f"`data` .*{message}"):
-        list(arrays(named(list), [batch], [(2,), (3,)], "data"))
+        list(arrays(named(keras, list), [batch], [(2,), (3,)], "data"))
 
 
-def test_fractions_are_refused_where_the_model_takes_integers():
-    model = keras.Sequential([keras.Input((3,), dtype="int32"), L.Embedding(5, 2)])
+def test_fractions_are_refused_where_the_model_takes_integers(keras):
+    model = keras.Sequential([keras.Input((3,), dtype="int32"), keras.layers.Embedding(5, 2)])
     with pytest.raises(ValueError, match=r"must hold int32 .* but holds float64"):
         list(arrays(model, AUX, [(3,)]))
     ((found, _),) = arrays(model, AUX.astype("uint8"), [(3,)])

@@ -46,26 +46,11 @@ def test_functional_and_built_sequential_models_are_accepted():
     frameworks.of(sequential)
 
 
-def test_a_keras_3_model_is_told_what_only_tf_keras_models_can_be_used_for():
-    import keras
-
-    class Mine(keras.Model):
-        pass
-
-    sequential = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)])
-    for model in (sequential, Mine()):
-        assert model_error(TypeError, model, tf_keras_for="distillation") == (
-            f"`model` must be a tf_keras model for distillation but is a Keras 3 "
-            f"{type(model).__name__}: rebuild or load it with tf_keras, or use spp.analyze and "
-            "spp.compress, which take it as it is."
-        )
-
-
 @pytest.mark.parametrize("path", ["net.keras", Path("net.keras")])
 def test_a_path_is_told_to_be_loaded_first(path):
     assert model_error(TypeError, path) == (
-        "`model` must be a tf_keras model but is the path 'net.keras': "
-        "load it first with tf_keras.models.load_model('net.keras')."
+        "`model` must be a Keras model but is the path 'net.keras': "
+        "load it first with spp.load_model('net.keras')."
     )
 
 
@@ -78,7 +63,7 @@ def test_a_path_is_told_to_be_loaded_first(path):
 )
 def test_anything_else_is_named_by_its_type(model, kind):
     assert model_error(TypeError, model) == (
-        f"`model` must be a tf_keras model, Sequential or functional, but is a {kind}."
+        f"`model` must be a Keras model, Sequential or functional, but is a {kind}."
     )
 
 

@@ -2,12 +2,10 @@ import json
 from types import SimpleNamespace
 
 import pytest
-import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.pruning import compare_rounding as rounding
 from tests.helpers.sentences import assert_one_sentence
-from tests.zoo.models import L
 
 
 class InBlocks(spp.Device):
@@ -23,17 +21,17 @@ class _Report(list):
     system = "blocks of two"
 
 
-def net():
+def net(keras):
     x = keras.Input((12, 12, 3))
-    y = L.Conv2D(24, 3, activation="relu")(x)
-    y = L.Conv2D(40, 3, activation="relu")(y)
-    y = L.Conv2D(40, 3)(y)
-    return keras.Model(x, L.Dense(10)(L.GlobalAveragePooling2D()(y)))
+    y = keras.layers.Conv2D(24, 3, activation="relu")(x)
+    y = keras.layers.Conv2D(40, 3, activation="relu")(y)
+    y = keras.layers.Conv2D(40, 3)(y)
+    return keras.Model(x, keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(y)))
 
 
 @pytest.fixture
-def report():
-    return spp.compare_rounding(net(), 2.0, round_to=[1, 8, 16, 64], device=InBlocks())
+def report(keras):
+    return spp.compare_rounding(net(keras), 2.0, round_to=[1, 8, 16, 64], device=InBlocks())
 
 
 def test_each_multiple_meets_the_target_and_rounding_costs_macs(report):
@@ -56,24 +54,26 @@ def test_a_multiple_in_which_the_target_is_out_of_reach_is_reported_with_the_rea
     assert "round_to=64" in str(report) and "blocks of two" in str(report)
 
 
-def test_any_number_survives_with_1_even_where_whole_blocks_would_meet_the_target(monkeypatch):
+def test_any_number_survives_with_1_even_where_whole_blocks_would_meet_the_target(
+    keras, monkeypatch
+):
     seen = {}
 
     def shrunk_to(*args):
         small = original(*args)
-        seen[len(seen)] = [v.shape[-1] for v in small.trainable_variables if v.shape.rank == 4]
+        seen[len(seen)] = [v.shape[-1] for v in small.trainable_variables if len(v.shape) == 4]
         return small
 
     original = rounding.shrunk_to
     monkeypatch.setattr(rounding, "shrunk_to", shrunk_to)
     x = keras.Input((12, 12, 3))
-    y = L.Conv2D(64, 3)(L.Conv2D(64, 3)(x))
-    model = keras.Model(x, L.Dense(10)(L.GlobalAveragePooling2D()(y)))
+    y = keras.layers.Conv2D(64, 3)(keras.layers.Conv2D(64, 3)(x))
+    model = keras.Model(x, keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(y)))
     spp.compare_rounding(model, 1.9, round_to=[1, 16], device=InBlocks())
     assert any(width % 16 for width in seen[0]) and not any(width % 16 for width in seen[1])
 
 
-def test_files_are_stored_as_asked(monkeypatch):
+def test_files_are_stored_as_asked(keras, monkeypatch):
     asked = []
     original = rounding.export_tflite
 
@@ -83,11 +83,11 @@ def test_files_are_stored_as_asked(monkeypatch):
 
     monkeypatch.setattr(rounding, "export_tflite", export)
     report = spp.compare_rounding(
-        net(), 1.5, round_to=[8], device=InBlocks(), quantization="dynamic"
+        net(keras), 1.5, round_to=[8], device=InBlocks(), quantization="dynamic"
     )
     assert asked == ["dynamic"] * 2 and report.quantization == "dynamic"
     with pytest.raises(ValueError, match="representative_data") as caught:
-        spp.compare_rounding(net(), 1.5, round_to=[8], device=InBlocks(), quantization="int8")
+        spp.compare_rounding(net(keras), 1.5, round_to=[8], device=InBlocks(), quantization="int8")
     assert_one_sentence(caught)
 
 
@@ -102,8 +102,8 @@ def test_files_are_stored_as_asked(monkeypatch):
         ({"device": "phone"}, ValueError, "`device`"),
     ],
 )
-def test_bad_arguments_are_refused_in_one_sentence(arguments, kind, message):
+def test_bad_arguments_are_refused_in_one_sentence(keras, arguments, kind, message):
     given = {"target_speedup": 2.0, "round_to": [8], "device": InBlocks(), **arguments}
     with pytest.raises(kind, match=message) as caught:
-        spp.compare_rounding(net(), **given)
+        spp.compare_rounding(net(keras), **given)
     assert_one_sentence(caught)

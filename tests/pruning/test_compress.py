@@ -177,7 +177,7 @@ def test_bad_arguments_get_one_sentence(model, options, message):
 
 
 def test_models_that_are_none_and_models_with_nothing_to_prune_are_refused():
-    with pytest.raises(TypeError, match="must be a tf_keras model"):
+    with pytest.raises(TypeError, match="must be a Keras model"):
         compress("model.keras", images(64))
     one = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(1, 3)])
     with pytest.raises(ValueError, match="has nothing to prune"):

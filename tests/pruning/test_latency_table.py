@@ -2,13 +2,10 @@ import re
 
 import numpy as np
 import pytest
-import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.frameworks.tf_keras.alone import input_shapes
-from keras_spp.frameworks.tf_keras.tracing import find_channels
+from keras_spp import frameworks
 from keras_spp.pruning.latency_table import LatencyTable
-from tests.zoo.models import L
 
 
 class Lawful(spp.Device):
@@ -26,24 +23,27 @@ class Lawful(spp.Device):
         self.measured.append(list(files))
 
 
-def priced(x, y, device):
+def priced(keras, x, y, device):
     model = keras.Model(x, y)
-    coupling = find_channels(model)
+    framework = frameworks.of(model)
+    coupling = framework.label(model)
     kernels = {kernel.layer.name: kernel for kernel in coupling.channels.kernels.values()}
-    return LatencyTable(coupling, device, input_shapes(model)), kernels
+    return LatencyTable(coupling, device, framework.input_shapes(model), framework), kernels
 
 
-def net():
+def net(keras):
     x = keras.Input((8, 8, 16))
-    y = L.Conv2D(32, 3, name="conv", activation="relu")(x)
-    y = L.DepthwiseConv2D(3, name="depthwise")(y)
-    y = L.Conv2DTranspose(12, 3, name="transposed")(y)
-    y = L.GlobalAveragePooling2D()(L.Conv2D(24, 1, groups=2, name="grouped")(y))
-    return x, L.Dense(10, name="dense")(y)
+    y = keras.layers.Conv2D(32, 3, name="conv", activation="relu")(x)
+    y = keras.layers.DepthwiseConv2D(3, name="depthwise")(y)
+    y = keras.layers.Conv2DTranspose(12, 3, name="transposed")(y)
+    y = keras.layers.GlobalAveragePooling2D()(
+        keras.layers.Conv2D(24, 1, groups=2, name="grouped")(y)
+    )
+    return x, keras.layers.Dense(10, name="dense")(y)
 
 
-def test_latencies_between_the_measured_sizes_follow_their_law():
-    table, kernels = priced(*net(), Lawful())
+def test_latencies_between_the_measured_sizes_follow_their_law(keras):
+    table, kernels = priced(keras, *net(keras), Lawful())
     for name, shape, reads, makes in (
         ("conv", [3, 3, 16, 32], 16, 32),
         ("conv", [3, 3, 7, 19], 7, 19),
@@ -56,8 +56,8 @@ def test_latencies_between_the_measured_sizes_follow_their_law():
         )
 
 
-def test_what_cannot_be_timed_alone_costs_what_its_macs_cost_elsewhere():
-    table, kernels = priced(*net(), Lawful())
+def test_what_cannot_be_timed_alone_costs_what_its_macs_cost_elsewhere(keras):
+    table, kernels = priced(keras, *net(keras), Lawful())
     timed = [name for name in kernels if name != "grouped"]
     macs = {name: k.positions * np.prod(k.variable.shape) for name, k in kernels.items()}
     each = [table.milliseconds(kernels[name], list(kernels[name].variable.shape)) for name in timed]
@@ -67,32 +67,34 @@ def test_what_cannot_be_timed_alone_costs_what_its_macs_cost_elsewhere():
     assert table.milliseconds(kernels["grouped"], [1, 1, 3, 24]) == pytest.approx(got / 2)
 
 
-def test_layers_that_are_alike_are_timed_once():
+def test_layers_that_are_alike_are_timed_once(keras):
     device = Lawful()
     x = keras.Input((8, 8, 16))
     y = x
     for number in range(3):
-        y = L.Conv2D(16, 3, padding="same", name=f"same_{number}")(y)
-    priced(x, L.Conv2D(16, 3, padding="same", activation="relu")(y), device)
+        y = keras.layers.Conv2D(16, 3, padding="same", name=f"same_{number}")(y)
+    priced(keras, x, keras.layers.Conv2D(16, 3, padding="same", activation="relu")(y), device)
     assert len(device.measured) == 2 and len({*map(tuple, device.measured)}) == 2
     assert all(len(keys) == 5 for keys in device.measured)
-    priced(x, y, device)
+    priced(keras, x, y, device)
     assert len(device.measured) == 2
 
 
-def test_a_model_of_which_nothing_can_be_timed_is_priced_by_macs():
+def test_a_model_of_which_nothing_can_be_timed_is_priced_by_macs(keras):
     device = Lawful()
     x = keras.Input((6, 3))
-    table, kernels = priced(x, L.SimpleRNN(5)(x), device)
+    table, kernels = priced(keras, x, keras.layers.SimpleRNN(5)(x), device)
     assert device.measured == []
     for kernel in kernels.values():
         shape = list(kernel.variable.shape)
         assert table.milliseconds(kernel, shape) == kernel.positions * np.prod(shape)
 
 
-def test_on_this_machine_more_channels_cost_more():
+def test_on_this_machine_more_channels_cost_more(keras):
     x = keras.Input((16, 16, 32))
-    table, kernels = priced(x, L.Conv2D(64, 3, name="conv")(x), spp.Device(runs=5))
+    table, kernels = priced(
+        keras, x, keras.layers.Conv2D(64, 3, name="conv")(x), spp.Device(runs=5)
+    )
     small, large = (
         table.milliseconds(kernels["conv"], [3, 3, *size]) for size in ((8, 16), (32, 64))
     )

@@ -3,14 +3,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import tf_keras as keras
+import tf_keras
 
 import keras_spp as spp
 from keras_spp.export.tflite import export_tflite
 from keras_spp.pruning import target_latency as latency_target
 from keras_spp.pruning.target_latency import CLOSE, parse
 from tests.helpers.random_weights import shrunk_at_random
-from tests.zoo.models import L
 
 
 def milliseconds(size):
@@ -35,7 +34,8 @@ class Steady(spp.Device):
         return [SimpleNamespace(median_ms=ms, ratio=times[0] / ms) for ms in times]
 
 
-def net(width=48):
+def net(width=48, keras=tf_keras):
+    L = keras.layers
     x = keras.Input((12, 12, 3))
     y = L.ReLU()(L.Conv2D(width, 3, name="one")(x))
     y = L.ReLU()(L.Conv2D(width, 3, name="two")(y))
@@ -69,6 +69,18 @@ def test_what_is_left_after_pruning_takes_the_target(target, allocation, tmp_pat
     assert device.timed <= latency_target.TRIES + 1
 
 
+def test_what_is_compressed_takes_the_target(keras, tmp_path):
+    model, device = net(keras=keras), Steady()
+    images = np.random.default_rng(0).normal(size=(32, 12, 12, 3)).astype("float32")
+    small = spp.compress(
+        model, images, target_latency=0.5, device=device, round_to=1, verbose=0,
+        allocation=spp.Uniform(),
+    )  # fmt: skip
+    wanted = 0.5 * latency(model, tmp_path)
+    assert latency(small, tmp_path) == pytest.approx(wanted, rel=CLOSE + 0.02)
+    assert isinstance(small, keras.Model)
+
+
 def test_steps_too_coarse_for_the_target_are_said_and_the_nearest_is_taken(tmp_path):
     model = net(32)
     with pytest.warns(UserWarning, match=r"nearest to target_latency=0.9\d* takes .* round_to"):
@@ -99,7 +111,8 @@ def test_columns_are_refused():
 
 
 def test_an_input_of_open_size_is_refused():
-    model = keras.Sequential([keras.Input((None, None, 3)), L.Conv2D(16, 3), L.Conv2D(4, 3)])
+    L = tf_keras.layers
+    model = tf_keras.Sequential([tf_keras.Input((None, None, 3)), L.Conv2D(16, 3), L.Conv2D(4, 3)])
     with pytest.raises(ValueError, match=r"`target_latency` .* because the model's input"):
         spp.prune(model, target_latency=0.5, round_to=1)
 

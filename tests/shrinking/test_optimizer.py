@@ -161,7 +161,7 @@ def test_models_that_do_not_belong_together():
         spp.sliced_optimizer(pruned, keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
     with pytest.raises(ValueError, match=r"`small` must be what spp.shrink\(pruned\) returned"):
         spp.sliced_optimizer(trained(sgd(0.01, momentum=0.9)), plain_net())  # the dense one
-    with pytest.raises(TypeError, match="`small` must be a tf_keras model"):
+    with pytest.raises(TypeError, match="`small` must be a Keras model"):
         spp.sliced_optimizer(pruned, None)
     dense = compiled(randomize(conv_net()))
     with pytest.raises(ValueError, match=r"is not a model that spp.prune returned"):

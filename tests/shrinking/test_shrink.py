@@ -120,7 +120,7 @@ def test_an_unfinished_model_shrinks_exactly_and_says_so():
 def test_a_model_that_is_not_pruned_is_refused():
     with pytest.raises(ValueError, match=r"is not a model that spp\.prune returned"):
         spp.shrink(random_model(0))
-    with pytest.raises(TypeError, match="must be a tf_keras model"):
+    with pytest.raises(TypeError, match="must be a Keras model"):
         spp.shrink("model.keras")
 
 

@@ -88,5 +88,5 @@ def test_unusable_arguments_are_refused():
         spp.reestimate_batch_norm(net(), None)
     with pytest.raises(ValueError, match="`most` must be None or an integer of at least 1"):
         spp.reestimate_batch_norm(net(), images(), most=0)
-    with pytest.raises(TypeError, match="`model` must be a tf_keras model"):
+    with pytest.raises(TypeError, match="`model` must be a Keras model"):
         spp.reestimate_batch_norm("net.keras", images())

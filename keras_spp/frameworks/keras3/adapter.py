@@ -5,8 +5,10 @@ from typing import Any
 from keras.tree import flatten, map_structure
 from keras.utils import Progbar
 
+from keras_spp.frameworks.convolution import convolved_by
 from keras_spp.frameworks.keras3 import arrays, checkpoints
 from keras_spp.frameworks.keras3 import optimizer_state as optimizers
+from keras_spp.frameworks.keras3.alone import alone, input_shapes
 from keras_spp.frameworks.keras3.batch_statistics import BatchStatistics
 from keras_spp.frameworks.keras3.channel_statistics import ChannelStatistics
 from keras_spp.frameworks.keras3.clone import clone
@@ -18,19 +20,23 @@ from keras_spp.frameworks.keras3.distribution import (
     require_one_process,
 )
 from keras_spp.frameworks.keras3.graph import layers, operations, unwrap
-from keras_spp.frameworks.keras3.inference import inference
+from keras_spp.frameworks.keras3.inference import backend, forward, inference
 from keras_spp.frameworks.keras3.inputs import (
     check_taken,
     input_keys,
     input_sizes,
+    input_types,
     output_keys,
     sizes_that_fit,
 )
 from keras_spp.frameworks.keras3.layer_calls import before_activation, is_linear, output_shape
+from keras_spp.frameworks.keras3.loading import load_model as load
+from keras_spp.frameworks.keras3.loading import save_model as save
 from keras_spp.frameworks.keras3.lockstep import Lockstep
 from keras_spp.frameworks.keras3.losses import compiled_loss, describe_losses, find_losses
 from keras_spp.frameworks.keras3.models import check, is_graph_network
 from keras_spp.frameworks.keras3.openable import opened
+from keras_spp.frameworks.keras3.photos import dataset, images_in
 from keras_spp.frameworks.keras3.probe import Probe, norms
 from keras_spp.frameworks.keras3.projection import projected_derivatives
 from keras_spp.frameworks.keras3.rebuilding import copy_weights, declare_inputs, rebuild

@@ -12,6 +12,18 @@ from keras_spp.frameworks.keras3 import private
 from keras_spp.frameworks.keras3.graph import layers
 
 
+def backend() -> str:
+    """Returns the name of what models compute with, which Keras has chosen."""
+    return keras.backend.backend()
+
+
+def forward(model: keras.Model, inputs: Sequence[Any]) -> list[Any]:
+    """Computes a model's outputs, flat, from one tensor per input, in inference."""
+    structure, _ = private.structures(model)
+    packed = keras.tree.pack_sequence_as(structure, list(inputs))
+    return keras.tree.flatten(model(packed, training=False))
+
+
 def compiled(model: keras.Model) -> Callable[[Any], Any]:
     """Returns a function of a model's inputs, in their structure, that computes the outputs."""
     if keras.backend.backend() == "tensorflow":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import keras
+import numpy as np
 
 from keras_spp.core.channels import Sizes
 from keras_spp.frameworks import inputs
@@ -20,6 +21,11 @@ def input_keys(model: keras.Model) -> list[str]:
 def output_keys(model: keras.Model) -> list[str]:
     """Returns the names of a model's outputs, in the order of `model.outputs`."""
     return inputs.keys(private.structures(model)[1], private.functional(model).output_names)
+
+
+def input_types(model: keras.Model) -> list[np.dtype]:
+    """Returns the type of each input's elements, in the order of `model.inputs`."""
+    return [np.dtype(object if x.dtype == "string" else x.dtype) for x in model.inputs]
 
 
 def input_sizes(

@@ -123,12 +123,12 @@ class Probe:
 
         return of
 
-    def output_shapes(self, inputs: Any) -> list[tuple[int | None, ...]]:
-        """Returns the shapes of the outputs of a batch of inputs, flat."""
+    def output_sizes(self, inputs: Any) -> list[tuple[int, ...]]:
+        """Returns the sizes of the outputs of a batch of inputs without the batch, flat."""
         specs = [keras.KerasTensor(x.shape, x.dtype) for x in conformed(self.model, inputs)]
         packed = keras.tree.pack_sequence_as(private.structures(self.model)[0], specs)
         outputs = keras.tree.flatten(self.model.compute_output_spec(packed))
-        return [tuple(output.shape) for output in outputs]
+        return [tuple(output.shape[1:]) for output in outputs]
 
     def _run(self, model: keras.Model, inputs: list[Any]) -> list[Any]:
         program = Program(graph, model)

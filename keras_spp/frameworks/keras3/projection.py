@@ -34,8 +34,8 @@ def projected_derivatives(
         random = np.random.default_rng([seed, number])
         batch = conformed(probe.model, inputs)[0].shape[0]
         factors = [
-            random.normal(size=[batch, *map(int, shape[1:])]).astype(np.float32)
-            for shape in probe.output_shapes(inputs)
+            random.normal(size=(batch, *shape)).astype(np.float32)
+            for shape in probe.output_sizes(inputs)
         ]
         return derivatives(inputs, *map(ops.convert_to_tensor, factors))
 

@@ -2,14 +2,15 @@
 
 from tensorflow.nest import flatten, map_structure
 
+from keras_spp.frameworks.convolution import convolved_by
 from keras_spp.frameworks.tensorflow import arrays
+from keras_spp.frameworks.tensorflow.photos import dataset
 from keras_spp.frameworks.tf_keras import checkpoints
 from keras_spp.frameworks.tf_keras import optimizer_state as optimizers
-from keras_spp.frameworks.tf_keras.alone import function_of, input_shapes
+from keras_spp.frameworks.tf_keras.alone import alone, input_shapes
 from keras_spp.frameworks.tf_keras.batch_statistics import BatchStatistics
 from keras_spp.frameworks.tf_keras.channel_statistics import ChannelStatistics
 from keras_spp.frameworks.tf_keras.clone import clone_layer as clone
-from keras_spp.frameworks.tf_keras.convolution import convolved_by
 from keras_spp.frameworks.tf_keras.distillation import distilled
 from keras_spp.frameworks.tf_keras.distribution import (
     checksum,
@@ -20,11 +21,12 @@ from keras_spp.frameworks.tf_keras.distribution import (
 from keras_spp.frameworks.tf_keras.function_layers import is_frozen
 from keras_spp.frameworks.tf_keras.graph import layers
 from keras_spp.frameworks.tf_keras.graph import layers as operations
-from keras_spp.frameworks.tf_keras.inference import inference
+from keras_spp.frameworks.tf_keras.inference import backend, forward, inference
 from keras_spp.frameworks.tf_keras.inputs import (
     check_taken,
     input_keys,
     input_sizes,
+    input_types,
     output_keys,
     sizes_that_fit,
 )
@@ -36,7 +38,7 @@ from keras_spp.frameworks.tf_keras.lockstep import Lockstep
 from keras_spp.frameworks.tf_keras.losses import compiled_loss, describe_losses, find_losses
 from keras_spp.frameworks.tf_keras.models import check
 from keras_spp.frameworks.tf_keras.openable import opened
-from keras_spp.frameworks.tf_keras.photos import dataset, images_in
+from keras_spp.frameworks.tf_keras.photos import images_in
 from keras_spp.frameworks.tf_keras.private import is_graph_network
 from keras_spp.frameworks.tf_keras.probe import Probe, norms
 from keras_spp.frameworks.tf_keras.progress import progress_bar

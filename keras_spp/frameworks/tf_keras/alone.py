@@ -1,11 +1,10 @@
-"""Single layers of a model: their input shapes, and one as a function by itself."""
+"""Single layers of a model: their input shapes, and one as a model by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.core.channels import Sizes
@@ -32,17 +31,13 @@ def input_shapes(model: keras.Model, sizes: Sequence[Sizes] | None = None) -> di
     return {id(old): new.get_input_shape_at(0) for old, new in pairs if new.inbound_nodes}
 
 
-def function_of(layer: keras.layers.Layer, changes: dict[str, Any], shape: Sizes) -> Any:
-    """Returns the concrete function of a layer like this one, with new weights, alone.
+def alone(layer: keras.layers.Layer, changes: dict[str, Any], shape: Sizes) -> keras.Model:
+    """Returns a model of one layer like this one, with new weights.
 
     Args:
         layer: The layer.
         changes: The entries of its config that change.
         shape: Of its input, float32, batch included.
     """
-    alone = clone_layer(layer, changes, resized=True)
-    spec = tf.TensorSpec(shape, tf.float32, "inputs")
-    alone.build(spec.shape)
-    function = tf.function(lambda inputs: alone(inputs)).get_concrete_function(spec)
-    function.layer = alone  # a function does not keep the variables alive that it uses
-    return function
+    inputs = keras.Input(batch_shape=shape, dtype="float32")
+    return keras.Model(inputs, clone_layer(layer, changes, resized=True)(inputs))

@@ -1,12 +1,23 @@
-"""Inference of a model on arrays."""
+"""Inference of a model, on tensors and on arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+
+
+def backend() -> str:
+    """Returns the name of what models compute with."""
+    return "tensorflow"
+
+
+def forward(model: keras.Model, inputs: Sequence[Any]) -> list[Any]:
+    """Computes a model's outputs, flat, from one tensor per input, in inference."""
+    return tf.nest.flatten(model(tf.nest.pack_sequence_as(model.input, inputs), training=False))
 
 
 def inference(model: keras.Model) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
@@ -24,10 +35,5 @@ def inference(model: keras.Model) -> Callable[[Sequence[np.ndarray]], list[np.nd
         >>> [array.shape for array in inference(model)([np.ones((5, 3))])]
         [(5, 2)]
     """
-
-    @tf.function
-    def infer(*inputs: tf.Tensor) -> list[tf.Tensor]:
-        packed = tf.nest.pack_sequence_as(model.input, inputs)
-        return tf.nest.flatten(model(packed, training=False))
-
+    infer = tf.function(lambda *inputs: forward(model, inputs))
     return lambda inputs: [tensor.numpy() for tensor in infer(*map(tf.constant, inputs))]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from keras_spp.core.channels import Sizes
 from keras_spp.frameworks import inputs
+from keras_spp.frameworks.tf_keras.inference import forward
 
 
 def input_keys(model: keras.Model) -> list[str]:
@@ -20,6 +22,11 @@ def input_keys(model: keras.Model) -> list[str]:
 def output_keys(model: keras.Model) -> list[str]:
     """Returns the names of a model's outputs, in the order of `model.outputs`."""
     return inputs.keys(model.output, model.output_names)
+
+
+def input_types(model: keras.Model) -> list[np.dtype]:
+    """Returns the type of each input's elements, in the order of `model.inputs`."""
+    return [np.dtype(tensor.dtype.as_numpy_dtype) for tensor in model.inputs]
 
 
 def input_sizes(
@@ -64,9 +71,7 @@ def check_taken(model: keras.Model, sizes: Sequence[Sizes]) -> None:
             tf.TensorSpec((tensor.shape[0] or 1, *size), tensor.dtype)
             for tensor, size in zip(model.inputs, sizes, strict=True)
         ]
-        tf.function(
-            lambda *given: model(tf.nest.pack_sequence_as(model.input, given), training=False)
-        ).get_concrete_function(*specs)
+        tf.function(lambda *given: forward(model, given)).get_concrete_function(*specs)
 
     inputs.require_taken(sizes, attempt)
 

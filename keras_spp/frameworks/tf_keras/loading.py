@@ -20,6 +20,7 @@ from typing import Any
 import h5py
 import tf_keras as keras
 
+from keras_spp.frameworks.saved import checked, is_keras_3
 from keras_spp.frameworks.tf_keras.private import SafeModeScope, json_utils
 from keras_spp.frameworks.tf_keras.saved_graph import saved_model_configs
 from keras_spp.frameworks.tf_keras.trust import Untrusted, candidates, check_config, quoted
@@ -39,27 +40,7 @@ def load_model(
     allow_code: bool = False,
     modules: Sequence[str] = (),
 ) -> keras.Model:
-    """Loads a saved model, without running code of its file.
-
-    A file may unpack to 64 MiB, or to 100 times its size if that is more: archives, arrays, its
-    configuration (each byte of which counts 24-fold, as Python needs for it) and the variables of
-    the model, each for itself. More is refused before it is unpacked.
-
-    Args:
-        path: A .keras or .h5 file, or the folder of a SavedModel.
-        compile: Whether to restore the loss and the optimizer with its state too.
-        allow_code: Whether code in the file may run, such as that of Lambda layers; and whether it
-            may take any amount of memory.
-        modules: Modules that were imported for it: what they define is not the file's code.
-
-    Returns:
-        The model. A pruned one goes on where it was saved.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        TypeError: If `path` is no path.
-        ValueError: If it holds code, names objects that are not known to be harmless, unpacks to
-            too much, or is not a whole model.
+    """Loads a saved model, without running code of its file; see `spp.load_model`.
 
     Example:
         >>> import tempfile
@@ -68,13 +49,13 @@ def load_model(
         >>> load_model(path).count_params()
         8
     """
-    path = _checked(path)
+    path = checked(path)
     name = repr(os.fspath(path))
     try:
         if allow_code:
             return _model(keras.models.load_model(path, compile=compile, safe_mode=False))
         check_unpacked(path)
-        if _is_keras_3(path):
+        if is_keras_3(path):
             raise _NoModel  # nothing here can check its configuration
         _check_configs(path, modules)
         # By itself tf_keras checks only .keras files for lambdas.
@@ -89,7 +70,7 @@ def load_model(
     except Exception as error:  # damaged files end in any kind of exception
         problem = first_line(error).partition(". ")[0]
         remedy = "take an earlier one or write it anew"
-        if _is_keras_3(path):
+        if is_keras_3(path):
             problem, remedy = "it was saved by Keras 3", "rebuild it with tf_keras"
         elif not isinstance(error, OSError | _NoModel):
             remedy += ", and import the modules of its custom layers first (keras-spp: --import)"
@@ -124,33 +105,10 @@ class _NoModel(Exception):
     """A file holds something else than a model."""
 
 
-def _checked(path: Any) -> Path:
-    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
-        raise TypeError(
-            f"`path` must name a saved model (str or os.PathLike of str) but is {path!r}."
-        )
-    if not os.fspath(path):
-        raise ValueError("`path` must name a saved model but is ''.")
-    if not os.path.exists(path):  # Path.exists raises for names that are too long
-        raise FileNotFoundError(
-            f"`path` must be a saved model but {os.fspath(path)!r} does not exist."
-        )
-    return Path(path)
-
-
 def _model(loaded: Any) -> keras.Model:
     if not isinstance(loaded, keras.Model):
         raise _NoModel(f"it holds an object of the class {type(loaded).__name__!r}")
     return loaded
-
-
-def _is_keras_3(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open("metadata.json") as file:
-            version = json.loads(file.read(2**16))["keras_version"]
-    except Exception:  # not a file that tf_keras or Keras wrote
-        return False
-    return not str(version).startswith("2.")
 
 
 def _check_configs(path: Path, modules: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What Keras 3 models are taken for, and what is said of what they cannot do yet."""
+"""What Keras 3 models are taken for."""
 
 import subprocess
 import sys
@@ -12,7 +12,6 @@ import tf_keras
 
 import keras_spp as spp
 from keras_spp import frameworks
-from keras_spp.training.state import State
 from tests.helpers.sentences import assert_nothing_but_one_sentence
 from tests.zoo.keras3_models import L, randomize
 
@@ -76,47 +75,35 @@ def test_models_without_a_readable_graph_are_refused_in_one_sentence():
     assert "must be a Keras model" in error(TypeError, lambda: frameworks.of(L.Dense(2), "dense"))
 
 
-@pytest.mark.parametrize(
-    ("what", "function"),
-    [
-        ("pruning while it trains", lambda model: spp.prune(model, 0.5)),
-        ("pruning while it trains", spp.shrink),
-        ("pruning while it trains", spp.Pruner),
-        ("pruning while it trains", State),
-        ("pruning while it trains", lambda model: spp.sliced_optimizer(model, model)),
-        ("distillation", lambda model: spp.distill(model, model)),
-        ("exporting it", lambda model: spp.export_tflite(model, "unused.tflite")),
-        (
-            "timing it on a device",
-            lambda model: spp.compress(model, DATA, target_latency=0.5, round_to=1, verbose=0),
-        ),
-    ],
-)
-def test_what_is_not_there_yet_is_said_in_one_sentence(what, function):
-    message = error(TypeError, lambda: function(net()))
-    assert message.partition(": ")[0].endswith(
-        f"must be a tf_keras model for {what} but is a Keras 3 Functional"
+@pytest.mark.parametrize("loss", ["mse", keras.losses.Huber()])
+def test_sensitivity_judges_by_the_loss_of_evaluate(loss):
+    model = net()
+    targets = np.random.default_rng(1).normal(size=(32, 4)).astype("float32")
+    framework = frameworks.of(model)
+    computed = framework.compiled_loss(framework.Probe(model).model, framework.find_losses(loss))
+    model.compile(loss=loss)
+    expected = model.evaluate(DATA, targets, verbose=0)
+    assert computed(model(DATA), targets) == pytest.approx(expected, rel=1e-5)
+    allocation = spp.Sensitivity(loss, points=2, verbose=0)
+    assert spp.prune(
+        model, 0.5, round_to=1, allocation=allocation, representative_data=[(DATA, targets)]
     )
 
 
-def test_a_loss_cannot_be_judged_by_yet():
-    allocation = spp.Sensitivity(loss="mse", verbose=0)
-    targets = np.zeros((32, 4))
-    message = error(
-        NotImplementedError,
-        lambda: allocation.prepare(net(), groups(net()), [(DATA, targets)]),
+def test_a_pruned_and_a_plain_model_are_not_taken_for_each_other():
+    model = net()
+    pruned = spp.prune(model, 0.5, round_to=1)
+    assert "not a model that spp.prune returned" in error(ValueError, lambda: spp.Pruner(model))
+    assert "not a model that spp.prune returned" in error(ValueError, lambda: spp.shrink(model))
+    assert error(ValueError, lambda: spp.prune(pruned, 0.5)).startswith(
+        "`model` 'net' is pruned already"
     )
-    assert message == "`loss` must be None for a Keras 3 model, whose outputs are compared instead."
+    other = tf_keras.Sequential([tf_keras.layers.Input((6, 6, 3)), tf_keras.layers.Flatten()])
+    assert "`teacher` must be a Keras model" in error(TypeError, lambda: spp.distill(pruned, other))
 
 
-def groups(model):
-    from keras_spp.pruning.network import label
-
-    return label(model).groups
-
-
-def test_nothing_of_tf_keras_and_tfmot_is_imported_for_a_keras_3_model():
-    program = """
+def test_nothing_of_tf_keras_and_tfmot_is_imported_for_a_keras_3_model(tmp_path):
+    program = f"FILE = {str(tmp_path / 'm.tflite')!r}\n" + textwrap.dedent("""
         import sys
         import keras, numpy as np, keras_spp as spp
         L = keras.layers
@@ -129,11 +116,21 @@ def test_nothing_of_tf_keras_and_tfmot_is_imported_for_a_keras_3_model():
         spp.compensate(small, model, data)
         spp.reestimate_batch_norm(small, data)
         spp.compress(model, data, allocation=spp.Sensitivity(verbose=0), round_to=1, verbose=0)
+        spp.export_tflite(small, FILE, "dynamic", original=model)
+        spp.parity(small, FILE, data)
+        spp.compare_rounding(model, 1.1, round_to=[1])
+        pruned = spp.prune(model, 0.5, round_to=1, schedule=spp.OneShotSchedule())
+        distilled = spp.distill(pruned, model)
+        distilled.compile("adam", "mse")
+        distilled.fit(data, np.zeros((32, 4)), batch_size=4, verbose=0,
+                      callbacks=[spp.SPPCallback(), spp.ModelCheckpoint(FILE + ".keras")])
+        small = spp.shrink(pruned)
+        spp.sliced_optimizer(distilled, small)
         names = {name.partition(".")[0] for name in sys.modules}
         print(sorted(names & {"keras", "tf_keras", "tensorflow_model_optimization"}))
-    """
+    """)
     result = subprocess.run(
-        [sys.executable, "-P", "-c", textwrap.dedent(program)],
+        [sys.executable, "-P", "-c", program],
         env={"PYTHONPATH": str(ROOT), "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "2"},
         capture_output=True,
         text=True,

@@ -6,17 +6,17 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import tf_keras as keras
+Layer = Any
 
 
 @contextlib.contextmanager
 def convolved_by(
-    operations: Mapping[keras.layers.Conv2D, Callable[[Any, Any], Any]],
+    operations: Mapping[Layer, Callable[[Any, Any], Any]],
 ) -> Iterator[None]:
     """Replaces the convolution of layers by functions of (inputs, kernel) in the block.
 
-    Keras documents `convolution_op` as a method that a subclass may replace. Here single objects
-    get their own until the block ends, whatever happens.
+    Both Keras document `convolution_op` as a method that a subclass may replace. Here single
+    objects get their own until the block ends, whatever happens.
     """
     try:
         for layer, operation in operations.items():

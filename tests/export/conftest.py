@@ -1,0 +1,1 @@
+from tests.helpers.both_keras import keras  # noqa: F401
