@@ -13,7 +13,7 @@ from keras_spp.frameworks.keras3 import (
 )
 from keras_spp.frameworks.keras3.masked_weight import MaskedWeight
 from keras_spp.frameworks.keras3.standstill import Standstill
-from keras_spp.frameworks.pruning_wrapper import PruningWrapper, check_schedule, undriven
+from keras_spp.frameworks.pruning_wrapper import PruningWrapper, check_schedule
 
 ops = keras.ops
 
@@ -183,7 +183,12 @@ class PruneSPP(PruningWrapper, keras.layers.Wrapper):
     def call(self, inputs: Any, *args: Any, training: Any = None, **kwargs: Any) -> Any:
         """Calls the layer with the masked weight."""
         if training and (self.driver is None or not self.driver.moves):
-            raise undriven(self.name)
+            raise RuntimeError(
+                f"{self.name} was called with training=True but nothing has drawn its masks: pass "
+                f"callbacks=[spp.SPPCallback()] to fit, or, in a training loop of your own, call "
+                f"begin_step() of spp.Pruner(model, optimizer) before each step and end_step() "
+                f"after it."
+            )
         in_inference = self.pruning_schedule.evaluation == "sampled" and (
             self.driver is not None and self.driver.counts_steps()
         )

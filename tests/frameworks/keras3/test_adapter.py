@@ -8,7 +8,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import tf_keras
 
 import keras_spp as spp
 from keras_spp import frameworks
@@ -36,12 +35,14 @@ def error(kind, function):
 
 
 def test_the_model_decides_which_adapter_it_gets():
+    tf_keras = pytest.importorskip("tf_keras")
     other = tf_keras.Sequential([tf_keras.layers.Input((4,)), tf_keras.layers.Dense(2)])
     assert frameworks.of(net()).__name__.endswith("keras3.adapter")
     assert frameworks.of(other).__name__.endswith("tf_keras.adapter")
 
 
 def test_both_keras_are_compressed_in_one_process():
+    tf_keras = pytest.importorskip("tf_keras")
     other = tf_keras.Sequential([
         tf_keras.layers.Input((6, 6, 3)), tf_keras.layers.Conv2D(8, 3),
         tf_keras.layers.Flatten(), tf_keras.layers.Dense(4),
