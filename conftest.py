@@ -8,9 +8,7 @@ import gc
 import importlib.util
 import os
 
-HAS_TENSORFLOW = importlib.util.find_spec("tf_keras") is not None
-if HAS_TENSORFLOW:
-    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 # TensorFlow turns these kernels on of itself on some processors only; channels_first needs them.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -22,6 +20,7 @@ import pytest
 
 from tests.helpers.warm_quantizer import Warm
 
+HAS_TENSORFLOW = importlib.util.find_spec("tf_keras") is not None
 if HAS_TENSORFLOW:
     import tensorflow as tf
     import tf_keras

@@ -152,7 +152,7 @@ def masked_twin(pruned, plain, groups):
         wrapper = wrappers.get(layer.name)
         source = pruned.get_layer(layer.name) if wrapper is None else wrapper.layer
         for variable, value in zip(layer.weights, source.weights, strict=True):
-            variable.assign(value)
+            variable.assign(np.array(read(value)))  # JAX would share what a step then gives away
         for masked in wrapper.masked if wrapper else ():
             (place,) = [n for n, v in enumerate(source.weights) if v is masked.weight]
             layer.weights[place].assign(read(masked.weight) * spread(masked, groups[wrapper.name]))

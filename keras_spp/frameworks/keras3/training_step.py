@@ -112,7 +112,7 @@ def when(condition: Any, change: Callable[[], Any], pruner: Any) -> None:
         pruner: The pruner.
     """
     match keras.backend.backend():
-        case "torch":
+        case "torch" | "jax" if _is_known(condition):
             if bool(condition):
                 change()
         case "jax":  # whose branches return values, and assign nothing
@@ -127,6 +127,15 @@ def when(condition: Any, change: Callable[[], Any], pruner: Any) -> None:
                 variable.assign(value)
         case _:
             ops.cond(condition, lambda: (change(), True)[1], lambda: False)
+
+
+def _is_known(condition: Any) -> bool:
+    """Tells whether a tensor of JAX or PyTorch has a value: JAX would compile a branch each time."""
+    if keras.backend.backend() != "jax":
+        return True
+    import jax
+
+    return not isinstance(condition, jax.core.Tracer)
 
 
 def _values(own: Sequence[Any]) -> list[Any]:
