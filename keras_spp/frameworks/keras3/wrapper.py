@@ -218,5 +218,8 @@ class PruneSPP(PruningWrapper, keras.layers.Wrapper):
         if isinstance(schedule, dict):
             name = schedule["class_name"]
             kind = keras.saving.get_registered_object(name, custom_objects=custom_objects)
-            config["pruning_schedule"] = name if kind is None else kind(**schedule["config"])
+            # Its `from_config`, which a stand-in has too: Keras looks among those of the beginning.
+            config["pruning_schedule"] = (
+                name if kind is None else kind.from_config(schedule["config"])
+            )
         return super().from_config(config, custom_objects)
