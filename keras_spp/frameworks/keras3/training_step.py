@@ -130,7 +130,7 @@ def when(condition: Any, change: Callable[[], Any], pruner: Any) -> None:
 
 
 def _is_known(condition: Any) -> bool:
-    """Tells whether a tensor of JAX or PyTorch has a value: JAX would compile a branch each time."""
+    """Tells whether a tensor has a value: JAX would compile a branch anew each time."""
     if keras.backend.backend() != "jax":
         return True
     import jax

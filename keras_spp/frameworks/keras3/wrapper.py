@@ -142,6 +142,14 @@ class PruneSPP(PruningWrapper, keras.layers.Wrapper):
         """Returns the layer's answer."""
         return self.layer.compute_mask(inputs, previous_mask)
 
+    def compute_output_shape(self, *shapes: Any) -> Any:
+        """Returns the layer's answer, which TimeDistributed asks for."""
+        return self.layer.compute_output_shape(*shapes)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns what a call makes: shapes alone do not tell types and structures."""
+        return keras.Operation.compute_output_spec(self, *args, **kwargs)
+
     def draw(self, step: Any) -> None:
         """Draws the groups' masks of a training step, 0 and 1.
 
