@@ -7,6 +7,7 @@ from keras.utils import Progbar
 
 from keras_spp.frameworks.keras3 import arrays, checkpoints
 from keras_spp.frameworks.keras3 import optimizer_state as optimizers
+from keras_spp.frameworks.keras3.adapted import require_unchanged
 from keras_spp.frameworks.keras3.batch_statistics import BatchStatistics
 from keras_spp.frameworks.keras3.channel_statistics import ChannelStatistics
 from keras_spp.frameworks.keras3.clone import clone
