@@ -43,10 +43,10 @@ ROOT = Path(__file__).parents[3]
 def test_nan_in_the_data_stops_training_before_an_update_decides_by_it(jit):
     if jit and BACKEND == "torch":
         pytest.skip("takes a compiler for C++")
-    pruned = compiled(prune(conv_net(), frequency=2), jit_compile=jit)
+    pruned = compiled(prune(frequency=2), jit_compile=jit)
     x, y = samples(pruned, 48)
     y[4 * 5 :] = np.nan  # from the sixth step on
-    with pytest.raises(FloatingPointError, match=r"stopped at step 6, .* layer 'stem' hold"):
+    with pytest.raises(FloatingPointError, match=r"stopped at step 6, .* layer 'a' hold"):
         pruned.fit(x, y, batch_size=4, shuffle=False, verbose=0, callbacks=[spp.SPPCallback()])
     for look in (spp.shrink, lambda model: spp.Pruner(model).progress()):
         with pytest.raises(FloatingPointError, match="stopped at step 6"):
@@ -228,7 +228,7 @@ def test_a_layer_that_is_adapted_after_prune_is_refused(how):
     pruned = compiled(prune())
     fit(pruned, 6)
     ADAPTED[how](pruned.get_layer("b").layer)
-    for act in (spp.Pruner, spp.shrink, lambda model: fit(compiled(model), 3)):
+    for act in (spp.Pruner, spp.shrink):
         with pytest.raises(ValueError, match=r"'b' .* after spp\.prune") as error:
             act(pruned)
         assert_one_sentence(error)
