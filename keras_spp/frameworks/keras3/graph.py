@@ -16,6 +16,7 @@ from keras.tree import flatten, map_structure, pack_sequence_as
 from keras_spp.core.kinds import is_a
 from keras_spp.frameworks.keras3 import private
 from keras_spp.frameworks.keras3.models import is_graph
+from keras_spp.frameworks.keras3.variables import without_gradients
 from keras_spp.frameworks.keras3.wrapper import unwrap
 
 __all__ = [
@@ -115,5 +116,5 @@ def infer(layer: Any, args: tuple, kwargs: Mapping[str, Any]) -> list[Any]:
     kwargs = dict(kwargs)
     if private.expects_training(layer):
         kwargs["training"] = False  # as a model does, whatever its own calls were made with
-    with private.losses_as_they_were(layer):
+    with private.losses_as_they_were(layer), without_gradients():
         return flatten(layer(*args, **kwargs))

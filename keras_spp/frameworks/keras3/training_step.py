@@ -6,9 +6,8 @@ Around `train_step` all of that works on every backend, compiled, for each step 
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -16,6 +15,7 @@ import keras
 from keras_spp.core import namespace
 from keras_spp.frameworks.keras3 import arrays, private
 from keras_spp.frameworks.keras3.distribution import require_copies
+from keras_spp.frameworks.keras3.variables import without_gradients
 
 ops = keras.ops
 
@@ -144,7 +144,7 @@ def _values(own: Sequence[Any]) -> list[Any]:
 
 def begin_step(pruner: Any) -> None:
     """Moves the probabilities if an update is due, and draws the masks of a training step."""
-    with _without_gradients(), namespace.use(arrays):
+    with without_gradients(), namespace.use(arrays):
         pruner.move()
         for wrapper in pruner.wrappers:
             wrapper.draw(pruner.conductor.pruning_step)
@@ -152,7 +152,7 @@ def begin_step(pruner: Any) -> None:
 
 def end_step(pruner: Any) -> None:
     """Zeroes what is pruned, whatever the optimizer has made of it."""
-    with _without_gradients(), namespace.use(arrays):
+    with without_gradients(), namespace.use(arrays):
         sampled = pruner.schedule.evaluation == "sampled"
         for wrapper in pruner.wrappers:
             wrapper.keep_gathered()
@@ -182,15 +182,3 @@ def synced(model: Any) -> Any:
     if keras.backend.backend() == "jax" and hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
     return model
-
-
-@contextlib.contextmanager
-def _without_gradients() -> Iterator[None]:
-    """Keeps what is done in it out of PyTorch's gradients; others follow none here."""
-    if keras.backend.backend() != "torch":
-        yield
-        return
-    import torch
-
-    with torch.no_grad():
-        yield
