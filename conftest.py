@@ -1,6 +1,11 @@
-"""Runs before any test module: environment first, then TensorFlow."""
+"""Runs before any test module: environment first, then TensorFlow, where it is installed.
+
+The tests of Keras 3 run on every backend, and with JAX and PyTorch without TensorFlow:
+`KERAS_BACKEND=jax python -m pytest tests/frameworks/keras3`.
+"""
 
 import gc
+import importlib.util
 import os
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -12,14 +17,17 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-import tensorflow as tf
-import tf_keras
 
 from tests.helpers.warm_quantizer import Warm
 
+HAS_TENSORFLOW = importlib.util.find_spec("tf_keras") is not None
+if HAS_TENSORFLOW:
+    import tensorflow as tf
+    import tf_keras
+
 # Share the cores among the xdist workers: by default each would start one thread per core.
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-if WORKERS > 1:
+if HAS_TENSORFLOW and WORKERS > 1:
     tf.config.threading.set_intra_op_parallelism_threads(max(1, (os.cpu_count() or 1) // WORKERS))
 
 gc.freeze()  # a million objects that stay: looking through them again and again takes minutes
@@ -32,6 +40,9 @@ hypothesis.settings.load_profile("default")
 @pytest.fixture(autouse=True)
 def _fresh_keras_session():
     """Makes weights and automatic layer names the same in whatever order the tests run."""
+    if not HAS_TENSORFLOW:
+        yield
+        return
     tf_keras.utils.set_random_seed(0)
     yield
     tf_keras.backend.clear_session()

@@ -103,8 +103,7 @@ class Search:
         estimate = Fisher(samples=min(8, len(first)))
         try:
             estimate.prepare(model, groups, [(inputs,) for inputs in measure.inputs])
-        except (ValueError, NotImplementedError):
-            # Derivatives that say nothing, samples that only come together, or no derivatives.
+        except ValueError:  # derivatives that say nothing, or samples that only come together
             return
         self._starts.append(estimate)
 

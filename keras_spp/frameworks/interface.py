@@ -279,6 +279,9 @@ class Adapter(Protocol):
     def require_copies(self, model: Model | None = None) -> None:
         """Raises ValueError if replicas that train have no variables of their own."""
 
+    def require_unchanged(self, wrappers: Sequence[Layer]) -> None:
+        """Raises ValueError if a pruned layer computes with other weights than when it was."""
+
     def check_score(self, score: Any, groups: Groups) -> None:
         """Raises ValueError if a score cannot rank these groups."""
 

@@ -39,9 +39,11 @@ class State:
     """
 
     def __init__(self, model: Model) -> None:
-        self.model, self.framework = model, frameworks.adapter(model)
+        self.framework = frameworks.adapter(model)
+        self.model = self.framework.synced(model)  # if training was interrupted, on JAX
         self.wrappers, self.conductor = _find(self.framework, model)
         self.framework.require_copies(model)
+        self.framework.require_unchanged(self.wrappers)
         self.schedule = self.conductor.pruning_schedule
         self.groups = FlatGroups.of(
             [wrapper.sets for wrapper in self.wrappers], self.schedule.overshoot

@@ -62,8 +62,9 @@ def test_a_path_is_told_to_be_loaded_first(path):
     ],
 )
 def test_anything_else_is_named_by_its_type(model, kind):
+    which = "Keras" if model is None else "tf_keras"
     assert model_error(TypeError, model) == (
-        f"`model` must be a Keras model, Sequential or functional, but is a {kind}."
+        f"`model` must be a {which} model, Sequential or functional, but is a {kind}."
     )
 
 

@@ -8,6 +8,7 @@ from keras.utils import Progbar
 from keras_spp.frameworks.convolution import convolved_by
 from keras_spp.frameworks.keras3 import arrays, checkpoints
 from keras_spp.frameworks.keras3 import optimizer_state as optimizers
+from keras_spp.frameworks.keras3.adapted import require_unchanged
 from keras_spp.frameworks.keras3.alone import alone, input_shapes
 from keras_spp.frameworks.keras3.batch_statistics import BatchStatistics
 from keras_spp.frameworks.keras3.channel_statistics import ChannelStatistics

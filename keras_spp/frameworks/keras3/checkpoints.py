@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from keras_spp.frameworks.keras3.variables import read
 from keras_spp.util.files import atomic_path
 from keras_spp.util.messages import first_line
 
@@ -62,7 +63,7 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
 
     def _step(self) -> int | None:
         optimizer = self.model.optimizer
-        return None if optimizer is None else int(optimizer.iterations)
+        return None if optimizer is None else int(read(optimizer.iterations))
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Restores what an earlier run has left."""

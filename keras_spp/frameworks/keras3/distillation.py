@@ -9,6 +9,7 @@ import keras
 
 from keras_spp.frameworks.keras3 import private
 from keras_spp.frameworks.keras3.softmax import ends_in_softmax
+from keras_spp.frameworks.keras3.variables import without_gradients
 
 ops = keras.ops
 Loss = Callable[[Any, Any], Any]
@@ -36,7 +37,7 @@ def distilled(
     losses = [loss or _divergence(*pair, temperature, from_logits) for pair in ends]
 
     def distance(x: Any, outputs: Any) -> Any:
-        with private.without_gradients():
+        with without_gradients():
             wanted = keras.tree.flatten(teacher(x, training=False))
         pairs = zip(losses, wanted, keras.tree.flatten(outputs), strict=True)
         return weight * sum(ops.mean(term(ops.stop_gradient(a), b)) for term, a, b in pairs)

@@ -16,6 +16,7 @@ from keras.tree import flatten, map_structure, pack_sequence_as
 from keras_spp.core.kinds import is_a
 from keras_spp.frameworks.keras3 import private
 from keras_spp.frameworks.keras3.models import is_graph
+from keras_spp.frameworks.keras3.variables import without_gradients
 from keras_spp.frameworks.keras3.wrapper import unwrap
 
 __all__ = [
@@ -110,7 +111,7 @@ def adds(layer: Any) -> bool:
 
 def infer(layer: Any, args: tuple, kwargs: Mapping[str, Any]) -> list[Any]:
     """Calls a layer in inference, without adding to its losses; returns the outputs, flat."""
-    with private.without_gradients():
+    with without_gradients():
         if is_function(layer):
             return flatten(layer(*args, **kwargs))
         kwargs = dict(kwargs)

@@ -188,15 +188,3 @@ def not_converted(function: Any) -> Any:
     import tensorflow as tf
 
     return tf.autograph.experimental.do_not_convert(function)
-
-
-@contextlib.contextmanager
-def without_gradients() -> Iterator[None]:
-    """Keeps what is done in it out of PyTorch's gradients; others follow none unless asked to."""
-    if keras.backend.backend() != "torch":
-        yield
-        return
-    import torch
-
-    with torch.no_grad():
-        yield

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -28,45 +29,54 @@ def projected_derivatives(
         A function of one batch of inputs, of a seed and of the number of the sum: for each reader
         of the groups the derivatives, shape (groups,).
     """
-    derivatives = probe.derivatives(lambda outputs, *factors: _projected(outputs, factors, centred))
+    derivatives = probe.derivatives(_projected)
 
     def of(inputs: Any, seed: int, number: int) -> list[np.ndarray]:
         random = np.random.default_rng([seed, number])
         batch = conformed(probe.model, inputs)[0].shape[0]
         factors = [
-            random.normal(size=(batch, *shape)).astype(np.float32)
-            for shape in probe.output_sizes(inputs)
+            _factors(random, (batch, *sizes), centred) for sizes in probe.output_sizes(inputs)
         ]
-        return derivatives(inputs, *map(ops.convert_to_tensor, factors))
+        return derivatives(inputs, *map(ops.convert_to_tensor, itertools.chain(*factors)))
 
     return of
 
 
-def _projected(outputs: Any, factors: Sequence[Any], centred: bool) -> Any:
+def _factors(
+    random: np.random.Generator, shape: tuple[int, ...], centred: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns random factors for an output, and whether samples that are all alike say nothing.
+
+    Their mean square is 1 / size. When centred they sum to 0 over samples and positions, unless
+    there is but one: so a bias changes nothing.
+    """
+    factors = random.normal(size=shape).astype(np.float32)
+    mean = factors.mean(tuple(range(len(shape) - 1)), keepdims=True)
+    many = centred and factors.size > mean.size
+    return (factors - mean if many else factors) / np.float32(np.sqrt(factors.size)), np.bool_(many)
+
+
+def _projected(outputs: Any, *factors: Any) -> Any:
     """Returns a random sum of all outputs whose square is, on average, their mean square.
 
     Each output is taken relative to its standard deviation. The factors are independent, so that
-    products of different outputs, and of different samples, cancel in the mean. When centred they
-    sum to 0 over samples and positions, unless there is but one: so a bias changes nothing. Of
-    samples that are all alike only rounding would be left then, so they say nothing.
+    products of different outputs, and of different samples, cancel in the mean. Of samples that
+    are all alike only rounding would be left when they are centred, so they say nothing.
 
     Args:
         outputs: A structure of tensors, samples first; those of integers do not count.
-        factors: Random numbers, for each output of its shape.
-        centred: Whether to leave out what is the same for all samples.
+        factors: For each output what `_factors` returns.
     """
     total = ops.zeros(())
-    for output, random in zip(keras.tree.flatten(outputs), factors, strict=True):
+    pairs = zip(factors[::2], factors[1::2], strict=True)
+    for output, (factor, many) in zip(keras.tree.flatten(outputs), pairs, strict=True):
         if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(output.dtype)):
             continue
         output = ops.cast(output, "float32")
-        axes = tuple(range(len(output.shape)))[:-1] or None
-        mean = ops.mean(random, axes, keepdims=True)
-        if centred and np.prod(random.shape) > np.prod(mean.shape):
-            spread = ops.max(ops.std(output, axes))
-            alike = spread < ROUNDING * ops.max(ops.abs(output))
-            random = ops.where(alike, 0.0, random - mean)
+        axes = tuple(range(len(output.shape) - 1)) or None
+        spread = ops.max(ops.std(output, axes))
+        alike = ops.logical_and(many, spread < ROUNDING * ops.max(ops.abs(output)))
+        values = output * ops.where(alike, 0.0, factor)
         deviation = ops.stop_gradient(ops.std(output))
-        values = ops.divide_no_nan(output * random, deviation)
-        total = total + ops.sum(values) / float(np.sqrt(np.prod(random.shape)))
+        total = total + ops.sum(ops.divide_no_nan(values, deviation))
     return total

@@ -10,8 +10,9 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import keras
 import numpy as np
+
+from keras_spp.frameworks.keras3.variables import read
 
 # One change without a step may be a restored checkpoint.
 PATIENCE = 2
@@ -45,8 +46,8 @@ class Standstill:
         """
         if optimizer is None:
             return
-        step = int(optimizer.iterations)
-        weight = keras.ops.convert_to_numpy(self._masked.weight).ravel()[:256].copy()
+        step = int(read(optimizer.iterations))
+        weight = read(self._masked.weight).ravel()[:256].copy()
         if self._seen is not None and self._seen[0] == step:
             self._times += not np.array_equal(self._seen[1], weight)
         else:

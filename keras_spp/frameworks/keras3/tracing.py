@@ -18,7 +18,8 @@ from keras_spp.core.call import Call, tensors_in
 from keras_spp.core.channels import Channels, Reason, Tensor
 from keras_spp.core.coupling import Coupling
 from keras_spp.core.rule import apply, apply_function
-from keras_spp.frameworks.keras3 import dry_run, graph, labelling, private
+from keras_spp.frameworks.keras3 import dry_run, graph, labelling
+from keras_spp.frameworks.keras3.adapted import is_adapted
 from keras_spp.frameworks.keras3.held_sizes import freeze_held
 from keras_spp.frameworks.keras3.op_rules.operation import operation
 from keras_spp.frameworks.tracing import Shape, Tracing, coupled
@@ -51,16 +52,11 @@ class _Tracing(Tracing):
         """Applies the rule of a layer or a function, and freezes what it holds to its size."""
         if graph.is_function(call.layer):
             return apply_function(operation, call, args, kwargs)
-        if any(map(_is_adapted, private.parts(call.layer))):
+        if is_adapted(call.layer):
             return apply_function(_kept_whole, call, args, kwargs)
         outputs = apply(call, args, kwargs)
         freeze_held(call.channels, call.layer, outputs)
         return outputs
-
-
-def _is_adapted(layer: Any) -> bool:
-    """Tells whether a layer computes with more than the weights that its class has by itself."""
-    return layer.quantization_mode is not None or bool(getattr(layer, "lora_enabled", False))
 
 
 def _kept_whole(call: Call, args: tuple, kwargs: dict) -> Any:

@@ -15,6 +15,7 @@ import keras
 from keras_spp.core import namespace
 from keras_spp.frameworks.keras3 import arrays, private
 from keras_spp.frameworks.keras3.distribution import require_copies
+from keras_spp.frameworks.keras3.variables import without_gradients
 
 ops = keras.ops
 
@@ -111,7 +112,7 @@ def when(condition: Any, change: Callable[[], Any], pruner: Any) -> None:
         pruner: The pruner.
     """
     match keras.backend.backend():
-        case "torch":
+        case "torch" | "jax" if _is_known(condition):
             if bool(condition):
                 change()
         case "jax":  # whose branches return values, and assign nothing
@@ -128,13 +129,22 @@ def when(condition: Any, change: Callable[[], Any], pruner: Any) -> None:
             ops.cond(condition, lambda: (change(), True)[1], lambda: False)
 
 
+def _is_known(condition: Any) -> bool:
+    """Tells whether a tensor has a value: JAX would compile a branch anew each time."""
+    if keras.backend.backend() != "jax":
+        return True
+    import jax
+
+    return not isinstance(condition, jax.core.Tracer)
+
+
 def _values(own: Sequence[Any]) -> list[Any]:
     return [ops.convert_to_tensor(variable) for variable in own]
 
 
 def begin_step(pruner: Any) -> None:
     """Moves the probabilities if an update is due, and draws the masks of a training step."""
-    with private.without_gradients(), namespace.use(arrays):
+    with without_gradients(), namespace.use(arrays):
         pruner.move()
         for wrapper in pruner.wrappers:
             wrapper.draw(pruner.conductor.pruning_step)
@@ -142,7 +152,7 @@ def begin_step(pruner: Any) -> None:
 
 def end_step(pruner: Any) -> None:
     """Zeroes what is pruned, whatever the optimizer has made of it."""
-    with private.without_gradients(), namespace.use(arrays):
+    with without_gradients(), namespace.use(arrays):
         sampled = pruner.schedule.evaluation == "sampled"
         for wrapper in pruner.wrappers:
             wrapper.keep_gathered()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -21,3 +23,15 @@ def write(variable: keras.Variable, value: Any) -> None:
 def raw(variable: keras.Variable) -> keras.Variable:
     """Returns the variable itself: Keras 3 casts none but in a layer's call."""
     return variable
+
+
+@contextlib.contextmanager
+def without_gradients() -> Iterator[None]:
+    """Keeps what is done in it out of PyTorch's gradients; others follow none here."""
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    import torch
+
+    with torch.no_grad():
+        yield

@@ -13,7 +13,7 @@ from keras_spp.frameworks.keras3 import (
 )
 from keras_spp.frameworks.keras3.masked_weight import MaskedWeight
 from keras_spp.frameworks.keras3.standstill import Standstill
-from keras_spp.frameworks.pruning_wrapper import PruningWrapper, check_schedule, undriven
+from keras_spp.frameworks.pruning_wrapper import PruningWrapper, check_schedule
 
 ops = keras.ops
 
@@ -142,6 +142,14 @@ class PruneSPP(PruningWrapper, keras.layers.Wrapper):
         """Returns the layer's answer."""
         return self.layer.compute_mask(inputs, previous_mask)
 
+    def compute_output_shape(self, *shapes: Any) -> Any:
+        """Returns the layer's answer, which TimeDistributed asks for."""
+        return self.layer.compute_output_shape(*shapes)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns what a call makes: shapes alone do not tell types and structures."""
+        return keras.Operation.compute_output_spec(self, *args, **kwargs)
+
     def draw(self, step: Any) -> None:
         """Draws the groups' masks of a training step, 0 and 1.
 
@@ -183,7 +191,12 @@ class PruneSPP(PruningWrapper, keras.layers.Wrapper):
     def call(self, inputs: Any, *args: Any, training: Any = None, **kwargs: Any) -> Any:
         """Calls the layer with the masked weight."""
         if training and (self.driver is None or not self.driver.moves):
-            raise undriven(self.name)
+            raise RuntimeError(
+                f"{self.name} was called with training=True but nothing has drawn its masks: pass "
+                f"callbacks=[spp.SPPCallback()] to fit, or, in a training loop of your own, call "
+                f"begin_step() of spp.Pruner(model, optimizer) before each step and end_step() "
+                f"after it."
+            )
         in_inference = self.pruning_schedule.evaluation == "sampled" and (
             self.driver is not None and self.driver.counts_steps()
         )
@@ -213,5 +226,8 @@ class PruneSPP(PruningWrapper, keras.layers.Wrapper):
         if isinstance(schedule, dict):
             name = schedule["class_name"]
             kind = keras.saving.get_registered_object(name, custom_objects=custom_objects)
-            config["pruning_schedule"] = name if kind is None else kind(**schedule["config"])
+            # Its `from_config`, which a stand-in has too: Keras looks among those of the beginning.
+            config["pruning_schedule"] = (
+                name if kind is None else kind.from_config(schedule["config"])
+            )
         return super().from_config(config, custom_objects)

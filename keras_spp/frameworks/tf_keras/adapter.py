@@ -54,6 +54,7 @@ from keras_spp.frameworks.tf_keras.training_step import (
     end_step,
     is_chief,
     is_eager,
+    require_unchanged,
     stateless,
     synced,
     when,

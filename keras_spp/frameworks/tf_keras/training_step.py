@@ -67,3 +67,7 @@ def is_chief(model: Any) -> bool:
 def synced(model: Any) -> Any:
     """Returns the model: its variables are always up to date."""
     return model
+
+
+def require_unchanged(wrappers: Sequence[Any]) -> None:
+    """Does nothing: layers of tf_keras are not quantized in place."""

@@ -8,7 +8,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import tf_keras
 
 import keras_spp as spp
 from keras_spp import frameworks
@@ -35,12 +34,14 @@ def error(kind, function):
 
 
 def test_the_model_decides_which_adapter_it_gets():
+    tf_keras = pytest.importorskip("tf_keras")
     other = tf_keras.Sequential([tf_keras.layers.Input((4,)), tf_keras.layers.Dense(2)])
     assert frameworks.of(net()).__name__.endswith("keras3.adapter")
     assert frameworks.of(other).__name__.endswith("tf_keras.adapter")
 
 
 def test_both_keras_are_compressed_in_one_process():
+    tf_keras = pytest.importorskip("tf_keras")
     other = tf_keras.Sequential([
         tf_keras.layers.Input((6, 6, 3)), tf_keras.layers.Conv2D(8, 3),
         tf_keras.layers.Flatten(), tf_keras.layers.Dense(4),
@@ -98,8 +99,13 @@ def test_a_pruned_and_a_plain_model_are_not_taken_for_each_other():
     assert error(ValueError, lambda: spp.prune(pruned, 0.5)).startswith(
         "`model` 'net' is pruned already"
     )
+
+
+def test_a_teacher_of_the_other_keras_is_refused():
+    tf_keras = pytest.importorskip("tf_keras")
     other = tf_keras.Sequential([tf_keras.layers.Input((6, 6, 3)), tf_keras.layers.Flatten()])
-    assert "`teacher` must be a Keras model" in error(TypeError, lambda: spp.distill(pruned, other))
+    message = error(TypeError, lambda: spp.distill(net(), other))
+    assert message.startswith("`teacher` must be a Keras model, Sequential or functional, but is")
 
 
 def test_nothing_of_tf_keras_and_tfmot_is_imported_for_a_keras_3_model(tmp_path):

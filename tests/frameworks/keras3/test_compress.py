@@ -138,16 +138,6 @@ def test_derivatives_are_those_of_the_outputs_by_a_factor_of_each_group(model):
             assert part[0] == pytest.approx((sums[0] - sums[1]) / 2 / step, rel=0.05, abs=0.02)
 
 
-def test_without_tensorflow_derivatives_are_refused_and_a_search_goes_without(model, monkeypatch):
-    monkeypatch.setattr(keras.backend, "backend", lambda: "another")
-    monkeypatch.setattr("keras_spp.frameworks.keras3.probe.compiled", lambda model: model)
-    with pytest.raises(NotImplementedError, match="`allocation` must not need derivatives for a"):
-        spp.compress(model, images(32), allocation=spp.Fisher(), round_to=1, verbose=0)
-    search = spp.Search(samples=16, trials=4, verbose=0)
-    search.prepare(model, label(model).groups, [images(16)])
-    assert len(search._starts) == 1
-
-
 def test_columns_go_too(model):
     small = spp.compress(
         model, images(64), pruning_ratio=0.4, granularity="column", round_to=1, verbose=0
