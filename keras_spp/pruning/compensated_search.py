@@ -93,7 +93,7 @@ class Outcome:
     def __init__(self, model: Model, groups: Groups, used: list[Any], judged: list[Any]) -> None:
         self.groups = groups
         self._model, self._framework = model, frameworks.of(model)
-        self._used, self._judged = self._together(used), self._together(judged)
+        self._used, self._judged = self._together(used), judged
         self._logits = self._framework.logits_of(model)
         self._outputs = self._of(model)
 
@@ -101,11 +101,8 @@ class Outcome:
         """Returns the change of the outputs, relative to their variance, and of what they say."""
         small = pruned_at_once(self._model, self.groups, goals)
         compensated(small, self._model, self._used, rows=ROWS)
-        pairs = list(zip(self._outputs, self._of(small), strict=True))
-        weights = [len(dense[0]) for dense, _ in pairs]
-        return float(
-            np.average([change(*pair) + divergence(*pair) for pair in pairs], weights=weights)
-        )
+        outputs = self._of(small)
+        return change(self._outputs, outputs) + divergence(self._outputs, outputs)
 
     def _together(self, batches: list[Any]) -> list[Any]:
         """Makes one batch of small ones, where that takes little memory and the model allows it."""
@@ -113,7 +110,9 @@ class Outcome:
             return batches
         return [self._framework.map_structure(lambda *parts: np.concatenate(parts), *batches)]
 
-    def _of(self, model: Model) -> list[list[Any]]:
+    def _of(self, model: Model) -> list[np.ndarray]:
+        """Computes a model's outputs for the samples that judge."""
         framework = self._framework
         infer = framework.inference(model)
-        return [self._logits(infer(framework.flatten(batch))) for batch in self._judged]
+        of_batches = [self._logits(infer(framework.flatten(batch))) for batch in self._judged]
+        return [np.concatenate(parts) for parts in zip(*of_batches, strict=True)]
