@@ -106,8 +106,17 @@ def compensate(
     masks = _masks(framework, model)
     original = framework.opened(original)
     batches = gathered(framework, model, representative_data, int(samples))
-    options = {"ridge": ridge, "residual": residual, "rows": rows, "seed": seed}
-    report = compensated(model, original, batches, masks, verbose=verbose, **options)
+    report = compensated(
+        model,
+        original,
+        batches,
+        masks,
+        ridge=ridge,
+        residual=residual,
+        rows=rows,
+        seed=seed,
+        verbose=verbose,
+    )
     return (model, report) if return_report else model
 
 
