@@ -90,6 +90,7 @@ class Search:
         self._framework: Adapter | None = None
         self._measure: Measure | None = None
         self._starts: list[Allocation] = []
+        self._first = FIRST
         self._found = _Shares(np.ones(1))
 
     def prepare(self, model: Model, groups: Groups, representative_data: Any) -> None:
@@ -134,7 +135,7 @@ class Search:
 
         def climb(least: float, shares: np.ndarray) -> tuple[float, np.ndarray]:
             """Changes one set after the other while that helps."""
-            step = FIRST
+            step = self._first
             while step > LAST and len(costs) < self.trials:
                 before = least
                 for number, up in _turns(random, len(sets)):

@@ -105,8 +105,48 @@ def compensate(
         check_number("ridge", ridge, np.finfo(float).tiny, 1e12, "None or a number in (0, 1e12]")
     masks = _masks(framework, model)
     original = framework.opened(original)
-    kept = Kept(framework, model, original)
     batches = gathered(framework, model, representative_data, int(samples))
+    report = compensated(
+        model,
+        original,
+        batches,
+        masks,
+        ridge=ridge,
+        residual=residual,
+        rows=rows,
+        seed=seed,
+        verbose=verbose,
+    )
+    return (model, report) if return_report else model
+
+
+def compensated(
+    model: Model,
+    original: Model,
+    batches: list[Any],
+    masks: dict[int, np.ndarray] | None = None,
+    *,
+    ridge: float | None = None,
+    residual: bool = True,
+    rows: int = ROWS,
+    seed: int = 0,
+    verbose: int = 0,
+) -> Compensation:
+    """Does what `compensate` does, with samples that are gathered already, in these batches.
+
+    Args:
+        model: As for `compensate`.
+        original: The opened original.
+        batches: What passes through the networks together.
+        masks: What kernels are multiplied with, by their ids.
+        ridge: As for `compensate`.
+        residual: As for `compensate`.
+        rows: As for `compensate`.
+        seed: As for `compensate`.
+        verbose: As for `compensate`.
+    """
+    framework, masks = frameworks.of(model), masks or {}
+    kept = Kept(framework, model, original)
     random = np.random.default_rng(seed)
 
     def pair(lockstep: Any, calls: list[int]) -> Pair | None:
@@ -131,8 +171,7 @@ def compensate(
     with _all_or_nothing(framework, model):
         lockstep = framework.Lockstep(model, original, batches)
         solved = tuple(_solved(framework, lockstep, pair, verbose))
-    report = Compensation(model.name, lockstep.samples, solved)
-    return (model, report) if return_report else model
+    return Compensation(model.name, lockstep.samples, solved)
 
 
 def _solved(
@@ -217,7 +256,7 @@ def _forget(framework: Adapter, model: Model, before: list[tuple[Any, np.ndarray
         warnings.warn(
             f"compensate: the {type(optimizer).__name__} of `model` {model.name!r} keeps what it "
             f"has of the weights before: compile with an optimizer of keras.optimizers.",
-            stacklevel=5,
+            stacklevel=6,
         )
         return
     changed = [

@@ -10,8 +10,9 @@ import numpy as np
 from keras_spp import frameworks
 from keras_spp.allocation.search import Search
 from keras_spp.allocation.sensitivity import change
-from keras_spp.compensation.compensate import compensate
+from keras_spp.compensation.compensate import compensated
 from keras_spp.compensation.samples import CHUNK, FEWEST, gathered
+from keras_spp.core.divergence import divergence
 from keras_spp.core.goals import Allocation
 from keras_spp.core.groups import Goals, Groups
 from keras_spp.frameworks.data import count
@@ -27,6 +28,8 @@ TRIALS = 48, 128  # quick plans of each search before that, and where no plan is
 ORDERS = 2  # of those searches: what one of them finds is often far from the best
 ROWS = 12_000  # positions of the feature maps that such a plan looks at
 BATCHES = 4, 12  # of samples to compensate with, and to judge by
+TOGETHER = 2e10  # MACs of samples that pass through a network together: many calls take longer
+FIRST = 0.35  # step of the shares' logarithms: what quick plans have found is near by
 
 
 class CompensatedSearch(Search):
@@ -72,8 +75,9 @@ class CompensatedSearch(Search):
             super().search(meet)
             found.append(self._found)
         self._measure, self._starts, self.trials = self._outcome, found, self._plans
+        first, self._first = self._first, FIRST
         super().search(meet)
-        self.seed, self.trials, self._outcome = seed, trials, None
+        self.seed, self.trials, self._first, self._outcome = seed, trials, first, None
 
 
 class Outcome:
@@ -88,17 +92,27 @@ class Outcome:
 
     def __init__(self, model: Model, groups: Groups, used: list[Any], judged: list[Any]) -> None:
         self.groups = groups
-        self._model, self._used, self._judged = model, used, judged
+        self._model, self._framework = model, frameworks.of(model)
+        self._used, self._judged = self._together(used), judged
+        self._logits = self._framework.logits_of(model)
         self._outputs = self._of(model)
 
     def __call__(self, goals: Goals) -> float:
-        """Returns the change of the outputs, relative to their variance."""
+        """Returns the change of the outputs, relative to their variance, and of what they say."""
         small = pruned_at_once(self._model, self.groups, goals)
-        compensate(small, self._model, self._used, rows=ROWS)
-        pairs = zip(self._outputs, self._of(small), strict=True)
-        return float(np.mean([change(*pair) for pair in pairs]))
+        compensated(small, self._model, self._used, rows=ROWS)
+        outputs = self._of(small)
+        return change(self._outputs, outputs) + divergence(self._outputs, outputs)
 
-    def _of(self, model: Model) -> list[list[np.ndarray]]:
-        framework = frameworks.of(model)
+    def _together(self, batches: list[Any]) -> list[Any]:
+        """Makes one batch of small ones, where that takes little memory and the model allows it."""
+        if self._model.inputs[0].shape[0] or self.groups.dense() * count(batches) > TOGETHER:
+            return batches
+        return [self._framework.map_structure(lambda *parts: np.concatenate(parts), *batches)]
+
+    def _of(self, model: Model) -> list[np.ndarray]:
+        """Computes a model's outputs for the samples that judge."""
+        framework = self._framework
         infer = framework.inference(model)
-        return [infer(framework.flatten(batch)) for batch in self._judged]
+        of_batches = [self._logits(infer(framework.flatten(batch))) for batch in self._judged]
+        return [np.concatenate(parts) for parts in zip(*of_batches, strict=True)]

@@ -51,7 +51,7 @@ def logits_of(model: keras.Model) -> Callable[[Any], list[tf.Tensor]]:
         return [
             tf.math.log(tf.maximum(tf.cast(x, tf.float32), 1e-7)) if is_probability else x
             for x, is_probability in zip(tf.nest.flatten(outputs), softmax, strict=True)
-            if x.dtype.is_floating
+            if tf.as_dtype(x.dtype).is_floating
         ]
 
     return logits
