@@ -31,7 +31,12 @@ def gathered(framework: Adapter, model: Model, representative_data: Any, samples
     fixed = model.inputs[0].shape[0]
     size = fixed or min(CHUNK, samples)
     whole = fixed is not None
-    batches = list(chunks(representative_data, size, -(-samples // size), whole, again=False))
+    batches: list[Any] = []
+    # Not so many chunks: they do not reach over two of the user's batches, so some are smaller.
+    for chunk in chunks(representative_data, size, samples, whole, again=False):
+        batches.append(chunk)
+        if count(batches) >= samples:
+            break
     if fixed is None and (more := count(batches) - samples) > 0:
         last = batches.pop()
         batches.append(framework.map_structure(lambda x: x[: len(x) - more], last))

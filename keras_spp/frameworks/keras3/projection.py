@@ -44,7 +44,7 @@ def projected_derivatives(
 
 def _factors(
     random: np.random.Generator, shape: tuple[int, ...], centred: bool
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.bool_]:
     """Returns random factors for an output, and whether samples that are all alike say nothing.
 
     Their mean square is 1 / size. When centred they sum to 0 over samples and positions, unless

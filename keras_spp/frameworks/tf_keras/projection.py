@@ -26,11 +26,11 @@ def projected_derivatives(
         A function of one batch of inputs, of a seed and of the number of the sum: for each reader
         of the groups the derivatives, shape (groups,).
     """
-    derivatives = probe.derivatives(lambda outputs, seed: _projected(outputs, seed, centred))
+    derivatives = probe.derivatives(lambda outputs, seed: projected(outputs, seed, centred))
     return lambda inputs, seed, number: derivatives(inputs, tf.constant([seed, number], tf.int64))
 
 
-def _projected(outputs: Any, seed: tf.Tensor, centred: bool) -> tf.Tensor:
+def projected(outputs: Any, seed: tf.Tensor, centred: bool) -> tf.Tensor:
     """Returns a random sum of all outputs whose square is, on average, their mean square.
 
     Each output is taken relative to its standard deviation. The factors are independent, so that
