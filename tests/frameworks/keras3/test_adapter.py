@@ -11,7 +11,6 @@ import pytest
 
 import keras_spp as spp
 from keras_spp import frameworks
-from keras_spp.training.state import State
 from tests.helpers.sentences import assert_nothing_but_one_sentence
 from tests.zoo.keras3_models import L, randomize
 
@@ -80,11 +79,6 @@ def test_models_without_a_readable_graph_are_refused_in_one_sentence():
 @pytest.mark.parametrize(
     ("what", "function"),
     [
-        ("pruning while it trains", lambda model: spp.prune(model, 0.5)),
-        ("pruning while it trains", spp.shrink),
-        ("pruning while it trains", spp.Pruner),
-        ("pruning while it trains", State),
-        ("pruning while it trains", lambda model: spp.sliced_optimizer(model, model)),
         ("distillation", lambda model: spp.distill(model, model)),
         ("exporting it", lambda model: spp.export_tflite(model, "unused.tflite")),
         (
