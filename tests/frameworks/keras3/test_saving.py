@@ -307,7 +307,7 @@ def test_killed_in_the_middle_of_a_backup(tmp_path):
 
 WAYS = {
     "backup": [],
-    "backup-taylor": ["--optimizer", "adamw", "--score", "taylor", "--net", "conv"],
+    "backup-taylor": ["--optimizer", "momentum", "--score", "taylor", "--net", "conv"],
     "backup-reverse": ["--optimizer", "momentum", "--reverse"],
     "file": ["--way", "file", "--optimizer", "adamw"],
     "file-taylor": ["--way", "file", "--score", "taylor", "--optimizer", "momentum"],
