@@ -44,6 +44,8 @@ def prune_by(schedule, model=None, *, goal=0.5, granularity="channel", seed=0, d
 
 
 def compiled(model, optimizer=None, **options):
+    """Without XLA on TensorFlow, where it takes seconds for what runs in milliseconds."""
+    options = {"jit_compile": False if BACKEND == "tensorflow" else "auto", **options}
     model.compile(keras.optimizers.SGD(0.02) if optimizer is None else optimizer, "mse", **options)
     return model
 

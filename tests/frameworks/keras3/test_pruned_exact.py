@@ -8,7 +8,7 @@ import pytest
 
 import keras_spp as spp
 from tests.helpers.keras3 import assert_equal
-from tests.helpers.training_keras3 import EachStep, dense_net, prune, settled
+from tests.helpers.training_keras3 import BACKEND, EachStep, dense_net, prune, settled
 from tests.helpers.wrappers import find_wrappers
 from tests.zoo.keras3_models import STEPS, L, inputs_for, ops, outputs, random_model, randomize
 from tests.zoo.keras3_models import step_model as zoo_model
@@ -16,6 +16,7 @@ from tests.zoo.keras3_models import step_model as zoo_model
 pytestmark = pytest.mark.filterwarnings(
     "ignore:SPP has not met", "ignore:SPP will not reach", "ignore:shrink", "ignore:The structure"
 )
+JIT = False if BACKEND == "tensorflow" else "auto"
 SLOW_SEEDS = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 40)]
 
 
@@ -28,12 +29,22 @@ def check(pruned):
     return small
 
 
+QUICK = [
+    "depthwise", "einsum_dense", "grouped", "lstm", "nested", "repeated", "residual", "separable",
+    "sequential", "shared", "shuffled", "split", "transposed",
+]  # fmt: skip
 IN_COLUMNS = ["plain", "grouped", "residual", "sequential"]  # layers with kernels
 
 
 @pytest.mark.parametrize(
     ("name", "granularity"),
-    [(name, "channel") for name in STEPS] + [(name, "column") for name in IN_COLUMNS],
+    [
+        (name, "channel")
+        if name in QUICK
+        else pytest.param(name, "channel", marks=pytest.mark.slow)
+        for name in STEPS
+    ]
+    + [(name, "column") for name in IN_COLUMNS],
 )
 def test_every_kind_of_step_with_random_probabilities(name, granularity):
     pruned = prune(zoo_model(name), granularity=granularity)
@@ -56,7 +67,7 @@ def train(pruned, steps, seed=0, optimizer="adam", **options):
     random = np.random.default_rng(seed)
     x = inputs_for(pruned, seed, batch=4 * steps)
     y = [random.normal(size=(4 * steps, *t.shape[1:])).astype("float32") for t in pruned.outputs]
-    pruned.compile(optimizer, loss=["mse"] * len(y) if len(y) > 1 else "mse", jit_compile=False)
+    pruned.compile(optimizer, loss=["mse"] * len(y) if len(y) > 1 else "mse", jit_compile=JIT)
     pruned.fit(
         x, y if len(y) > 1 else y[0], batch_size=4, verbose=0, callbacks=[spp.SPPCallback()],
         **options,
@@ -81,7 +92,7 @@ def gated():
     return randomize(keras.Model([picture, sequence], out))
 
 
-@pytest.mark.parametrize("granularity", ["channel", "column"])
+@pytest.mark.parametrize("granularity", ["channel", pytest.param("column", marks=pytest.mark.slow)])
 def test_a_network_of_everything_at_any_time_of_its_training(granularity):
     pruned = prune(gated(), granularity=granularity, A=0.25)
     times, seen = [7, 20], []
@@ -93,7 +104,7 @@ def test_a_network_of_everything_at_any_time_of_its_training(granularity):
 
     random = np.random.default_rng(0)
     x = inputs_for(pruned, 0, batch=80)
-    pruned.compile("adam", "mse", jit_compile=False)
+    pruned.compile("adam", "mse", jit_compile=JIT)
     y = random.normal(size=(80, 3)).astype("float32")
     callbacks = [spp.SPPCallback(), EachStep(look)]
     pruned.fit(x, y, batch_size=4, verbose=0, callbacks=callbacks)

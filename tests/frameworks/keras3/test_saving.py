@@ -86,7 +86,7 @@ def test_the_same_as_a_run_that_nothing_has_disturbed(tmp_path, undisturbed):
     assert_same_state(undisturbed, state(loaded))
 
 
-@pytest.mark.parametrize("first", ["keras_spp", "keras"])
+@pytest.mark.parametrize("first", ["keras_spp", pytest.param("keras", marks=pytest.mark.slow)])
 def test_a_file_loads_in_a_process_that_has_imported_keras_spp_whenever(tmp_path, first):
     if first == "keras" and keras.backend.backend() != "tensorflow":
         pytest.skip("the other order is enough")
@@ -253,6 +253,10 @@ def test_a_damaged_backup_is_refused_in_one_sentence(tmp_path):
     assert_one_sentence(error, 700)
 
 
+def slow(*values):
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
 FOREIGN = {
     "another seed": lambda: prune(A=0.5, score_decay=0.5, seed=9),
     "another goal": lambda: prune(goal=0.25),
@@ -261,7 +265,9 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("what", FOREIGN)
+@pytest.mark.parametrize(
+    "what", ["another seed", "not pruned", *slow("another goal", "another network")]
+)
 def test_a_foreign_backup_is_refused_in_one_sentence(tmp_path, what):
     other = compiled(FOREIGN[what](), "adam")
     mine = [spp.SPPCallback()] if what != "not pruned" else []
@@ -292,6 +298,7 @@ def assert_as_undisturbed(tmp_path, *arguments):
         np.testing.assert_array_equal(first[name], second[name], name)
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_a_backup(tmp_path):
     # Step 12 ends the second epoch: the first backup is whole, and this one is not.
     assert start(tmp_path / "killed", "--kill", "12/writing") == -signal.SIGXFSZ
@@ -300,7 +307,7 @@ def test_killed_in_the_middle_of_a_backup(tmp_path):
 
 WAYS = {
     "backup": [],
-    "backup-taylor": ["--optimizer", "adamw", "--score", "taylor", "--net", "conv"],
+    "backup-taylor": ["--optimizer", "momentum", "--score", "taylor", "--net", "conv"],
     "backup-reverse": ["--optimizer", "momentum", "--reverse"],
     "file": ["--way", "file", "--optimizer", "adamw"],
     "file-taylor": ["--way", "file", "--score", "taylor", "--optimizer", "momentum"],
