@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-arm test-models results lint format clean
+.PHONY: help venv demo test test-jax test-slow test-arm test-models results lint format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -35,6 +35,9 @@ test: $(STAMP) ## Run the tests
 
 test-slow: $(STAMP) ## Run the slow tests: random graphs and orders, kills, four workers, the demo
 	$(BIN)/python -m pytest -m slow
+
+test-jax: $(STAMP) ## Run the tests of Keras 3 once more, on JAX
+	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/frameworks/keras3 -n 2
 
 test-arm: $(STAMP) ## Run exported files on aarch64 under qemu (Debian with qemu-user-static)
 	@tests/helpers/arm_python.sh .arm $(BIN)/python

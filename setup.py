@@ -11,6 +11,7 @@ VERSION = runpy.run_path(str(ROOT / "keras_spp" / "version.py"))
 
 INSTALL_REQUIRES = [
     *(name + bounds for name, bounds in VERSION["STACK"].items()),
+    "keras" + VERSION["KERAS_3"],
     "ai-edge-litert>=2.3,<2.4",
     "click>=8.1,<9",
     "filelock>=3.20,<5",
@@ -29,12 +30,13 @@ DATASETS = [
     "tensorflow-datasets>=4.9.10,<4.10",
     "importlib-resources>=6,<8",  # it needs that to prepare data, and asks for it only below 3.9
 ]
-VISION = ["keras-cv>=0.9,<0.10"]
+VISION = ["keras-cv>=0.9,<0.10", "keras-hub>=0.32,<0.33"]
 REPORT = ["matplotlib>=3.9,<4", "pandas>=2.2.2,<4"]
 DEV = [
     *REPORT,
     "hypothesis>=6.100,<7",
     "import-linter>=2.7,<3",
+    "jax>=0.10,<0.11",  # to test Keras 3 on
     "mypy>=2.4,<3",
     "pytest>=9.0,<10",
     "pytest-xdist>=3.6,<4",
@@ -45,7 +47,7 @@ DEV = [
 setup(
     name="keras-spp",
     version=VERSION["__version__"],
-    description="Structured Probabilistic Pruning: smaller, faster tf_keras networks",
+    description="Structured Probabilistic Pruning: smaller, faster Keras networks",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

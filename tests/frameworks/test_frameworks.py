@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,18 @@ def test_functional_and_built_sequential_models_are_accepted():
     sequential = tf_keras.Sequential([tf_keras.layers.Dense(2)])
     sequential.build((None, 4))
     frameworks.of(sequential)
+
+
+def test_a_name_whose_package_is_missing_says_so_in_one_sentence():
+    program = (
+        "import sys; sys.modules['flatbuffers'] = None\n"
+        "import keras_spp as spp\n"
+        "try: spp.export_tflite\n"
+        "except ImportError as error: print(error)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert_nothing_but_one_sentence(result.stdout.strip())
+    assert result.stdout.startswith("keras_spp.export_tflite needs flatbuffers, which is not")
 
 
 @pytest.mark.parametrize("path", ["net.keras", Path("net.keras")])
