@@ -15,6 +15,7 @@ import keras
 from keras_spp.core import namespace
 from keras_spp.frameworks.keras3 import arrays, private
 from keras_spp.frameworks.keras3.distribution import require_copies
+from keras_spp.frameworks.keras3.optimizer_state import inner
 from keras_spp.frameworks.keras3.variables import without_gradients
 
 ops = keras.ops
@@ -51,11 +52,7 @@ def _hooked(model: Any, conductor: Any) -> Callable[..., Any]:
 
     def train_step(*arguments: Any) -> Any:
         pruner = conductor.driver
-        if pruner.optimizer is not model.optimizer:
-            raise ValueError(
-                "`optimizer` of spp.Pruner must be the one that the model is compiled with for "
-                "`fit`: give none."
-            )
+        _check_optimizer(pruner, model.optimizer, conductor.gathers)
         if keras.backend.backend() != "jax":
             pruner.begin_step()
             logs = step(*arguments)
@@ -69,6 +66,22 @@ def _hooked(model: Any, conductor: Any) -> Callable[..., Any]:
     hooked = private.not_converted(train_step)
     hooked.prunes = True
     return hooked
+
+
+def _check_optimizer(pruner: Any, optimizer: Any, gathers: bool) -> None:
+    """Raises ValueError if `fit` cannot prune with an optimizer."""
+    if pruner.optimizer is not optimizer:
+        raise ValueError(
+            "`optimizer` of spp.Pruner must be the one that the model is compiled with for "
+            "`fit`: give none."
+        )
+    averages = getattr(inner(optimizer), "use_ema", False)
+    if averages and gathers and keras.backend.backend() == "tensorflow":
+        # Keras then looks for an average of what the score is gathered in, and fails at the end.
+        raise ValueError(
+            '`score` must not be "taylor" for an optimizer that averages weights (use_ema=True) '
+            "on TensorFlow: choose another score, or average without the optimizer."
+        )
 
 
 def variables(model: Any, optimizer: Any) -> tuple[list[Any], list[Any], list[Any]]:

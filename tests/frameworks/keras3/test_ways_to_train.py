@@ -339,3 +339,10 @@ def test_a_score_that_keras_cannot_compute_is_refused_by_prune():
         prune(score=lambda weight: ops.sum(weight))
     with pytest.raises(ValueError, match="`score` must"):
         prune(score=lambda weight: weight.nonsense())
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the others average what there is")
+def test_averages_beside_the_taylor_score_are_refused_before_the_first_step():
+    pruned = compiled(prune(score="taylor"), keras.optimizers.Adam(use_ema=True))
+    with pytest.raises(ValueError, match='`score` must not be "taylor" for an optimizer that'):
+        fit(pruned, 4)
