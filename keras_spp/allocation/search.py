@@ -91,14 +91,15 @@ class Search:
         self._measure: Measure | None = None
         self._starts: list[Allocation] = []
         self._first = FIRST
-        self._found = _Shares(np.ones(1))
+        self._tried: list[tuple[float, np.ndarray]] = []  # costs, and the shares that are left
+        self._found = Shares(np.ones(1))
 
     def prepare(self, model: Model, groups: Groups, representative_data: Any) -> None:
         """Remembers what the dense network makes of the samples."""
         self._framework = frameworks.of(model)
         measure = Distortion(model, groups, representative_data, self.samples)
         self._measure = measure
-        self._found = _Shares(np.ones(len(groups.sets)))
+        self._found = Shares(np.ones(len(groups.sets)))
         self._starts = [self._found]
         first = self._framework.flatten(measure.inputs[0])[0]
         estimate = Fisher(samples=min(8, len(first)))
@@ -119,6 +120,7 @@ class Search:
         sets = measure.groups.sets
         sizes = np.array([entry.size for entry in sets])
         costs: dict[tuple[int, ...], float] = {}
+        self._tried = []
         bar = self._framework.progress_bar(self.trials, self.verbose, "plan")
 
         def tried(plan: Allocation) -> tuple[float, np.ndarray]:
@@ -127,7 +129,8 @@ class Search:
             left = 1 - goals / sizes
             key = tuple(goals.tolist())
             if key not in costs:
-                costs[key] = measure(goals) / np.exp(CARE * np.log(left).mean())
+                costs[key] = with_care(measure(goals), left)
+                self._tried.append((costs[key], left))
                 bar.update(len(costs))
             return costs[key], left
 
@@ -143,7 +146,7 @@ class Search:
                         break
                     moved = shares.copy()
                     moved[number] *= np.exp(step if up else -step)
-                    cost, moved = tried(_Shares(moved))
+                    cost, moved = tried(Shares(moved))
                     if cost < least:
                         least, shares = cost, moved
                 if not least < (1 - GAIN) * before:
@@ -156,18 +159,23 @@ class Search:
             if len(costs) >= self.trials:
                 break
             factors = np.exp(FIRST * random.normal(size=len(sets)))
-            climbed = climb(*tried(_Shares(shares * factors)))
+            climbed = climb(*tried(Shares(shares * factors)))
             least, shares = min(climbed, (least, shares), key=operator.itemgetter(0))
         if len(costs) < self.trials:
             bar.update(len(costs), finalize=True)
-        self._found, self._measure, self._starts = _Shares(shares), None, []
+        self._found, self._measure, self._starts = Shares(shares), None, []
 
     def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:
         """Scales the shares that the search has found by one factor."""
         return self._found.ratios(sets, strength)
 
 
-class _Shares:
+def with_care(cost: float, left: np.ndarray) -> float:
+    """Makes plans dearer that leave little of some sets, whose shares these are."""
+    return float(cost / np.exp(CARE * np.log(left).mean()))
+
+
+class Shares:
     """Keeps these shares of the sets, shape (sets,), all scaled by one factor, at most all."""
 
     def __init__(self, shares: np.ndarray) -> None:

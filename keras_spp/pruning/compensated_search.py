@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from keras_spp import frameworks
-from keras_spp.allocation.search import Search
+from keras_spp.allocation.search import Search, Shares, with_care
 from keras_spp.allocation.sensitivity import change
-from keras_spp.compensation.compensate import compensated
+from keras_spp.compensation import compensate
 from keras_spp.compensation.samples import CHUNK, FEWEST, gathered
 from keras_spp.core.divergence import divergence
 from keras_spp.core.goals import Allocation
@@ -28,6 +29,8 @@ TRIALS = 48, 128  # quick plans of each search before that, and where no plan is
 ORDERS = 2  # of those searches: what one of them finds is often far from the best
 ROWS = 12_000  # positions of the feature maps that such a plan looks at
 BATCHES = 4, 12  # of samples to compensate with, and to judge by
+FINALISTS = 6  # plans that are carried out once more, with all samples
+MOST = 32  # batches of samples: of these two thirds to compensate with, the others to judge by
 TOGETHER = 2e10  # MACs of samples that pass through a network together: many calls take longer
 FIRST = 0.35  # step of the shares' logarithms: what quick plans have found is near by
 
@@ -39,6 +42,8 @@ class CompensatedSearch(Search):
     can end with less accuracy when the weights are solved for. So a second, short search carries
     every plan out; it begins from the best of what quick searches in different orders have found,
     and of the same share everywhere. It takes fewer samples and plans where each one takes longer.
+    What is best by few samples is rated too well, so the best few plans are carried out once more,
+    with all samples.
 
     Args:
         seed: Decides in which order sets take their turns.
@@ -48,24 +53,29 @@ class CompensatedSearch(Search):
     def __init__(self, seed: int = 0, verbose: int = 1) -> None:
         super().__init__(seed=seed, verbose=verbose)
         self._outcome: Outcome | None = None
+        self._samples: list[Any] = []
         self._plans = 0
 
     def prepare(self, model: Model, groups: Groups, representative_data: Any) -> None:
         """Remembers what the dense network makes of the samples."""
         macs = max(groups.dense(), 1)
         self.samples = int(np.clip(QUICK / macs, *SAMPLES))
-        batches = gathered(frameworks.of(model), model, representative_data, CHUNK * sum(BATCHES))
+        self._samples = gathered(frameworks.of(model), model, representative_data, CHUNK * MOST)
+        batches = self._samples[: sum(BATCHES)]
         super().prepare(model, groups, batches)
         first = min(BATCHES[0], len(batches) // 2)
         used, judged = batches[:first], batches[first:][: BATCHES[1]]
         self._plans = int(min(CARRIED_OUT / (macs * max(count(used + judged), 1)), PLANS[1]))
         if self._plans >= PLANS[0] and count(used) >= FEWEST:
-            self._outcome = Outcome(model, groups, used, judged)
+            self._outcome = Outcome(model, groups, used, judged, ROWS)
+        else:
+            self._samples = []
         self.trials = TRIALS[self._outcome is None]
 
     def search(self, meet: Callable[[Allocation], Goals]) -> None:
         """Finds the plan; see `Search.search`."""
-        if self._outcome is None:
+        outcome = self._outcome
+        if outcome is None:
             super().search(meet)
             return
         quick, starts, seed, trials = self._measure, self._starts, self.seed, self.trials
@@ -74,10 +84,27 @@ class CompensatedSearch(Search):
             self._measure, self._starts, self.seed = quick, starts, seed * ORDERS + order
             super().search(meet)
             found.append(self._found)
-        self._measure, self._starts, self.trials = self._outcome, found, self._plans
+        self._measure, self._starts, self.trials = outcome, found, self._plans
         first, self._first = self._first, FIRST
         super().search(meet)
         self.seed, self.trials, self._first, self._outcome = seed, trials, first, None
+        self._decide(outcome, meet)
+        self._samples = []
+
+    def _decide(self, outcome: Outcome, meet: Callable[[Allocation], Goals]) -> None:
+        """Takes the best of the best few plans."""
+        judged = self._samples[2::3]
+        used = [batch for batch in self._samples if not any(batch is other for other in judged)]
+        if count(judged) < FEWEST:
+            return
+        better = outcome.of(used, judged)
+        plans = [left for _, left in sorted(self._tried, key=operator.itemgetter(0))[:FINALISTS]]
+        bar = frameworks.of(outcome.model).progress_bar(len(plans), self.verbose, "finalist")
+        costs = []
+        for left in plans:
+            costs.append(with_care(better(meet(Shares(left))), left))
+            bar.add(1)
+        self._found = Shares(plans[int(np.argmin(costs))])
 
 
 class Outcome:
@@ -88,25 +115,37 @@ class Outcome:
         groups: Its groups.
         used: Batches of samples to compensate with.
         judged: Other batches, which say what is lost.
+        rows: At how many positions of feature maps to look.
     """
 
-    def __init__(self, model: Model, groups: Groups, used: list[Any], judged: list[Any]) -> None:
-        self.groups = groups
-        self._model, self._framework = model, frameworks.of(model)
+    def __init__(
+        self,
+        model: Model,
+        groups: Groups,
+        used: list[Any],
+        judged: list[Any],
+        rows: int = compensate.ROWS,
+    ) -> None:
+        self.groups, self.model, self._rows = groups, model, rows
+        self._framework = frameworks.of(model)
         self._used, self._judged = self._together(used), judged
         self._logits = self._framework.logits_of(model)
         self._outputs = self._of(model)
 
     def __call__(self, goals: Goals) -> float:
         """Returns the change of the outputs, relative to their variance, and of what they say."""
-        small = pruned_at_once(self._model, self.groups, goals)
-        compensated(small, self._model, self._used, rows=ROWS)
+        small = pruned_at_once(self.model, self.groups, goals)
+        compensate.compensated(small, self.model, self._used, rows=self._rows)
         outputs = self._of(small)
         return change(self._outputs, outputs) + divergence(self._outputs, outputs)
 
+    def of(self, used: list[Any], judged: list[Any]) -> Outcome:
+        """Returns the same with other samples, and all positions that `spp.compensate` looks at."""
+        return Outcome(self.model, self.groups, used, judged)
+
     def _together(self, batches: list[Any]) -> list[Any]:
         """Makes one batch of small ones, where that takes little memory and the model allows it."""
-        if self._model.inputs[0].shape[0] or self.groups.dense() * count(batches) > TOGETHER:
+        if self.model.inputs[0].shape[0] or self.groups.dense() * count(batches) > TOGETHER:
             return batches
         return [self._framework.map_structure(lambda *parts: np.concatenate(parts), *batches)]
 

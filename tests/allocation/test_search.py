@@ -26,7 +26,7 @@ def test_no_random_plan_is_much_better(seed):
     groups, measure = measured(model, given)
     others = []
     for _ in range(100):
-        shares = search._Shares(random.uniform(0.1, 1, len(groups.sets)))
+        shares = search.Shares(random.uniform(0.1, 1, len(groups.sets)))
         others.append(cost(groups, measure, allocation.meet_speedup(groups, 2.0, shares, 1)))
     found = spp.Search(seed=seed)
     found.prepare(model, groups, given)

@@ -65,10 +65,32 @@ def test_the_report_counts_what_the_models_have(model):
 def test_without_an_allocation_plans_are_searched(model, monkeypatch):
     searched = []
     monkeypatch.setattr(spp.Search, "search", lambda self, meet: searched.append(self.samples))
+    monkeypatch.setattr(CompensatedSearch, "_decide", lambda self, outcome, meet: None)
     compress(model, images(128), allocation=None)
     assert searched == [256] * 3  # quick plans in two orders, and plans that are carried out
     compress(model, images(24), allocation=None)
     assert len(searched) == 4  # too few samples to carry plans out and judge them by others
+
+
+def test_of_the_best_few_plans_that_one_is_taken_which_is_best_by_more_samples(model, monkeypatch):
+    monkeypatch.setattr(compensated_search, "TRIALS", (4, 4))
+    monkeypatch.setattr(compensated_search, "PLANS", (6, 8))
+    monkeypatch.setattr(compensated_search, "FINALISTS", 3)
+    rated = []
+
+    def better(self, used, judged):
+        assert len(used) + len(judged) == 16 and len(judged) == 5  # of 512 samples
+        return lambda goals: rated.append(tuple(goals)) or (3, 1, 2)[len(rated) - 1]
+
+    monkeypatch.setattr(compensated_search.Outcome, "of", better)
+    taken = []
+    at_once = compensated_search.pruned_at_once
+    monkeypatch.setattr(
+        "keras_spp.pruning.compress.pruned_at_once",
+        lambda model, groups, goals: taken.append(tuple(goals)) or at_once(model, groups, goals),
+    )
+    compress(model, images(512), 2.0, allocation=None)
+    assert len(rated) == len(set(rated)) == 3 and taken == [rated[1]]
 
 
 @pytest.mark.slow
