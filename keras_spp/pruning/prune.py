@@ -44,7 +44,7 @@ def prune(
     `spp.SPPCallback` moves the probabilities until the target is met and then fine-tunes.
 
     Args:
-        model: A built functional or Sequential tf_keras model. It is not modified.
+        model: A built functional or Sequential model of tf_keras or Keras 3. It is not modified.
         pruning_ratio: Share of groups to prune, in [0, 1): one number (of every layer; of all
             groups together with an allocation that sees differences) or a dict from layer name to
             ratio. With "channel" a layer's ratio is that of its filters (layers whose outputs are
@@ -80,7 +80,7 @@ def prune(
         A new model with its own weights, not compiled.
 
     Raises:
-        TypeError: If `model` is no tf_keras model or an argument has the wrong type.
+        TypeError: If `model` is no Keras model or an argument has the wrong type.
         ValueError: If an argument is outside its range, the target is out of reach, the model
             is pruned already or wrapped by tfmot in another way (for quantization, say), has
             nothing to prune (layers with trainable=False are left as they are) or has weights that

@@ -24,10 +24,10 @@ def sliced_optimizer(pruned: Model, small: Model) -> Any:
         An optimizer of the same class and configuration to compile `small` with.
 
     Raises:
-        TypeError: If one is no tf_keras model, or the optimizer is a legacy one.
+        TypeError: If one is no Keras model, or the optimizer is a legacy one.
         ValueError: If `pruned` is not compiled or not pruned, `small` was not made from it, other
             layers are trainable than were trained, or the optimizer keeps moments of other shapes
-            than the weights' (Adafactor) or elsewhere than in lists, as those of tf_keras do.
+            than the weights' (Adafactor) or elsewhere than in lists, as those of Keras do.
 
     Example:
         >>> import numpy as np, tf_keras as keras, keras_spp as spp
@@ -91,7 +91,7 @@ def sliced_optimizer(pruned: Model, small: Model) -> Any:
     if left:
         raise ValueError(
             f"`pruned` has an optimizer, {type(inner).__name__}, that does not keep {left} as the "
-            f"optimizers of tf_keras keep theirs, in a list: compile `small` with a new optimizer."
+            f"optimizers of Keras keep theirs, in a list: compile `small` with a new optimizer."
         )
     return new
 

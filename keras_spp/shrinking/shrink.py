@@ -23,11 +23,11 @@ def shrink(model: Model) -> Model:
         model: What `spp.prune` returned, trained; it is not modified.
 
     Returns:
-        A plain tf_keras model, not compiled, that loads without keras_spp. Columns of kernels
-        that are pruned while their channel lives stay as zeros.
+        A plain model of the same Keras, not compiled, that loads without keras_spp. Columns of
+        kernels that are pruned while their channel lives stay as zeros.
 
     Raises:
-        TypeError: If `model` is no tf_keras model.
+        TypeError: If `model` is no Keras model.
         ValueError: If it is not pruned.
 
     Warns:
