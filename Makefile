@@ -26,8 +26,8 @@ $(STAMP): setup.py pyproject.toml keras_spp/version.py
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
 	@touch $@
 
-demo: $(STAMP) ## Train, prune, shrink, export and time a network [DATASET=... DATA_DIR=... MODEL=...]
-	@$(BIN)/python examples/demo.py $(if $(DATASET),--dataset '$(DATASET)') \
+demo: $(STAMP) ## Train, prune, shrink, export and time a network [KERAS=2 DATASET=... DATA_DIR=... MODEL=...]
+	@$(if $(KERAS),KERAS='$(KERAS)') $(BIN)/python examples/demo.py $(if $(DATASET),--dataset '$(DATASET)') \
 	  $(if $(DATA_DIR),--data-dir '$(DATA_DIR)') $(if $(MODEL),--model '$(MODEL)')
 
 test: $(STAMP) ## Run the tests

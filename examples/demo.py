@@ -1,8 +1,9 @@
 """The whole path: train a network, prune it, shrink it, export it, time it.
 
 By default a small residual network learns scikit-learn's handwritten digits. With --dataset and
---model it is any image classification dataset of TensorFlow Datasets and any saved tf_keras model
-that classifies it, with softmax or logits at its end. All results land in the folder --output.
+--model it is any image classification dataset of TensorFlow Datasets and any saved model that
+classifies it, with softmax or logits at its end. All results land in the folder --output. It runs
+on Keras 3, with KERAS=2 in the environment on tf_keras.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import matplotlib
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 from rich.console import Console
 from rich.table import Table
 
 import keras_spp as spp
+from keras_spp import frameworks
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from keras_spp.frameworks.tf_keras.softmax import ends_in_softmax
+if os.environ.get("KERAS", "3") == "2":
+    import tf_keras as keras
+else:
+    import keras
 
 L = keras.layers
 
@@ -157,7 +161,7 @@ def train(
     model.compile(
         optimizer=sgd,
         loss=keras.losses.SparseCategoricalCrossentropy(
-            from_logits=not ends_in_softmax(model.outputs[0])
+            from_logits=not frameworks.of(model).ends_in_softmax(model.outputs[0])
         ),
         metrics=["accuracy"],
     )
@@ -178,7 +182,7 @@ class Recorder(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict) -> None:
         self.step += 1
         if self.step % max(1, self.params["steps"] * self.params["epochs"] // 200) == 0:
-            self.p.append((self.step, self.pruning.pruner.probabilities().numpy()))
+            self.p.append((self.step, self.pruning.pruner.values()))
 
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
         self.accuracies.append((self.step, logs["accuracy"], logs["val_accuracy"]))
@@ -282,6 +286,10 @@ def main() -> None:
     keras.utils.set_random_seed(0)
     if args.dataset:
         dense = spp.load_model(args.model, compile=False)
+        if not isinstance(dense, keras.Model):
+            sys.exit(
+                f"{args.model} is of another Keras than the demo runs on: set KERAS=2 or KERAS=3."
+            )
     else:
         dense = residual_network((16, 16, 1), classes=10)
     data = load(args, dense.input_shape[1:])

@@ -247,6 +247,9 @@ class Adapter(Protocol):
     def is_softmax(self, function: Any) -> bool:
         """Returns whether an activation is a softmax."""
 
+    def ends_in_softmax(self, output: Any) -> bool:
+        """Tells whether an output of a model holds probabilities, not logits."""
+
     def logits_of(self, model: Model) -> Callable[[Any], list[Tensor]]:
         """Returns a function that picks the outputs of floats, flat, as logits."""
 

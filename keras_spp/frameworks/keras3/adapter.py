@@ -42,7 +42,7 @@ from keras_spp.frameworks.keras3.probe import Probe, norms
 from keras_spp.frameworks.keras3.projection import projected_derivatives
 from keras_spp.frameworks.keras3.rebuilding import copy_weights, declare_inputs, rebuild
 from keras_spp.frameworks.keras3.score_functions import check_score
-from keras_spp.frameworks.keras3.softmax import is_softmax, logits_of
+from keras_spp.frameworks.keras3.softmax import ends_in_softmax, is_softmax, logits_of
 from keras_spp.frameworks.keras3.stages import require_unwrapped, stage
 from keras_spp.frameworks.keras3.tracing import find_channels as label
 from keras_spp.frameworks.keras3.tracing import is_frozen

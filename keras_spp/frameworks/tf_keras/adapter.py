@@ -45,7 +45,7 @@ from keras_spp.frameworks.tf_keras.progress import progress_bar
 from keras_spp.frameworks.tf_keras.projection import projected_derivatives
 from keras_spp.frameworks.tf_keras.rebuilding import copy_weights, declare_inputs, rebuild
 from keras_spp.frameworks.tf_keras.score_functions import check_score
-from keras_spp.frameworks.tf_keras.softmax import is_softmax, logits_of
+from keras_spp.frameworks.tf_keras.softmax import ends_in_softmax, is_softmax, logits_of
 from keras_spp.frameworks.tf_keras.stages import require_unwrapped, stage
 from keras_spp.frameworks.tf_keras.tracing import find_channels as label
 from keras_spp.frameworks.tf_keras.training_step import (
