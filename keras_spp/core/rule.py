@@ -37,7 +37,7 @@ def rule(*classes: type) -> Callable[[Rule], Rule]:
     """Registers a rule for layer classes and their subclasses.
 
     Args:
-        *classes: tf_keras layer classes.
+        *classes: Layer classes of tf_keras or Keras 3.
 
     Returns:
         A decorator for ``rule(call, *tensors)``; see the module's documentation.
@@ -47,7 +47,7 @@ def rule(*classes: type) -> Callable[[Rule], Rule]:
     """
     for kind in classes:
         if not (inspect.isclass(kind) and is_subclass(kind, "Layer")):
-            raise TypeError(f"rule: expected tf_keras layer classes, received {kind!r}.")
+            raise TypeError(f"rule: expected Keras layer classes, received {kind!r}.")
 
     return _registered(classes)
 

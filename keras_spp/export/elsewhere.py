@@ -157,7 +157,12 @@ def _modules(model: Model) -> list[str]:
     names = set()
     for part in frameworks.of(model).operations(model):
         kinds.add(type(part))
-        for value in vars(part).values():
+        values = [
+            value
+            for entry in vars(part).values()
+            for value in (entry if isinstance(entry, list | tuple) else [entry])
+        ]
+        for value in values:
             kinds.add(type(value))
             names.add(getattr(value, "__module__", None))  # of a function, such as an activation
     names |= {kind.__module__ for kind in kinds}

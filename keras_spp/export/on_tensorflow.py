@@ -69,6 +69,8 @@ def _opened(
 def _plain(error: Exception) -> Exception:
     """Returns an error that a process without TensorFlow can unpickle."""
     kind = type(error)
+    if isinstance(error, OSError | MemoryError):  # not the model's fault
+        return (OSError if isinstance(error, OSError) else MemoryError)(str(error))
     if kind.__module__ != "builtins" or len(error.args) != 1 or "\n" in str(error):
         return ValueError(
             f"`model` must be one that TensorFlow can compute, too, but it fails there "

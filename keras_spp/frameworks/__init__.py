@@ -70,7 +70,7 @@ def _keras_3() -> Adapter:
 
 
 def default() -> Adapter:
-    """Returns the adapter for tasks without a model: reading data, Keras' callbacks."""
+    """Returns that of tf_keras, whose messages are for what is of neither Keras, too."""
     from keras_spp.frameworks.tf_keras import adapter as found
 
     return cast("Adapter", found)

@@ -45,10 +45,13 @@ class PruningWrapper:
     """
 
     pruning_schedule: Any
+    sets: list[dict[str, Any]]
     masked: list[Any]
     input_sizes: list[list[int]] | None
     origin: dict[str, Any] | None
     p: Any
+    _driver: Driver | None
+    _shown_by: Any
 
     def remember(
         self,
@@ -67,10 +70,6 @@ class PruningWrapper:
         entries = [dict(entry) for entry in sets]
         self.__dict__.update(sets=entries, input_sizes=input_sizes, origin=origin)
         self.__dict__.update(_driver=None, _shown_by=None)
-
-    sets: list[dict[str, Any]]
-    _driver: Driver | None
-    _shown_by: Any
 
     @property
     def size(self) -> int:
@@ -130,12 +129,3 @@ def check_schedule(schedule: Any) -> None:
             f"does not know: decorate the class with "
             f"keras.saving.register_keras_serializable() and import it before loading."
         )
-
-
-def undriven(name: str) -> RuntimeError:
-    """Returns the error of a call in training of a wrapper that nothing drives."""
-    return RuntimeError(
-        f"{name} was called with training=True but nothing drives its pruning: "
-        f"pass callbacks=[spp.SPPCallback()] to fit, or call "
-        f"spp.Pruner(model, optimizer) before a training loop of your own."
-    )

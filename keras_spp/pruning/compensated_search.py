@@ -98,13 +98,14 @@ class CompensatedSearch(Search):
         if count(judged) < FEWEST:
             return
         better = outcome.of(used, judged)
-        plans = [left for _, left in sorted(self._tried, key=operator.itemgetter(0))[:FINALISTS]]
+        sound = [entry for entry in self._tried if np.isfinite(entry[0])]
+        plans = [left for _, left in sorted(sound, key=operator.itemgetter(0))[:FINALISTS]]
         bar = frameworks.of(outcome.model).progress_bar(len(plans), self.verbose, "finalist")
         costs = []
         for left in plans:
             costs.append(with_care(better(meet(Shares(left))), left))
             bar.add(1)
-        self._found = Shares(plans[int(np.argmin(costs))])
+        self._found = Shares(plans[int(np.argmin(np.nan_to_num(costs, nan=np.inf)))])
 
 
 class Outcome:

@@ -85,7 +85,7 @@ def prune(
             is pruned already or wrapped by tfmot in another way (for quantization, say), has
             nothing to prune (layers with trainable=False are left as they are) or has weights that
             are not finite, or this is the scope of a `tf.distribute` strategy other than the
-            mirrored ones.
+            mirrored ones (for Keras 3: of any on several devices).
         OSError: If `device` cannot be reached or lacks something, as for `spp.benchmark`.
 
     Warns:

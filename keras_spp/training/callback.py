@@ -37,6 +37,7 @@ class SPPCallback(Hooks):
     Raises:
         TypeError: If only one of `original` and `representative_data` is given; when training
             begins, if they are no model and no data.
+        ImportError: When training begins, if `log_dir` is given and TensorFlow is not installed.
         OSError: When training begins, if `log_dir` cannot be written.
         ValueError: When training begins, if the model is not pruned, no update would happen in
             the planned steps, there are two of these callbacks, `original` is another model or
@@ -119,7 +120,8 @@ class SPPCallback(Hooks):
             self._check_restored()
             steps = self.params.get("steps")
             epochs = self.params.get("epochs", 1)
-            self.pruner.plan(None if steps is None else steps * (epochs - epoch))
+            of_step = self.pruner.framework.optimizers.batches_per_step(self.pruner.optimizer)
+            self.pruner.plan(None if steps is None else steps * (epochs - epoch) // of_step)
             self._report()
         self.pruner.conductor.show(self._logs)
 

@@ -15,15 +15,18 @@ class _OfTheModelsKeras(Hooks):
     """Does what a callback of the model's own Keras does."""
 
     _inner: Any = None
+    _framework: Any = None  # that the callback is of
 
     def _make(self, framework: Adapter) -> Any:
         """Returns that callback."""
         raise NotImplementedError
 
     def set_model(self, model: Model) -> None:
-        """Makes the callback."""
+        """Makes the callback, once for all calls of `fit`: it may remember what was best so far."""
         super().set_model(model)
-        self._inner = self._make(frameworks.adapter(model))
+        framework = frameworks.adapter(model)
+        if framework is not self._framework:
+            self._inner, self._framework = self._make(framework), framework
         self._inner.set_params(self.params)
         self._inner.set_model(model)
 
@@ -78,6 +81,7 @@ class BackupAndRestore(_OfTheModelsKeras):
             of batches, `delete_checkpoint=True`; with tf_keras `save_before_preemption=False`.
 
     Raises:
+        TypeError: When training begins, if Keras has no such option.
         ValueError: When training begins, if the folder holds a checkpoint that cannot be read, or
             one of another model, or of a model pruned with other arguments.
 
@@ -117,6 +121,7 @@ class ModelCheckpoint(_OfTheModelsKeras):
         **options: Those of `keras.callbacks.ModelCheckpoint`.
 
     Raises:
+        TypeError: When training begins, if Keras has no such option.
         ValueError: If `filepath` ends otherwise: other formats consist of several files.
 
     Example:

@@ -24,7 +24,7 @@ class Faults:
     Args:
         model: The pruned model.
         record: Variable for the step at which an update was stopped and the number of the layer
-            among `graph.layers`, shape (2,), int64; both -1 where none was.
+            in the model's order, shape (2,), integers; both -1 where none was.
     """
 
     def __init__(self, model: Model, record: Variable) -> None:

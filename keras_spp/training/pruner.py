@@ -58,7 +58,8 @@ class Pruner(State):
     """Attaches to a pruned model so that its training steps prune.
 
     `SPPCallback` does this for `fit`. For a training loop of your own make one before the first
-    step; nothing has to be called inside the loop. If the loop applies another optimizer than the
+    step; with tf_keras nothing has to be called inside the loop, with Keras 3 `begin_step` and
+    `end_step` around each step. If the loop applies another optimizer than the
     one given, so that no step counts, `progress`, `plan`, `finish_if_reached` and `spp.shrink` warn
     of it, and in eager mode the steps themselves do. (With granularity="column" a call of
     `finish_if_reached` between two steps ends pruning at the target speedup, if that is reached

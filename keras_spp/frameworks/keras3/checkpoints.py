@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from keras_spp.frameworks.keras3 import private
 from keras_spp.frameworks.keras3.variables import read
 from keras_spp.util.files import atomic_path
 from keras_spp.util.messages import first_line
@@ -29,10 +30,15 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
     """
 
     def __init__(self, backup_dir: str, check: Callable[[], None], **options: Any) -> None:
+        if options.get("double_checkpoint"):
+            raise ValueError(
+                "`double_checkpoint` must be False: files are replaced by whole ones, so there is "
+                "no need for another copy."
+            )
         super().__init__(backup_dir, **options)
         self._check = check
 
-    def _load_model(self) -> None:
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Restores what an earlier run has left."""
         folder = Path(self.backup_dir)
         path = folder / WEIGHTS
@@ -44,7 +50,7 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
         try:
             self.model.load_weights(path)
             self._check()
-            self.model._initial_epoch = self._epoch_of(folder)
+            private.begin_with_epoch(self.model, self._epoch_of(folder))
         except _REPORTS as error:
             raise ValueError(
                 f"`backup_dir` is {self.backup_dir!r}, whose checkpoint {str(path)!r} cannot be "
@@ -65,9 +71,9 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
         optimizer = self.model.optimizer
         return None if optimizer is None else int(read(optimizer.iterations))
 
-    def on_train_begin(self, logs: dict | None = None) -> None:
-        """Restores what an earlier run has left."""
-        self._load_model()
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Lets the next `fit` begin with the epoch that it is told, as this one has begun."""
+        private.begin_with_epoch(self.model, None)
 
     def _save_model(self) -> None:
         """Replaces the files by whole ones: the epoch's is there before the weights are."""

@@ -12,7 +12,8 @@ from keras_spp.frameworks.keras3.private import slots
 from keras_spp.frameworks.moments import begin_anew
 
 __all__ = [
-    "counters", "forget", "inner", "is_known", "remake", "slots", "spare_alike", "with_state",
+    "batches_per_step", "counters", "forget", "inner", "is_known", "remake", "slots", "spare_alike",
+    "with_state",
 ]  # fmt: skip
 
 
@@ -87,3 +88,8 @@ def counters(optimizer: Any, other: Any) -> list[tuple[Any, Any]]:
         for name, value in vars(optimizer).items()
         if isinstance(value, keras.Variable)
     ]
+
+
+def batches_per_step(optimizer: Any) -> int:
+    """Says for how many batches an optimizer steps once, gathering gradients meanwhile."""
+    return inner(optimizer).gradient_accumulation_steps or 1

@@ -17,6 +17,9 @@ import keras
 from keras.src.backend import get_keras_mask as sequence_mask
 from keras.src.backend import set_keras_mask
 
+# Whether shapes are inferred.
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+
 # Whether Flax' modules hold the variables on JAX.
 from keras.src.backend.config import is_nnx_enabled
 
@@ -164,6 +167,16 @@ def is_spared_from_decay(optimizer: Any, variable: Any) -> bool:
 def loss_of_outputs(model: Any, outputs: Any, targets: Any, weights: Any = None) -> Any:
     """Returns the loss that a model is compiled with, without what its layers add to it."""
     return model._compile_loss(targets, outputs, weights)
+
+
+def begin_with_epoch(model: Any, epoch: int | None) -> None:
+    """Has `fit` begin with an epoch; None: with the one that it is told."""
+    model._initial_epoch = epoch
+
+
+def is_symbolic() -> bool:
+    """Tells whether a layer is called to find out shapes, not to compute."""
+    return in_symbolic_scope()
 
 
 def uses_nnx() -> bool:

@@ -172,6 +172,8 @@ def end_step(pruner: Any) -> None:
             wrapper.pruning_obj.weight_mask_op()
             if sampled:  # with the masks of the next step
                 wrapper.draw(pruner.clock())
+        if is_eager():  # so that a step that does not begin is noticed
+            pruner.moves = False
 
 
 def is_eager() -> bool:

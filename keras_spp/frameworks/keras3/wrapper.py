@@ -190,7 +190,8 @@ class PruneSPP(PruningWrapper, keras.layers.Wrapper):
 
     def call(self, inputs: Any, *args: Any, training: Any = None, **kwargs: Any) -> Any:
         """Calls the layer with the masked weight."""
-        if training and (self.driver is None or not self.driver.moves):
+        drawn = self.driver is not None and self.driver.moves
+        if training and not drawn and not private.is_symbolic():
             raise RuntimeError(
                 f"{self.name} was called with training=True but nothing has drawn its masks: pass "
                 f"callbacks=[spp.SPPCallback()] to fit, or, in a training loop of your own, call "

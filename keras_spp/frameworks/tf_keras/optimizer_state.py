@@ -100,3 +100,8 @@ def counters(optimizer: Any, other: Any) -> list[tuple[tf.Variable, tf.Variable]
         for name, value in vars(optimizer).items()
         if isinstance(value, tf.Variable)
     ]
+
+
+def batches_per_step(optimizer: Any) -> int:
+    """Says for how many batches an optimizer steps once: for each."""
+    return 1

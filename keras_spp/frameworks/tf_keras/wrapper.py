@@ -13,7 +13,6 @@ from keras_spp.frameworks.pruning_wrapper import (
     Driver,
     PruningWrapper,
     check_schedule,
-    undriven,
 )
 from keras_spp.frameworks.tf_keras import (
     private,
@@ -241,7 +240,11 @@ class PruneSPP(PruningWrapper, private.PruneLowMagnitude):
                     tf.debugging.Assert(self.finished > 0, [UNFINISHED], name="unfinished")
                 return self.factors(sampled=False)
             if self._driver is None:
-                raise undriven(self.name)
+                raise RuntimeError(
+                    f"{self.name} was called with training=True but nothing drives its pruning: "
+                    f"pass callbacks=[spp.SPPCallback()] to fit, or call "
+                    f"spp.Pruner(model, optimizer) before a training loop of your own."
+                )
             if self.conductor:
                 self._driver.move()
             return self.factors(sampled=True)

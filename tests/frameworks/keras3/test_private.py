@@ -1,6 +1,7 @@
 """Pins the private names of Keras 3 that `private.py` relies on."""
 
 import importlib.metadata
+import inspect
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from keras_spp.frameworks.keras3 import private, stack
+from keras_spp.training.hooks import Hooks
 from keras_spp.version import KERAS_3
 from tests.zoo.keras3_models import L, ops
 
@@ -119,3 +121,22 @@ def test_a_class_is_made_again_only_with_inputs_and_outputs():
     x = keras.Input((2,))
     assert private.functional_like_constructor(type(Trainer(x, x + 1)))
     assert not private.functional_like_constructor(Own)
+
+
+def test_keras_writes_backups_and_begins_epochs_where_ours_do_it():
+    kind = keras.callbacks.BackupAndRestore
+    assert "self._save_model()" in inspect.getsource(kind.on_epoch_end)
+    assert "_current_epoch" in inspect.getsource(kind.on_epoch_end)
+    assert "self.model._initial_epoch" in inspect.getsource(kind)
+    assert "_initial_epoch" in inspect.getsource(keras.Model.fit)
+    source = inspect.getsource(keras.callbacks.ModelCheckpoint._save_model)
+    assert "self.model.save(" in source and "self.model.save_weights(" in source
+
+
+def test_what_keras_asks_of_callbacks_ours_have():
+    for name, method in vars(keras.callbacks.Callback).items():
+        if name.startswith("on_"):
+            ours = getattr(Hooks, name)
+            names = (list(inspect.signature(each).parameters) for each in (ours, method))
+            assert next(names) == next(names), name
+            assert getattr(method, "_is_default", False) == getattr(ours, "_is_default", False)

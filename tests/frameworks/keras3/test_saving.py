@@ -325,3 +325,32 @@ def test_killed_at_random_steps_and_writes(way, tmp_path):
     codes = [start(tmp_path / "killed", *WAYS[way], "--kill", kill) for kill in kills]
     assert any(code in KILLED for code in codes), codes
     assert_as_undisturbed(tmp_path, *WAYS[way])
+
+
+def test_model_checkpoint_knows_the_best_of_earlier_fits(tmp_path):
+    pruned = compiled(prune(), keras.optimizers.SGD(0.0))
+    callback = spp.ModelCheckpoint(tmp_path / "best.keras", monitor="loss", save_best_only=True)
+    fit(pruned, 30, callbacks=[spp.SPPCallback(), callback])
+    best, written = callback.best, (tmp_path / "best.keras").read_bytes()
+    kernel = pruned.layers[-1].layer.kernel
+    kernel.assign(100 * kernel)
+    fit(pruned, 4, callbacks=[spp.SPPCallback(), callback])
+    assert callback.best == best and (tmp_path / "best.keras").read_bytes() == written
+
+
+def test_a_fit_after_one_that_was_restored_makes_all_of_its_epochs(tmp_path):
+    pruned = compiled(prune(), "adam")
+    options = {"delete_checkpoint": False}
+    fit(pruned, 10, callbacks=[spp.SPPCallback(), spp.BackupAndRestore(tmp_path, **options)])
+    again = compiled(prune(), "adam")
+    callbacks = [spp.SPPCallback(), spp.BackupAndRestore(tmp_path, **options)]
+    fit(again, 10, callbacks=callbacks, epochs=2)
+    assert int(again.optimizer.iterations) == 20  # one epoch was restored
+    fit(again, 10, callbacks=[spp.SPPCallback()])
+    assert int(again.optimizer.iterations) == 30
+
+
+def test_a_second_copy_of_a_backup_is_refused_as_there_is_no_need_for_it(tmp_path):
+    callback = spp.BackupAndRestore(tmp_path, double_checkpoint=True)
+    with pytest.raises(ValueError, match="`double_checkpoint` must be False: files are"):
+        callback.set_model(prune())

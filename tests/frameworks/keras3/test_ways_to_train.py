@@ -346,3 +346,34 @@ def test_averages_beside_the_taylor_score_are_refused_before_the_first_step():
     pruned = compiled(prune(score="taylor"), keras.optimizers.Adam(use_ema=True))
     with pytest.raises(ValueError, match='`score` must not be "taylor" for an optimizer that'):
         fit(pruned, 4)
+
+
+def test_steps_that_gather_gradients_of_several_batches_are_planned_as_what_they_are():
+    pruned = compiled(
+        spp.prune(dense_net(), 0.5, round_to=1, schedule=spp.SPPSchedule(A=0.5)),
+        keras.optimizers.Adam(gradient_accumulation_steps=4),
+    )
+    fit(pruned, 120)
+    assert int(pruned.optimizer.iterations) == 30 and spp.Pruner(pruned).progress().finished
+
+
+def test_a_layer_that_is_always_called_in_training_is_pruned_like_others():
+    x = keras.Input((4,))
+    model = keras.Model(x, L.Dense(2)(L.Dense(8)(x), training=True))
+    pruned = compiled(spp.prune(model, 0.5, round_to=1, schedule=spp.SPPSchedule(A=0.5)), "sgd")
+    fit(pruned, 30)
+    assert spp.Pruner(pruned).progress().finished
+    assert spp.analyze(spp.shrink(pruned)).macs < spp.analyze(model).macs
+
+
+@pytest.mark.skipif(BACKEND == "jax", reason="compiled steps cannot be told from others")
+def test_a_step_of_ones_own_after_fit_needs_its_beginning_too():
+    pruned = compiled(prune(), "sgd")
+    fit(pruned, 4)
+    pruner = spp.Pruner(pruned)
+    x = ops.convert_to_tensor(samples(pruned, 4)[0])
+    pruner.begin_step()
+    pruned(x, training=True)
+    pruner.end_step()
+    with pytest.raises(Exception, match="nothing has drawn its masks"):
+        pruned(x, training=True)
