@@ -4,20 +4,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras as keras
 
+import keras_spp as spp
 from examples import demo
 
 ROOT = Path(__file__).parents[2]
 
 
-def run(output, *arguments):
+def run(output, *arguments, keras=3):
     """Runs the demo as a user does; returns what it printed and the results it wrote."""
     command = [sys.executable, ROOT / "examples" / "demo.py", "--output", output, *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS": str(keras)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout, json.loads((output / "results.json").read_text())
@@ -30,7 +31,7 @@ def check(output, printed, results, speedup=2.0):
         assert (output / f"{name}.tflite").stat().st_size == counts["tflite_bytes"]
         assert counts["tflite_ms"] > 0
     assert results["largest_relative_difference"] < 1e-5
-    small_model = keras.models.load_model(output / "small.keras", compile=False)
+    small_model = spp.load_model(output / "small.keras", compile=False)
     assert small_model.count_params() == small["params"]
     assert (output / "training.png").read_bytes().startswith(b"\x89PNG")
     table = printed[printed.index("┏") : printed.index("└")]
@@ -40,8 +41,9 @@ def check(output, printed, results, speedup=2.0):
 
 
 @pytest.mark.slow
-def test_digits_from_training_to_the_table(tmp_path):
-    printed, results = run(tmp_path / "new" / "folder", "--epochs", "6")
+@pytest.mark.parametrize("version", [2, 3])
+def test_digits_from_training_to_the_table(tmp_path, version):
+    printed, results = run(tmp_path / "new" / "folder", "--epochs", "6", keras=version)
     check(tmp_path / "new" / "folder", printed, results)
     assert results["dense"]["top1"] > 0.95 and results["small"]["top1"] > 0.95
 
@@ -50,7 +52,7 @@ def test_digits_from_training_to_the_table(tmp_path):
 def test_a_saved_model_on_a_prepared_dataset(tmp_path, data_dir):
     model = data_dir / "models" / "resnet20_cifar10.keras"
     source = ["--dataset", "cifar10", "--data-dir", data_dir, "--model", model]
-    printed, results = run(tmp_path, *source, "--epochs", "2", "--steps-per-epoch", "60")
+    printed, results = run(tmp_path, *source, "--epochs", "2", "--steps-per-epoch", "60", keras=2)
     check(tmp_path, printed, results)
     assert results["dense"]["top1"] > 0.85 and results["small"]["top1"] > 0.3
 
