@@ -9,6 +9,7 @@ on Keras 3, with KERAS=2 in the environment on tf_keras.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -153,6 +154,8 @@ def train(
     *callbacks: object,
     weight_decay: float = 0.0,
 ) -> None:
+    # Recipes, whose models may be of the other one, train so, too.
+    keras = importlib.import_module("tf_keras" if "tf_keras" in type(model).__module__ else "keras")
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, data.steps * data.epochs)
     # Keras lets the decay bypass the momentum, which multiplies a decay in the gradient by 10.
     decay = 10 * weight_decay or None

@@ -10,7 +10,7 @@ from keras_spp.frameworks.interface import Model
 
 def _default(method: Any) -> Any:
     """Marks a method as one that does nothing, for which Keras 3 need not wait."""
-    method._is_default = True
+    setattr(method, "_is_default", True)  # noqa: B010  (Keras has no public name for it)
     return method
 
 

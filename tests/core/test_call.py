@@ -62,7 +62,7 @@ def test_a_rule_is_found_for_a_class_below_one_of_keras_but_not_for_a_namesake(k
 def test_rules_can_be_given_to_layer_classes_only(keras):
     rule(type("Mine", (Layer,), {}))
     for item in ("Dense", keras.Dense(), object, type("Layer", (), {})):
-        with pytest.raises(TypeError, match="rule: expected tf_keras layer classes, received "):
+        with pytest.raises(TypeError, match="rule: expected Keras layer classes, received "):
             rule(item)
 
 

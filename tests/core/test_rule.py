@@ -39,7 +39,7 @@ def test_rules_are_found_along_the_mro_nearest_first():
 
 
 def test_only_layer_classes_can_have_rules():
-    with pytest.raises(TypeError, match=r"rule: expected tf_keras layer classes, received 'Scale'"):
+    with pytest.raises(TypeError, match=r"rule: expected Keras layer classes, received 'Scale'"):
         rules.rule("Scale")
 
 

@@ -22,7 +22,8 @@ from tf_keras.src.layers.core.tf_op_layer import SlicingOpLambda, TFOpLambda
 
 import keras_spp
 from keras_spp.frameworks.moments import GRADIENT_SIZES
-from keras_spp.frameworks.tensorflow.private import op_def_registry
+from keras_spp.frameworks.tensorflow.graph_macs import graph_macs
+from keras_spp.frameworks.tensorflow.private import called_graph, op_def_registry
 from keras_spp.frameworks.tf_keras import private
 from keras_spp.frameworks.tf_keras.private import PruneLowMagnitude
 from keras_spp.frameworks.tf_keras.variables import raw
@@ -298,3 +299,17 @@ def test_private_names_of_variables_that_are_relied_on():
     assert raw(layer.kernel).dtype == tf.float32
     raw(layer.kernel)._constraint = constraint = keras.constraints.NonNeg()
     assert layer.kernel.constraint is constraint  # what the optimizer asks
+
+
+def test_the_graph_of_a_function_that_an_operation_calls_is_found_and_counted():
+    inner = tf.function(lambda x: x @ x)
+    graph = tf.function(lambda x: 1 + inner(x)).get_concrete_function(tf.TensorSpec([3, 3])).graph
+    (call,) = [op for op in graph.get_operations() if op.type.endswith("PartitionedCall")]
+    assert "MatMul" in [op.type for op in called_graph(call).get_operations()]
+    assert graph_macs(graph) == 27
+
+
+def test_a_transposed_convolution_is_counted_by_its_inputs():
+    layer = L.Conv2DTranspose(6, 3, strides=2)
+    graph = tf.function(layer).get_concrete_function(tf.TensorSpec([1, 8, 8, 4])).graph
+    assert graph_macs(graph) == 8 * 8 * 4 * 6 * 9

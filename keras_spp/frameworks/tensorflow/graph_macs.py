@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_spp.frameworks.tensorflow.private import called_graph
+
 
 def graph_macs(graph: Any) -> int:
     """Counts the multiply-accumulates of a graph, with those of the functions that it calls."""
@@ -16,8 +18,7 @@ def _operation_macs(operation: Any) -> int:
     """Counts the elements of an operation's result times the products that each of them sums."""
     if operation.type in ("PartitionedCall", "StatefulPartitionedCall"):
         # Grouped convolutions are functions of their own, which XLA compiles.
-        called = operation.graph._get_function(operation.get_attr("f").name)
-        return graph_macs(called.graph)
+        return graph_macs(called_graph(operation))
     if operation.type == "Einsum":
         return _einsum_macs(operation)
     if operation.type in ("Conv2DBackpropInput", "Conv3DBackpropInputV2"):  # transposed
