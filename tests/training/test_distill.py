@@ -192,9 +192,7 @@ def test_arguments_out_of_range(arguments, message):
 def test_a_teacher_that_does_not_fit():
     with pytest.raises(ValueError, match=r"`teacher` must have outputs of the shapes of `model`'s"):
         spp.distill(net(5), net(6))
-    with pytest.raises(
-        TypeError, match="`teacher` must be a tf_keras model, Sequential"
-    ):
+    with pytest.raises(TypeError, match="`teacher` must be a tf_keras model, Sequential"):
         spp.distill(net(), "dense.keras")
     with pytest.raises(ValueError, match=r"`loss` must be given"):
         spp.distill(net(1), net(1))

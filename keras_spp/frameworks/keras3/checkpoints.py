@@ -75,6 +75,11 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
         """Lets the next `fit` begin with the epoch that it is told, as this one has begun."""
         private.begin_with_epoch(self.model, None)
 
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Removes the files, if that is wanted; the epoch counts no more though none has begun."""
+        super().on_train_end(logs)
+        private.begin_with_epoch(self.model, None)
+
     def _save_model(self) -> None:
         """Replaces the files by whole ones: the epoch's is there before the weights are."""
         folder = Path(self.backup_dir)
