@@ -235,6 +235,9 @@ class Halves(L.Layer):
         return ops.concatenate([2 * second, first], axis=-1)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="only TensorFlow's graphs tell enough"
+)
 def test_what_has_no_rule_is_tried_out():
     x = keras.Input((6, 6, 3))
     y = Doubled()(L.Conv2D(8, 3, name="to_double", activation=lambda t: ops.relu(t) ** 2)(x))
