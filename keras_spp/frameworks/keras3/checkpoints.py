@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from keras_spp.frameworks.checkpoints import not_restored
 from keras_spp.frameworks.keras3 import private
 from keras_spp.frameworks.keras3.variables import read
 from keras_spp.util.files import atomic_path
@@ -52,11 +53,7 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
             self._check()
             private.begin_with_epoch(self.model, self._epoch_of(folder))
         except _REPORTS as error:
-            raise ValueError(
-                f"`backup_dir` is {self.backup_dir!r}, whose checkpoint {str(path)!r} cannot be "
-                f"restored into model {self.model.name!r} ({first_line(error)}): if it is damaged "
-                f"or of another run, choose another folder or delete this one to start anew."
-            ) from error
+            raise not_restored(self, path, first_line(error)) from error
 
     def _epoch_of(self, folder: Path) -> int:
         """Returns the epoch to begin with: what was written for these weights, not for others."""

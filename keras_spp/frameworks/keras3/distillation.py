@@ -7,12 +7,19 @@ from typing import Any
 
 import keras
 
-from keras_spp.frameworks.keras3 import private
+from keras_spp.frameworks.distillation import Distances, Loss
+from keras_spp.frameworks.keras3 import arrays, private
 from keras_spp.frameworks.keras3.softmax import ends_in_softmax
 from keras_spp.frameworks.keras3.variables import without_gradients
 
-ops = keras.ops
-Loss = Callable[[Any, Any], Any]
+_DISTANCES = Distances(
+    arrays,
+    keras.ops.log,
+    keras.ops.log_softmax,
+    keras.ops.stop_gradient,
+    keras.tree.flatten,
+    ends_in_softmax,
+)
 
 
 def distilled(
@@ -33,35 +40,14 @@ def distilled(
         loss: Of the teacher's outputs and the model's; None for the divergence of their softmax.
         from_logits: Whether outputs are logits; None to look at the layers that make them.
     """
-    ends = zip(teacher.outputs, model.outputs, strict=True)
-    losses = [loss or _divergence(*pair, temperature, from_logits) for pair in ends]
+    distances = _DISTANCES.between(teacher, model, temperature, loss, from_logits)
 
     def distance(x: Any, outputs: Any) -> Any:
         with without_gradients():
-            wanted = keras.tree.flatten(teacher(x, training=False))
-        pairs = zip(losses, wanted, keras.tree.flatten(outputs), strict=True)
-        return weight * sum(ops.mean(term(ops.stop_gradient(a), b)) for term, a, b in pairs)
+            wanted = teacher(x, training=False)
+        return weight * sum(distances(wanted, outputs))
 
     return Distilled(*private.structures(model), distance)
-
-
-def _divergence(teachers: Any, models: Any, temperature: float, from_logits: bool | None) -> Loss:
-    """Returns the divergence of softened probabilities, from logits or, behind a softmax, those."""
-    softmax = [
-        ends_in_softmax(output) if from_logits is None else not from_logits
-        for output in (teachers, models)
-    ]
-
-    def softened(x: Any, is_softmax: bool) -> Any:
-        x = ops.cast(x, "float32")
-        logits = ops.log(ops.maximum(x, 1e-7)) if is_softmax else x
-        return ops.log_softmax(logits / temperature)
-
-    def loss(wanted: Any, predicted: Any) -> Any:
-        wanted, predicted = softened(wanted, softmax[0]), softened(predicted, softmax[1])
-        return temperature**2 * ops.sum(ops.exp(wanted) * (wanted - predicted), -1)
-
-    return loss
 
 
 class Distilled(keras.Model):

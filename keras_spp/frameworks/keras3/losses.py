@@ -8,27 +8,10 @@ from typing import Any
 import keras
 
 from keras_spp.frameworks.keras3 import private
+from keras_spp.frameworks.losses import Losses
 
-_map = keras.tree.map_structure
-
-
-def find_losses(loss: Any) -> Any:
-    """Returns a structure of losses with functions and objects in the place of names."""
-    return _map(keras.losses.get, loss)
-
-
-def describe_losses(loss: Any) -> Any:
-    """Returns a structure of losses with (name, config) in the place of each; functions have None.
-
-    Functions of one name look alike.
-    """
-    return _map(_describe, loss)
-
-
-def _describe(loss: Any) -> tuple[str, dict | None]:
-    """Returns the name of a loss, and its config if it has one."""
-    config = loss.get_config() if isinstance(loss, keras.losses.Loss) else None
-    return getattr(loss, "name", getattr(loss, "__name__", "")), config
+_LOSSES = Losses(keras.losses, keras.tree.map_structure)
+find_losses, describe_losses = _LOSSES.find, _LOSSES.describe
 
 
 def compiled_loss(model: keras.Model, loss: Any) -> Callable[..., float]:
@@ -42,7 +25,7 @@ def compiled_loss(model: keras.Model, loss: Any) -> Callable[..., float]:
     model.compile(loss=loss)
 
     def computed(outputs: Any, *batch: Any) -> float:
-        tensors = _map(keras.ops.convert_to_tensor, (outputs, *batch))
+        tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, (outputs, *batch))
         return float(private.loss_of_outputs(model, *tensors))
 
     return computed

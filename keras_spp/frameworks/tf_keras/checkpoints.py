@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.frameworks.checkpoints import not_restored
 from keras_spp.frameworks.tf_keras.private import note_batch
 from keras_spp.util.files import atomic_path
 from keras_spp.util.messages import first_line
@@ -46,11 +47,7 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
             reason = first_line(error)
             if isinstance(error, AssertionError):  # which lists all objects of the model
                 reason = "it does not hold all of the model's state"
-            raise ValueError(
-                f"`backup_dir` is {self.backup_dir!r}, whose checkpoint {latest!r} cannot be "
-                f"restored into model {self.model.name!r} ({reason}): if it is damaged or of "
-                f"another run, choose another folder or delete this one to start anew."
-            ) from error
+            raise not_restored(self, latest, reason) from error
 
     def _latest(self) -> str | None:
         """Returns where the last checkpoint is, if there is one."""

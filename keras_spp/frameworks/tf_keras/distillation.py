@@ -8,10 +8,14 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.frameworks.distillation import Distances, Loss
+from keras_spp.frameworks.tensorflow import arrays
 from keras_spp.frameworks.tf_keras.private import structures
 from keras_spp.frameworks.tf_keras.softmax import ends_in_softmax
 
-Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+_DISTANCES = Distances(
+    arrays, tf.math.log, tf.nn.log_softmax, tf.stop_gradient, tf.nest.flatten, ends_in_softmax
+)
 
 
 def distilled(
@@ -32,36 +36,14 @@ def distilled(
         loss: Of the teacher's outputs and the model's; None for the divergence of their softmax.
         from_logits: Whether outputs are logits; None to look at the layers that make them.
     """
-    ends = zip(teacher.outputs, model.outputs, strict=True)
-    losses = [loss or _divergence(*pair, temperature, from_logits) for pair in ends]
+    distances = _DISTANCES.between(teacher, model, temperature, loss, from_logits)
 
     def distance(x: Any, outputs: Any) -> tf.Tensor:
-        wanted = tf.nest.flatten(teacher(x, training=False))
-        pairs = zip(losses, wanted, tf.nest.flatten(outputs), strict=True)
-        terms = [tf.reduce_mean(term(tf.stop_gradient(a), b)) for term, a, b in pairs]
+        terms = distances(teacher(x, training=False), outputs)
         # Gradients of all replicas are added; Keras divides its own losses in the same way.
         return weight * tf.add_n(terms) / tf.distribute.get_strategy().num_replicas_in_sync
 
     return Distilled(*structures(model), distance)
-
-
-def _divergence(teachers: Any, models: Any, temperature: float, from_logits: bool | None) -> Loss:
-    """Returns the divergence of softened probabilities, from logits or, behind a softmax, those."""
-    softmax = [
-        ends_in_softmax(output) if from_logits is None else not from_logits
-        for output in (teachers, models)
-    ]
-
-    def softened(x: tf.Tensor, is_softmax: bool) -> tf.Tensor:
-        x = tf.cast(x, tf.float32)
-        logits = tf.math.log(tf.maximum(x, 1e-7)) if is_softmax else x
-        return tf.nn.log_softmax(logits / temperature)
-
-    def loss(wanted: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
-        wanted, predicted = softened(wanted, softmax[0]), softened(predicted, softmax[1])
-        return temperature**2 * tf.reduce_sum(tf.exp(wanted) * (wanted - predicted), -1)
-
-    return loss
 
 
 class Distilled(keras.Model):

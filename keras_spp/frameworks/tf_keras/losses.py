@@ -8,24 +8,10 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_spp.frameworks.losses import Losses
 
-def find_losses(loss: Any) -> Any:
-    """Returns a structure of losses with functions and objects in the place of names."""
-    return tf.nest.map_structure(keras.losses.get, loss)
-
-
-def describe_losses(loss: Any) -> Any:
-    """Returns a structure of losses with (name, config) in the place of each; functions have None.
-
-    Functions of one name look alike.
-    """
-    return tf.nest.map_structure(_describe, loss)
-
-
-def _describe(loss: Any) -> tuple[str, dict | None]:
-    """Returns the name of a loss, and its config if it has one."""
-    config = loss.get_config() if isinstance(loss, keras.losses.Loss) else None
-    return getattr(loss, "name", getattr(loss, "__name__", "")), config
+_LOSSES = Losses(keras.losses, tf.nest.map_structure)
+find_losses, describe_losses = _LOSSES.find, _LOSSES.describe
 
 
 def compiled_loss(model: keras.Model, loss: Any) -> Callable[..., float]:

@@ -1,4 +1,4 @@
-"""Scores that are functions of the user's own: whether TensorFlow can compute them in a step."""
+"""Scores that are functions of the user's own, of TensorFlow's functions."""
 
 from __future__ import annotations
 
@@ -7,38 +7,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_spp.core import scores
-from keras_spp.core.groups import Groups
-from keras_spp.util.messages import first_line
+from keras_spp.frameworks.score_functions import ScoreFunctions
 
 
-def check_score(score: Any, groups: Groups) -> None:
-    """Checks that a score can rank these groups.
-
-    Args:
-        score: A name of `keras_spp.core.scores`, or a function of a weight.
-        groups: The model's groups.
-
-    Raises:
-        ValueError: If it cannot.
-    """
-    if callable(score):
-        _check_function(score)
-    scores.get(score).check(groups)
+def _compute(contribution: Callable) -> tuple[bool, tuple[Any, Any]]:
+    values = tf.function(contribution)(tf.ones([2, 3]))
+    got = getattr(values, "shape", None), getattr(values, "dtype", type(values))
+    return tf.is_tensor(values) and got[0] == (2, 3) and got[1] == tf.float32, got
 
 
-def _check_function(contribution: Callable) -> None:
-    """Checks that a function works element by element."""
-    try:
-        values = tf.function(contribution)(tf.ones([2, 3]))
-    except (TypeError, ValueError, NotImplementedError) as error:
-        raise ValueError(
-            f"`score` must be made of TensorFlow functions of one weight but fails "
-            f"({first_line(error)})."
-        ) from error
-    if not tf.is_tensor(values) or values.shape != (2, 3) or values.dtype != tf.float32:
-        got = getattr(values, "shape", None), getattr(values, "dtype", type(values))
-        raise ValueError(
-            f"`score` must return what each element of a weight contributes, but for a float32 "
-            f"weight of shape (2, 3) it returned shape and type {got}."
-        )
+check_score = ScoreFunctions(
+    "TensorFlow functions", (TypeError, ValueError, NotImplementedError), _compute
+).check_score
