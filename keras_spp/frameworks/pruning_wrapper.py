@@ -50,6 +50,7 @@ class PruningWrapper:
     input_sizes: list[list[int]] | None
     origin: dict[str, Any] | None
     p: Any
+    mask: Any
     _driver: Driver | None
     _shown_by: Any
 
@@ -102,6 +103,10 @@ class PruningWrapper:
     def multiply(self, groups: Any) -> list[Any]:
         """Multiplies the weights of each group with its value, for good."""
         return [entry.multiply(groups) for entry in self.masked]
+
+    def zero_pruned(self) -> list[Any]:
+        """Zeroes what is pruned for good. Never what a mask merely dropped in one step."""
+        return self.multiply(self.mask)
 
     def expected(self) -> Any:
         """Returns the keep probabilities 1 - p, the expected network's mask, shape (groups,)."""

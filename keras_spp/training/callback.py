@@ -214,7 +214,7 @@ class SPPCallback(Hooks):
 
     def _zero_pruned(self) -> None:
         for wrapper in self.pruner.wrappers:
-            wrapper.pruning_obj.weight_mask_op()
+            wrapper.zero_pruned()
 
     def _report(self) -> Progress:
         progress = self.pruner.progress()

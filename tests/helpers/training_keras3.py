@@ -122,7 +122,7 @@ def settled(pruned, seed):
     p[::4] = 1
     pruner.set_probabilities(p)
     for wrapper in pruner.wrappers:
-        wrapper.pruning_obj.weight_mask_op()
+        wrapper.zero_pruned()
     return pruner
 
 

@@ -169,7 +169,7 @@ def end_step(pruner: Any) -> None:
         sampled = pruner.schedule.evaluation == "sampled"
         for wrapper in pruner.wrappers:
             wrapper.keep_gathered()
-            wrapper.pruning_obj.weight_mask_op()
+            wrapper.zero_pruned()
             if sampled:  # with the masks of the next step
                 wrapper.draw(pruner.clock())
         if is_eager():  # so that a step that does not begin is noticed

@@ -23,17 +23,6 @@ def unwrap(layer: Any) -> Any:
     return layer.layer if isinstance(layer, PruneSPP) else layer
 
 
-class GroupPruning:
-    """What zeroes a wrapper's pruned groups, under the name that tfmot has for it."""
-
-    def __init__(self, wrapper: PruneSPP) -> None:
-        self._wrapper = wrapper
-
-    def weight_mask_op(self) -> None:
-        """Zeroes what is pruned for good. Never what a mask merely dropped in one step."""
-        self._wrapper.multiply(self._wrapper.mask)
-
-
 @keras.saving.register_keras_serializable(package="keras_spp")
 class PruneSPP(PruningWrapper, keras.layers.Wrapper):
     """Masks groups of a layer's input weights with probability p during training.
@@ -129,7 +118,6 @@ class PruneSPP(PruningWrapper, keras.layers.Wrapper):
             self.planned_until = state("planned_until", 0, (), "int32")
             self.fault = state("fault", -1, (2,), "int32")
             self.__dict__.update(standstill=Standstill(self.masked[0]))
-        self.__dict__.update(pruning_obj=GroupPruning(self))
         self.built = True
 
     def show(self, names: Any) -> None:

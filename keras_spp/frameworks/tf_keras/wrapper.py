@@ -66,8 +66,8 @@ class GroupPruning:
         return tf.no_op()
 
     def weight_mask_op(self) -> tf.Operation:
-        """Zeroes what is pruned for good. Never what a mask merely dropped in one step."""
-        return tf.group(self._wrapper.multiply(self._wrapper.mask))
+        """Zeroes what is pruned for good."""
+        return tf.group(self._wrapper.zero_pruned())
 
 
 @keras.saving.register_keras_serializable(package="keras_spp")
