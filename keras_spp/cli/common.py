@@ -96,10 +96,8 @@ PATH = click.Path(path_type=Path)
 
 def load(path: Path) -> Any:
     """Loads a model, with the options that the command was given."""
-    from keras_spp import frameworks
-
     options = click.get_current_context().meta
-    return frameworks.of_file(path).load(
+    return spp.load_model(
         path,
         compile=False,
         allow_code=options.get(_ALLOW_CODE, False),

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 from keras_spp import frameworks
 from keras_spp.export.elsewhere import lacks_tensorflow
 from keras_spp.export.specs import Spec
+from keras_spp.frameworks.loading import load_model
 from keras_spp.util.messages import layer_cause
 
 
@@ -54,7 +55,7 @@ def _opened(
             importlib.import_module(module)
     try:
         # It is the user's own, so that code in it may run.
-        model = frameworks.of_file(path).load(path, compile=False, allow_code=True)
+        model = load_model(path, compile=False, allow_code=True)
         frameworks.of(model)  # an inner layer that fails leaves a Sequential without a graph
     except Exception as error:  # whatever objects of the user's raise
         raise ValueError(
