@@ -32,18 +32,21 @@ def gathered(framework: Adapter, model: Model, representative_data: Any, samples
     size = fixed or min(CHUNK, samples)
     whole = fixed is not None
     batches: list[Any] = []
+    found = 0
     # Not so many chunks: they do not reach over two of the user's batches, so some are smaller.
     for chunk in chunks(representative_data, size, samples, whole, again=False):
         batches.append(chunk)
-        if count(batches) >= samples:
+        found += count([chunk])
+        if found >= samples:
             break
-    if fixed is None and (more := count(batches) - samples) > 0:
+    if fixed is None and (more := found - samples) > 0:
         last = batches.pop()
         batches.append(framework.map_structure(lambda x: x[: len(x) - more], last))
-    if count(batches) < FEWEST:
+        found = samples
+    if found < FEWEST:
         raise ValueError(
             f"`representative_data` must hold at least {FEWEST} samples, better some hundred, but "
-            f"gives {count(batches)}."
+            f"gives {found}."
         )
     inputs = [framework.flatten(batch) for batch in batches]
     if not all(map(_is_finite, itertools.chain.from_iterable(inputs))):

@@ -17,3 +17,5 @@ def test_as_many_samples_are_gathered_as_are_asked_for(sizes):
     found = gathered(frameworks.of(model), model, batches, 100)
     assert count(found) == min(100, sum(sizes))
     np.testing.assert_array_equal(np.concatenate(found), np.concatenate(batches)[:100])
+    with pytest.raises(ValueError, match="at least 16 samples, better some hundred, but gives 10"):
+        gathered(frameworks.of(model), model, batches, 10)
