@@ -7,7 +7,6 @@ that the training has changed.
 import argparse
 import itertools
 import os
-import resource
 import signal
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
+from tests.helpers.killed import kill_in_the_next_write
 from tests.helpers.training import conv_net, data, plain_net, state
 
 STEPS, EPOCHS, BATCH = 25, 5, 4
@@ -55,13 +55,6 @@ def pruned_model(options):
 
 def kill(*_):
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def kill_in_the_next_write():
-    """The kernel ends this process when a file grows beyond some bytes, whoever writes it."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 class Killer:

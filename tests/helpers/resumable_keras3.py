@@ -6,7 +6,6 @@ everything that the training has changed.
 
 import argparse
 import os
-import resource
 import signal
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import keras
 import numpy as np
 
 import keras_spp as spp
+from tests.helpers.killed import kill_in_the_next_write
 from tests.helpers.training_keras3 import compiled, conv_net, dense_net, prune, samples, state
 
 STEPS, EPOCHS, BATCH = 6, 5, 4
@@ -32,13 +32,6 @@ def pruned_model(options):
     keras.utils.set_random_seed(0)
     net = conv_net if options.net == "conv" else dense_net
     return prune(net(), A=0.5, frequency=1, score=options.score, score_decay=0.5)
-
-
-def kill_in_the_next_write():
-    """The kernel ends this process when a file grows beyond some bytes, whoever writes it."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 class Killer(keras.callbacks.Callback):

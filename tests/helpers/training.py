@@ -96,16 +96,6 @@ def state(pruned, optimizer=True):
     return [(variable.name, host(variable)) for variable in variables]
 
 
-def assert_same_state(first, second, **tolerance):
-    """Bitwise, unless a tolerance for `assert_allclose` is given."""
-    assert len(first) == len(second)
-    for (name, a), (_, b) in zip(first, second, strict=True):
-        if tolerance:
-            np.testing.assert_allclose(a, b, **tolerance, err_msg=name)
-        else:
-            np.testing.assert_array_equal(a, b, name)
-
-
 def predicted_mask(wrapper, step):
     """A step's mask over the weights, from the documented formula alone."""
     kept, start = [], 0

@@ -76,16 +76,6 @@ def state(model, optimizer=True):
     return [(variable.path, np.array(read(variable))) for variable in own]
 
 
-def assert_same_state(first, second, **tolerance):
-    """Bitwise, unless a tolerance for `assert_allclose` is given."""
-    assert len(first) == len(second)
-    for (name, a), (_, b) in zip(first, second, strict=True):
-        if tolerance:
-            np.testing.assert_allclose(a, b, **tolerance, err_msg=name)
-        else:
-            np.testing.assert_array_equal(a, b, name)
-
-
 def predicted(p, seed, step):
     """Which groups take part in a step, in the integers of NumPy: the documented hash."""
 

@@ -1,57 +1,46 @@
 """A run that is killed and started again ends bit for bit as one that nothing has disturbed."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from tests.helpers.killed import Resumable
+
 ROOT = Path(__file__).parents[2]
-KILLED = (-signal.SIGKILL, -signal.SIGXFSZ)
 
 
-def start(folder, *arguments):
-    """One process; its return code."""
-    process = subprocess.run(
-        [sys.executable, "-m", "tests.helpers.resumable", str(folder), *arguments],
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "tests.helpers.resumable", *arguments],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
-    assert process.returncode in (0, *KILLED), process.stderr[-3000:]
-    return process.returncode
 
 
-def assert_as_undisturbed(tmp_path, *arguments):
-    """Lets the last process end, and then run once more from the start, undisturbed."""
-    assert start(tmp_path / "killed", *arguments, "--beside", str(tmp_path / "whole")) == 0
-    first, second = (np.load(tmp_path / name / "state.npz") for name in ("killed", "whole"))
-    assert list(first) == list(second)
-    for name in first:
-        np.testing.assert_array_equal(first[name], second[name], name)
-    assert first["steps"] == 125
+RUN = Resumable(run, steps=125)
 
 
 def test_killed_when_a_group_dies_and_in_the_middle_of_a_backup_at_the_switch(tmp_path):
     arguments = ["--save-freq", "7"]
     folder = tmp_path / "killed"
-    assert start(folder, *arguments, "--kill", "group") == -signal.SIGKILL
-    assert start(folder, *arguments, "--kill", "finished/writing") == -signal.SIGXFSZ
+    assert RUN.start(folder, *arguments, "--kill", "group") == -signal.SIGKILL
+    assert RUN.start(folder, *arguments, "--kill", "finished/writing") == -signal.SIGXFSZ
     half = [path for path in (folder / "backup" / "chief").rglob("*") if path.stat().st_size > 2900]
     assert len(half) > 1, "a whole checkpoint and what there is of the next"
-    assert_as_undisturbed(tmp_path, *arguments)
+    RUN.assert_as_undisturbed(tmp_path, *arguments)
 
 
 def test_killed_between_the_last_decision_and_what_makes_up_for_it(tmp_path):
     # The callback that writes comes first: what it has written is decided and not compensated.
     arguments = ["--save-freq", "1", "--optimizer", "momentum", "--compensate", "--reverse"]
-    assert start(tmp_path / "killed", *arguments, "--kill", "finished") == -signal.SIGKILL
-    assert_as_undisturbed(tmp_path, *arguments)
+    assert RUN.start(tmp_path / "killed", *arguments, "--kill", "finished") == -signal.SIGKILL
+    RUN.assert_as_undisturbed(tmp_path, *arguments)
 
 
 WAYS = {
@@ -72,11 +61,4 @@ WAYS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_killed_at_random_steps_and_writes(way, tmp_path):
-    seed = int(os.environ.get("KERAS_SPP_SEED", "0"))
-    source = random.Random(f"{way}/{seed}")
-    steps = sorted(source.sample(range(2, 125), 3))
-    kills = [f"{step}{source.choice(['', '/writing'])}" for step in steps]
-    print(f"KERAS_SPP_SEED={seed}: killed at {kills}")
-    codes = [start(tmp_path / "killed", *WAYS[way], "--kill", kill) for kill in kills]
-    assert any(code in KILLED for code in codes), codes
-    assert_as_undisturbed(tmp_path, *WAYS[way])
+    RUN.kill_at_random(tmp_path, way, *WAYS[way])

@@ -1,7 +1,6 @@
 """Pruned Keras 3 models go through files and go on where they were."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 import keras_spp as spp
+from tests.helpers.killed import Resumable
 from tests.helpers.sentences import assert_one_sentence
 from tests.helpers.training_keras3 import (
     assert_same_state,
@@ -29,7 +29,6 @@ from tests.helpers.wrappers import find_wrappers
 
 pytestmark = pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")
 ROOT = Path(__file__).parents[3]
-KILLED = (-signal.SIGKILL, -signal.SIGXFSZ)
 EPOCHS = {"epochs": 4}
 
 
@@ -283,26 +282,14 @@ def test_a_foreign_backup_is_refused_in_one_sentence(tmp_path, what):
 # -- processes that are killed -------------------------------------------------------------------
 
 
-def start(folder, *arguments):
-    process = python("-m", "tests.helpers.resumable_keras3", str(folder), *arguments)
-    assert process.returncode in (0, *KILLED), process.stderr[-3000:]
-    return process.returncode
-
-
-def assert_as_undisturbed(tmp_path, *arguments):
-    """Lets the last process end, and then run once more from the start, undisturbed."""
-    assert start(tmp_path / "killed", *arguments, "--beside", str(tmp_path / "whole")) == 0
-    first, second = (np.load(tmp_path / name / "state.npz") for name in ("killed", "whole"))
-    assert list(first) == list(second) and first["steps"] == 30
-    for name in first:
-        np.testing.assert_array_equal(first[name], second[name], name)
+RUN = Resumable(lambda *arguments: python("-m", "tests.helpers.resumable_keras3", *arguments), 30)
 
 
 @pytest.mark.slow
 def test_killed_in_the_middle_of_a_backup(tmp_path):
     # Step 12 ends the second epoch: the first backup is whole, and this one is not.
-    assert start(tmp_path / "killed", "--kill", "12/writing") == -signal.SIGXFSZ
-    assert_as_undisturbed(tmp_path)
+    assert RUN.start(tmp_path / "killed", "--kill", "12/writing") == -signal.SIGXFSZ
+    RUN.assert_as_undisturbed(tmp_path)
 
 
 WAYS = {
@@ -317,14 +304,7 @@ WAYS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_killed_at_random_steps_and_writes(way, tmp_path):
-    seed = int(os.environ.get("KERAS_SPP_SEED", "0"))
-    source = random.Random(f"{way}/{seed}")
-    steps = sorted(source.sample(range(2, 30), 3))
-    kills = [f"{step}{source.choice(['', '/writing'])}" for step in steps]
-    print(f"KERAS_SPP_SEED={seed}: killed at {kills}")
-    codes = [start(tmp_path / "killed", *WAYS[way], "--kill", kill) for kill in kills]
-    assert any(code in KILLED for code in codes), codes
-    assert_as_undisturbed(tmp_path, *WAYS[way])
+    RUN.kill_at_random(tmp_path, way, *WAYS[way])
 
 
 def test_model_checkpoint_knows_the_best_of_earlier_fits(tmp_path):
