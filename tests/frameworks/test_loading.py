@@ -19,7 +19,8 @@ from keras_spp.frameworks.tf_keras.loading import load_model
 from keras_spp.frameworks.tf_keras.op_rules import registry
 from keras_spp.frameworks.tf_keras.trust import _COMPUTES
 from tests.helpers.sentences import assert_one_sentence
-from tests.helpers.training import assert_same_state, compiled, conv_net, fit, prune, sgd, state
+from tests.helpers.states import assert_same_state
+from tests.helpers.training import compiled, conv_net, fit, prune, sgd, state
 from tests.zoo.models import L, random_model, random_probabilities, relative_error
 
 FORMATS = ["m.keras", "m.h5", "m"]

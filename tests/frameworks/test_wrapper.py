@@ -13,8 +13,8 @@ import keras_spp as spp
 from keras_spp.frameworks.tf_keras.variables import raw
 from keras_spp.frameworks.tf_keras.wrapper import KeepPruned, unwrap
 from tests.helpers.slow import slow_but
+from tests.helpers.states import assert_same_state
 from tests.helpers.training import (
-    assert_same_state,
     compiled,
     conv_net,
     data,

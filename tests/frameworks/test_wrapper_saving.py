@@ -8,15 +8,8 @@ import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.frameworks.tf_keras.wrapper import PruneSPP
-from tests.helpers.training import (
-    assert_same_state,
-    compiled,
-    data,
-    fit,
-    prune,
-    pruned_part_is_zero,
-    state,
-)
+from tests.helpers.states import assert_same_state
+from tests.helpers.training import compiled, data, fit, prune, pruned_part_is_zero, state
 from tests.helpers.wrappers import find_wrappers
 from tests.zoo.models import relative_error
 

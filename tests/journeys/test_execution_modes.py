@@ -11,8 +11,8 @@ import tf_keras as keras
 
 import keras_spp as spp
 from tests.helpers.sentences import assert_one_sentence
+from tests.helpers.states import assert_same_state
 from tests.helpers.training import (
-    assert_same_state,
     compiled,
     conv_net,
     dense_net,

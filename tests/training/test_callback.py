@@ -9,17 +9,8 @@ import tf_keras as keras
 
 import keras_spp as spp
 from tests.helpers.slow import slow_but
-from tests.helpers.training import (
-    assert_same_state,
-    compiled,
-    conv_net,
-    data,
-    fit,
-    plain_net,
-    prune,
-    sgd,
-    state,
-)
+from tests.helpers.states import assert_same_state
+from tests.helpers.training import compiled, conv_net, data, fit, plain_net, prune, sgd, state
 from tests.helpers.wrappers import find_wrappers
 from tests.zoo.models import L, randomize
 

@@ -11,16 +11,8 @@ import tf_keras as keras
 
 import keras_spp as spp
 from tests.helpers.sentences import assert_one_sentence
-from tests.helpers.training import (
-    assert_same_state,
-    compiled,
-    conv_net,
-    fit,
-    prune,
-    settled,
-    sgd,
-    state,
-)
+from tests.helpers.states import assert_same_state
+from tests.helpers.training import compiled, conv_net, fit, prune, settled, sgd, state
 
 
 def adam():

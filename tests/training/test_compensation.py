@@ -7,16 +7,8 @@ import tf_keras as keras
 import keras_spp as spp
 from keras_spp.frameworks.tf_keras import optimizer_state
 from keras_spp.frameworks.tf_keras.variables import host
-from tests.helpers.training import (
-    assert_same_state,
-    compiled,
-    conv_net,
-    data,
-    fit,
-    prune,
-    sgd,
-    state,
-)
+from tests.helpers.states import assert_same_state
+from tests.helpers.training import compiled, conv_net, data, fit, prune, sgd, state
 from tests.helpers.wrappers import find_wrappers
 from tests.zoo.models import L, randomize
 

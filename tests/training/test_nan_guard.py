@@ -14,8 +14,8 @@ import tf_keras as keras
 import keras_spp as spp
 from tests.helpers.sentences import assert_one_sentence
 from tests.helpers.slow import slow_but
+from tests.helpers.states import assert_same_state
 from tests.helpers.training import (
-    assert_same_state,
     compiled,
     data,
     dense_net,

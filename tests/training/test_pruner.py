@@ -8,8 +8,8 @@ import tf_keras as keras
 import keras_spp as spp
 from keras_spp.core.probability import Sets
 from keras_spp.core.schedule import SPPSchedule
+from tests.helpers.states import assert_same_state
 from tests.helpers.training import (
-    assert_same_state,
     compiled,
     conv_net,
     data,

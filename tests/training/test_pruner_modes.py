@@ -6,8 +6,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
+from tests.helpers.states import assert_same_state
 from tests.helpers.training import (
-    assert_same_state,
     compiled,
     data,
     fit,

@@ -7,7 +7,8 @@ import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.training.state import State
-from tests.helpers.training import assert_same_state, compiled, data, fit, plain_net, prune, sgd
+from tests.helpers.states import assert_same_state
+from tests.helpers.training import compiled, data, fit, plain_net, prune, sgd
 from tests.helpers.training import state as variables
 from tests.helpers.wrappers import find_wrappers
 

@@ -15,9 +15,9 @@ from keras_spp.core.channels import Reason
 from keras_spp.frameworks.keras3 import distribution, private
 from tests.helpers.keras3 import assert_equal
 from tests.helpers.sentences import assert_one_sentence
+from tests.helpers.states import assert_same_state
 from tests.helpers.training_keras3 import (
     BACKEND,
-    assert_same_state,
     compiled,
     conv_net,
     dead_weights,

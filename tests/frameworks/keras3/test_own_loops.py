@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 import keras_spp as spp
+from tests.helpers.states import assert_same_state
 from tests.helpers.training_keras3 import (
     BACKEND,
-    assert_same_state,
     compiled,
     dead_weights,
     dense_net,

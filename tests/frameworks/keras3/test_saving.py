@@ -14,8 +14,8 @@ import pytest
 import keras_spp as spp
 from tests.helpers.killed import Resumable
 from tests.helpers.sentences import assert_one_sentence
+from tests.helpers.states import assert_same_state
 from tests.helpers.training_keras3 import (
-    assert_same_state,
     compiled,
     conv_net,
     dense_net,

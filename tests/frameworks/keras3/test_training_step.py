@@ -8,10 +8,10 @@ import keras_spp as spp
 from keras_spp.core import namespace
 from keras_spp.frameworks.keras3 import arrays
 from tests.helpers.keras3 import assert_equal
+from tests.helpers.states import assert_same_state
 from tests.helpers.training_keras3 import (
     BACKEND,
     EachStep,
-    assert_same_state,
     compiled,
     conv_net,
     dead_weights,

@@ -8,10 +8,10 @@ import pytest
 
 import keras_spp as spp
 from tests.helpers.keras3 import assert_equal
+from tests.helpers.states import assert_same_state
 from tests.helpers.training_keras3 import (
     BACKEND,
     EachStep,
-    assert_same_state,
     compiled,
     conv_net,
     dense_net,
