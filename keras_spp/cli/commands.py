@@ -19,6 +19,7 @@ from keras_spp.cli.common import (
     load,
     loads_models,
     main,
+    named_files,
     progress_bar,
     samples_in,
     show,
@@ -198,14 +199,6 @@ def benchmark(files: tuple[str, ...], as_json: bool, **options: Any) -> None:
 
     Speedups are relative to the first file.
     """
-    models: dict[str, str] = {}
-    for file in files:
-        name, equals, path = file.partition("=")
-        if not equals or Path(file).exists():
-            name, path = Path(file).stem, file
-        if name in models:
-            raise ValueError(f"two files have the name {name!r}: give NAME=FILE.")
-        models[name] = path
     with progress_bar() as progress:
-        report = spp.benchmark(models, progress=progress, **options)
+        report = spp.benchmark(named_files(files), progress=progress, **options)
     show(report, as_json)

@@ -20,37 +20,18 @@ from keras_spp.cli.common import (
     loads_models,
     main,
     progress_bar,
-    samples_in,
     show,
     threads_option,
 )
+from keras_spp.cli.samples import Source, takes_samples
 from keras_spp.export.options import IO_TYPES, QUANTIZATIONS
 from keras_spp.util.files import atomic_path, temporary_folder
-
-PIXELS = ("0..255", "0..1", "-1..1", "imagenet")
 
 
 @main.command()
 @click.argument("model", type=PATH)
 @click.argument("out", type=PATH)
-@click.option(
-    "--data",
-    required=True,
-    metavar="SAMPLES",
-    help="Samples without labels: a .npy or .npz file, a folder of images, or the name of a tfds "
-    "dataset, such as cifar10.",
-)
-@click.option("--data-dir", type=PATH, help="Where tfds finds the dataset, or puts it.")
-@click.option("--split", default="train", show_default=True, help="Of the tfds dataset.")
-@click.option(
-    "--pixels",
-    type=click.Choice(PIXELS),
-    default="0..255",
-    show_default=True,
-    help="What MODEL takes pixels of images as; imagenet: 0..1, less the mean of ImageNet, over "
-    "its deviation.",
-)
-@click.option("--samples", default=1024, show_default=True, help="How many to use, at most.")
+@takes_samples
 @click.option("--speedup", type=float, help="MACs before over MACs after.  [default: 2]")
 @click.option("--ratio", type=float, help="Instead: the share of channels that go.")
 @click.option("--latency", metavar="SHARE|TIME", help="Instead: 0.5, or 12ms, on the device.")
@@ -78,10 +59,7 @@ PIXELS = ("0..255", "0..1", "-1..1", "imagenet")
 def compress(
     model: Path,
     out: Path,
-    data: str,
-    data_dir: Path | None,
-    split: str,
-    pixels: str,
+    source: Source,
     speedup: float | None,
     ratio: float | None,
     latency: str | None,
@@ -102,12 +80,12 @@ def compress(
         raise ValueError(f"OUT must end in {' or '.join(SAVED)} but is {str(out)!r}.")
     if tflite is None and (timed or quantization != "none"):
         raise ValueError("--quantization and --benchmark need --tflite OUT.tflite: give that too.")
-    check_outputs({"OUT": out, "OUT.tflite": tflite}, {"MODEL": model, "--data": Path(data)})
+    check_outputs({"OUT": out, "OUT.tflite": tflite}, {"MODEL": model, "--data": Path(source.data)})
     from keras_spp import frameworks
 
     dense = load(model)
     framework = frameworks.of(dense)
-    batches = _batches(framework, dense, data, data_dir, split, pixels, options["samples"])
+    batches = source.batches(dense, options["samples"])
     where = spp.Device(device, threads)
     small, report = spp.compress(
         dense,
@@ -152,26 +130,3 @@ def _latency(text: str | None) -> float | str | None:
         return None if text is None else float(text)
     except ValueError:
         return text
-
-
-def _batches(
-    framework: Any,
-    model: Any,
-    data: str,
-    data_dir: Path | None,
-    split: str,
-    pixels: str,
-    samples: int,
-) -> list[Any]:
-    """Returns samples in batches: those of a file, or images as the model takes them."""
-    path = Path(data)
-    if path.suffix in (".npy", ".npz"):
-        return samples_in(path, "--data")
-    if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
-        raise ValueError(
-            f"--data {data!r} gives images but MODEL takes {len(model.inputs)} input(s) of another "
-            f"kind: give a .npy or .npz file."
-        )
-    if path.is_dir():
-        return framework.images_in(path, model, pixels, samples)
-    return framework.dataset(data, data_dir, split, model, pixels, samples)
