@@ -120,6 +120,7 @@ def _write(
         va="center",
         color=MUTED,
         fontsize=10.5,
+        in_layout=False,  # there is room for it
     )
 
 
@@ -131,7 +132,7 @@ def layers_narrow(rows: Sequence[LayerChange], quantity: _Quantity, name: str) -
         for place, row in enumerate(rows):
             words = numbers.beginning(quantity.words(row), 30)
             room = max(10, 46 - len(words))
-            at = {"va": "center", "fontsize": 11}
+            at = {"va": "center", "fontsize": 11, "in_layout": False}
             panel.text(0, place - 0.2, numbers.middle(row.layer, room), color=INK, **at)
             panel.text(largest, place - 0.2, words, ha="right", color=MUTED, **at)
         panel.set_xlim(0, largest)

@@ -7,7 +7,7 @@ import pytest
 
 import keras_spp as spp
 from tests.helpers.commands import fails, succeeds
-from tests.reporting.conftest import Page
+from tests.helpers.pages import Page
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import keras_spp as spp
+from keras_spp.devices.benchmark import BenchmarkReport, BenchmarkRow
+from tests.helpers.pages import Page, screenshot
 from tests.helpers.sentences import assert_one_sentence
-from tests.reporting.conftest import Page, screenshot
 
 SHORT = spp.SPPSchedule(frequency=1, A=0.4)
 
@@ -69,32 +70,14 @@ def test_it_shows_files_times_answers_parity_and_training(keras, dense, images, 
 
 def test_what_was_measured_elsewhere_is_shown_as_it_is(dense, small, tmp_path):
     rows = [
-        spp.devices.benchmark.BenchmarkRow(name, ms, None, ms, ms, 8 / ms, 9, 3, None, 2, 50)
+        BenchmarkRow(name, ms, None, ms, ms, 8 / ms, 9, 3, None, 2, 50)
         for name, ms in (("dense", 8.0), ("small", 5.0), ("small int8", 2.0))
     ]
-    report = spp.devices.benchmark.BenchmarkReport("android:X", tuple(rows), "Pixel")
+    report = BenchmarkReport("android:X", tuple(rows), "Pixel")
     page = Page(spp.report(dense, small, tmp_path / "r.html", benchmark=[report]))
     assert "1.60x" in page.text and "8 → 5 ms" in page.text
     assert "android:X (Pixel), 2 threads" in page.text
     assert page.row("small int8")[1:] == ["2.000", "?", "2.000", "2.000", "4.00x", "3", "?", "50"]
-
-
-@pytest.mark.parametrize("name", ["<script>alert(1)</script>&amp;$x^2$", "</title></style>'\""])
-def test_names_are_text(keras, dense, small, tmp_path, name):
-    path = spp.report(dense, small, tmp_path / "r.html", title=name)
-    page = Page(path)
-    assert name in page.text and "script" not in page.tags
-
-
-def test_names_of_layers_are_text(keras, images, tmp_path):
-    L = keras.layers
-    layers = [L.Conv2D(16, 3, name="a<b>&c$"), L.Flatten(), L.Dense(3, name="d&lt;")]
-    dense = keras.Sequential([keras.Input((12, 12, 3)), *layers])
-    small = spp.compress(dense, images, pruning_ratio=0.5, verbose=0)
-    page = Page(spp.report(dense, small, tmp_path / "r.html"))
-    assert page.row("a<b>&c$", "Conv2D") and "d&lt;" in page.text
-    assert page.text.count("a<b>&c$") == 1 + 4  # the table and the charts
-    assert "b" not in page.tags[page.tags.index("section") :]
 
 
 def test_a_model_of_one_layer(keras, tmp_path):
@@ -103,15 +86,6 @@ def test_a_model_of_one_layer(keras, tmp_path):
     page = Page(spp.report(model, copy, tmp_path / "r.html", data=np.ones((20, 4), "float32")))
     assert "1.00x" in page.text and page.row("only", "Dense")[2] == "3"
     assert "answer on" in page.text
-
-
-def test_hundreds_of_layers_are_folded(keras, tmp_path):
-    layers = [keras.layers.Dense(8, name=f"layer{number}") for number in range(90)]
-    model = keras.Sequential([keras.Input((8,)), *layers])
-    page = Page(spp.report(model, keras.models.clone_model(model), tmp_path / "r.html"))
-    assert "40 layers with the most MACs of 90" in page.text
-    assert "Layers 81 to 90 of 90, in their order" in page.text
-    assert "layer89" in page.text
 
 
 def test_open_sizes(keras, tmp_path):
@@ -182,19 +156,6 @@ def test_a_report_says_what_it_lacks(dense, small, tmp_path, monkeypatch):
         spp.report(dense, small, tmp_path / "r.html")
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_a_browser_shows_it_without_complaint(dense, small, images, tmp_path, width, dark):
-    from PIL import Image
-
+def test_a_browser_shows_it_without_complaint(dense, small, images, tmp_path):
     path = spp.report(dense, small, tmp_path / "r.html", data=images)
-    assert screenshot(path, tmp_path / "r.png", width, dark=dark) == []
-    pixels = np.asarray(Image.open(tmp_path / "r.png").convert("L"))
-    assert (np.median(pixels) < 60) == dark  # the page, not an error, in the right colours
-    assert pixels.std() > 10
-
-
-def test_a_complaint_would_be_seen(tmp_path):
-    path = tmp_path / "bad.html"
-    path.write_text("<script>console.error('broken')</script>")
-    assert any("broken" in line for line in screenshot(path, tmp_path / "r.png"))
+    assert screenshot(path, tmp_path / "r.png") == []

@@ -8,8 +8,9 @@ import pytest
 
 import keras_spp as spp
 from keras_spp.reporting.samples import split
+from tests.helpers.pages import Page, screenshot
 from tests.helpers.sentences import assert_one_sentence
-from tests.reporting.conftest import Page, network, screenshot
+from tests.reporting.conftest import network
 
 FAST = {"allocation": spp.Uniform(), "verbose": 0}
 
