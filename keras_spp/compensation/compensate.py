@@ -16,6 +16,7 @@ from keras_spp.compensation.layer import Pair
 from keras_spp.compensation.positions import ROWS
 from keras_spp.compensation.report import Compensation, LayerLoss
 from keras_spp.compensation.samples import gathered
+from keras_spp.compensation.wanted import Recorded
 from keras_spp.core.kinds import is_a
 from keras_spp.frameworks.interface import Adapter, Model
 from keras_spp.util.checks import check_integer, check_number
@@ -131,6 +132,7 @@ def compensated(
     rows: int = ROWS,
     seed: int = 0,
     verbose: int = 0,
+    recorded: Recorded | None = None,
 ) -> Compensation:
     """Does what `compensate` does, with samples that are gathered already, in these batches.
 
@@ -144,10 +146,13 @@ def compensated(
         rows: As for `compensate`.
         seed: As for `compensate`.
         verbose: As for `compensate`.
+        recorded: What other plans have found out about the original with these samples, positions
+            and seed.
     """
     framework, masks = frameworks.of(model), masks or {}
     kept = Kept(framework, model, original)
     random = np.random.default_rng(seed)
+    remembered = Recorded(most=0) if recorded is None else recorded
 
     def pair(lockstep: Any, calls: list[int]) -> Pair | None:
         """Returns the layer of these calls and the original's, if it can be solved for."""
@@ -166,11 +171,13 @@ def compensated(
             residual=residual,
             rows=rows,
             random=random,
+            recorded=remembered,
         )
 
     with _all_or_nothing(framework, model):
-        lockstep = framework.Lockstep(model, original, batches)
+        lockstep = framework.Lockstep(model, original, batches, alone=remembered.complete)
         solved = tuple(_solved(framework, lockstep, pair, verbose))
+    remembered.close()
     return Compensation(model.name, lockstep.samples, solved)
 
 

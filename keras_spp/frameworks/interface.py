@@ -41,7 +41,7 @@ class Adapter(Protocol):
     Probe: Any
     BatchStatistics: Any
     ChannelStatistics: Any
-    # Two models of one structure, run side by side: `Lockstep(model, original, batches)`.
+    # Two models of one structure, side by side: `Lockstep(model, original, batches, alone=False)`.
     Lockstep: Any
 
     def is_graph_network(self, model: Any) -> bool:

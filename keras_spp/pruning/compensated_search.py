@@ -13,6 +13,7 @@ from keras_spp.allocation.search import Search, Shares, with_care
 from keras_spp.allocation.sensitivity import change
 from keras_spp.compensation import compensate
 from keras_spp.compensation.samples import CHUNK, FEWEST, gathered
+from keras_spp.compensation.wanted import Recorded
 from keras_spp.core.divergence import divergence
 from keras_spp.core.goals import Allocation
 from keras_spp.core.groups import Goals, Groups
@@ -129,14 +130,17 @@ class Outcome:
     ) -> None:
         self.groups, self.model, self._rows = groups, model, rows
         self._framework = frameworks.of(model)
-        self._used, self._judged = self._together(used), judged
+        self._used, self._judged = self._together(used), self._together(judged)
+        self._recorded = Recorded()
         self._logits = self._framework.logits_of(model)
         self._outputs = self._of(model)
 
     def __call__(self, goals: Goals) -> float:
         """Returns the change of the outputs, relative to their variance, and of what they say."""
         small = pruned_at_once(self.model, self.groups, goals)
-        compensate.compensated(small, self.model, self._used, rows=self._rows)
+        compensate.compensated(
+            small, self.model, self._used, rows=self._rows, recorded=self._recorded
+        )
         outputs = self._of(small)
         return change(self._outputs, outputs) + divergence(self._outputs, outputs)
 
@@ -145,14 +149,28 @@ class Outcome:
         return Outcome(self.model, self.groups, used, judged)
 
     def _together(self, batches: list[Any]) -> list[Any]:
-        """Makes one batch of small ones, where that takes little memory and the model allows it."""
-        if self.model.inputs[0].shape[0] or self.groups.dense() * count(batches) > TOGETHER:
+        """Makes larger batches of small ones, where the model allows it."""
+        if self.model.inputs[0].shape[0]:
             return batches
-        return [self._framework.map_structure(lambda *parts: np.concatenate(parts), *batches)]
+        size = max(1, int(TOGETHER / (max(self.groups.dense(), 1) * CHUNK)))
+        return [
+            self._framework.map_structure(
+                lambda *parts: np.concatenate(parts), *batches[at : at + size]
+            )
+            for at in range(0, len(batches), size)
+        ]
 
     def _of(self, model: Model) -> list[np.ndarray]:
-        """Computes a model's outputs for the samples that judge."""
-        framework = self._framework
-        infer = framework.inference(model)
-        of_batches = [self._logits(infer(framework.flatten(batch))) for batch in self._judged]
-        return [np.concatenate(parts) for parts in zip(*of_batches, strict=True)]
+        """Computes a model's outputs for the samples that judge, layer by layer.
+
+        To compile each of these models would take longer.
+        """
+        lockstep = self._framework.Lockstep(model, self.model, self._judged, alone=True)
+        parts: list[list[np.ndarray]] = []
+
+        def collect(tensors: Any, originals: Any) -> None:
+            outputs = [np.asarray(tensors[number]) for number in lockstep.outputs]
+            parts.append(self._logits(outputs))
+
+        lockstep.run(len(lockstep.steps), {len(lockstep.steps): collect})
+        return [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
