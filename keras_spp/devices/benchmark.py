@@ -17,6 +17,7 @@ from rich.table import Table
 from keras_spp.devices.job import Job, Timing
 from keras_spp.devices.names import check_options, find_device
 from keras_spp.util.checks import check_integer, check_number
+from keras_spp.util.progress import work
 from keras_spp.util.report import Rows
 
 _Path = str | os.PathLike[str]
@@ -107,6 +108,7 @@ def benchmark(
     timeout: float | None = None,
     retries: int = 2,
     progress: Callable[[float], None] | None = None,
+    verbose: int = 1,
 ) -> BenchmarkReport:
     """Times TFLite files against each other, on this machine, a Linux board or an Android device.
 
@@ -136,6 +138,7 @@ def benchmark(
             limit on this machine.
         retries: How often to start again after the connection was lost, at least 0.
         progress: Called now and then, between invocations, with the part done, in (0, 1].
+        verbose: 0 shows nothing, 1 a progress bar.
 
     Returns:
         A `BenchmarkReport`, which prints as a table and has the numbers in `rows`.
@@ -166,12 +169,19 @@ def benchmark(
         ("runs", runs, 1),
         ("warmup", warmup, 0),
         ("retries", retries, 0),
+        ("verbose", verbose, 0),
     ):
         check_integer(name, value, least)
     if timeout is None:
         timeout = math.inf if device == "local" else 600.0
     else:
         check_number("timeout", timeout, 0.1, 1e6, "a number of seconds in [0.1, 1000000]")
+
+    def tell(part: float) -> None:
+        timing.reach(part)
+        if progress:
+            progress(part)
+
     job = Job(
         device=device,
         files=_named_paths(models),
@@ -183,13 +193,14 @@ def benchmark(
         binary=None if binary is None else Path(binary),
         timeout=float(timeout),
         retries=int(retries),
-        progress=progress,
+        progress=tell,
         started=time.monotonic(),
     )
     check_options(job)
     for name, path in job.files.items():
         _check_file(name, path)
-    measured = time_on_device(job)
+    with work("benchmark", 1.0, verbose) as timing:
+        measured = time_on_device(job)
     entries = (
         _summarize(name, path, timing, measured.timings[0], job.threads)
         for (name, path), timing in zip(job.files.items(), measured.timings, strict=True)
