@@ -75,16 +75,16 @@ def shrink(pruned: Path, small: Path, as_json: bool) -> None:
 
 
 def _comparison_table(before: spp.Analysis, after: spp.Analysis) -> Any:
-    from rich.table import Table
+    from keras_spp.util.report import Columns
 
-    table = Table("")
-    for title in ("before", "after", "ratio"):
-        table.add_column(title, justify="right")
+    table = Columns()
+    table.words("")
+    table.numbers("before", "after", "ratio")
     for title, old, new in (
         ("MACs" if before.fixed_size else "MACs per position", before.macs, after.macs),
         ("params", before.params, after.params),
     ):
-        table.add_row(title, f"{old:,}", f"{new:,}", f"{old / new:.2f}x" if new else "")
+        table.row(title, f"{old:,}", f"{new:,}", f"{old / new:.2f}x" if new else "")
     return table
 
 
@@ -209,7 +209,7 @@ def metadata(file: Path) -> None:
 )
 @json_option
 def benchmark(files: tuple[str, ...], as_json: bool, **options: Any) -> None:
-    """Time TFLite files against each other, here or on another device.
+    """Time TFLite files against each other, here or on a device.
 
     Speedups are relative to the first file.
     """

@@ -17,7 +17,6 @@ from keras_spp.cli.group import Commands, cause
 from keras_spp.util.files import check_apart
 
 SAVED = (".keras", ".h5")
-WIDTH = 80  # of a table that is read from no terminal
 # Keys of the context, under which the options that commands share are kept.
 _MODULES, _ALLOW_CODE = "keras_spp.modules", "keras_spp.allow_code"
 
@@ -107,7 +106,7 @@ def show(result: Any, as_json: bool = False) -> None:
     else:
         from keras_spp.util.report import as_text
 
-        click.echo(as_text(result, WIDTH))
+        click.echo(as_text(result))
 
 
 def show_json(content: dict[str, Any]) -> None:

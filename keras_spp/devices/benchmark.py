@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.markup import escape
 from rich.table import Table
 
 from keras_spp.devices.job import Job, Timing
 from keras_spp.devices.names import check_options, find_device
 from keras_spp.util.checks import check_integer, check_number
 from keras_spp.util.progress import work
-from keras_spp.util.report import Rows
+from keras_spp.util.report import Columns, Rows
 
 _Path = str | os.PathLike[str]
-_TITLES = ("median ms", "p90 ms", "p95 ms", "min ms", "speedup", "KiB", "nodes", "delegated")
+_TITLES = "median\nms", "p90\nms", "p95\nms", "min\nms", "speedup", "KiB", "nodes", "delegated"
 
 
 @dataclass(frozen=True)
@@ -78,17 +77,16 @@ class BenchmarkReport(Rows[BenchmarkRow]):
 
     def __rich__(self) -> Table:
         first = self.entries[0]
-        where = escape(f"{self.device} ({self.system})" if self.system else self.device)
-        table = Table(title=f"{where}: threads {first.threads}, runs {first.runs}")
-        table.add_column("model")
-        for title in _TITLES:
-            table.add_column(title, justify="right")
+        where = f"{self.device} ({self.system})" if self.system else self.device
+        table = Columns(f"{where}: threads {first.threads}, runs {first.runs}")
+        table.words("model")
+        table.numbers(*_TITLES)
         for row in self.entries:
-            table.add_row(
-                escape(row.name),
-                *map(_milliseconds, (row.median_ms, row.p90_ms, row.p95_ms, row.min_ms)),
+            table.row(
+                row.name,
+                *map(_rounded, (row.median_ms, row.p90_ms, row.p95_ms, row.min_ms)),
                 f"{row.ratio:.2f}x",
-                f"{row.file_bytes / 1024:,.1f}",
+                _rounded(row.file_bytes / 1024),
                 str(row.nodes),
                 "?" if row.delegated_nodes is None else str(row.delegated_nodes),
             )
@@ -262,5 +260,6 @@ def _summarize(name: str, path: Path, timing: Timing, first: Timing, threads: in
     )
 
 
-def _milliseconds(value: float | None) -> str:
-    return "?" if value is None else f"{value:.3f}"
+def _rounded(value: float | None) -> str:
+    """Returns a number with decimals as far as they say something."""
+    return "?" if value is None else f"{value:,.{3 if value < 100 else 1 if value < 1000 else 0}f}"

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from keras_spp import frameworks
@@ -22,7 +21,7 @@ from keras_spp.shrinking.cut import shrunk_to
 from keras_spp.util import progress
 from keras_spp.util.checks import check_integer
 from keras_spp.util.files import temporary_folder
-from keras_spp.util.report import Rows
+from keras_spp.util.report import Columns, Rows
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,10 @@ class RoundingReport(Rows[RoundingRow]):
     def __rich__(self) -> Table:
         where = f"{self.device} ({self.system}), {self.quantization}"
         said = (f"round_to={multiple}: {why}" for multiple, why in self.unreachable.items())
-        table = Table(title=escape(where), caption=escape("\n".join(said)))
-        for title in ("round_to", "MACs", "latency", "of the MACs'"):
-            table.add_column(title, justify="right")
+        table = Columns(where, "\n".join(said))
+        table.numbers("round_to", "MACs", "latency", "of the MACs'")
         for row in self.entries:
-            table.add_row(
+            table.row(
                 str(row.round_to),
                 f"{row.macs_speedup:.2f}x",
                 f"{row.latency_speedup:.2f}x",
