@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -134,42 +133,52 @@ def shown_on(console: Console) -> Iterator[None]:
 @contextlib.contextmanager
 def _displayed(what: str) -> Iterator[_Display]:
     console = _console.get() or Console(stderr=True)
-    live = (
-        _widgets() if console.is_jupyter else console.is_terminal and not console.is_dumb_terminal
-    )
-    start = time.monotonic()
-    if not live:
-        yield _Nothing()
-        console.print(f"{what}: {_seconds(time.monotonic() - start)}", markup=False, soft_wrap=True)
-        return
-    # Drawn between steps and not by a thread, which would slow down what is timed.
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    # The time left is what the last minutes say: single steps may take one.
-    with Progress(
-        *columns, console=console, auto_refresh=False, speed_estimate_period=_RECENT
-    ) as progress:
-        yield _Bar(progress, what)
+    # The time left is what the last minutes say: single steps may take one. Drawn between steps
+    # and not by a thread, which would slow down what is timed.
+    bar = Progress(*columns, console=console, auto_refresh=False, speed_estimate_period=_RECENT)
+    if console.is_jupyter:
+        from IPython.display import display
+
+        # Unlike the output of a widget, that of a display stays in a notebook that is saved.
+        yield _Bar(bar, what, display(bar, display_id=True).update)
+    elif console.is_terminal and not console.is_dumb_terminal:
+        with bar:
+            yield _Bar(bar, what, lambda _: bar.refresh())
+    else:
+        start = time.monotonic()
+        yield _Nothing()
+        took = _seconds(time.monotonic() - start)
+        console.print(f"{what}: {took}", markup=False, highlight=False, soft_wrap=True)
 
 
 class _Bar:
-    """A bar in a terminal or a notebook."""
+    """A bar in a terminal or a notebook.
 
-    def __init__(self, progress: Progress, what: str) -> None:
-        self._progress = progress
+    Args:
+        progress: What renders it.
+        what: What is written before it.
+        draw: Draws it where it is shown.
+    """
+
+    def __init__(self, progress: Progress, what: str, draw: Callable[[Progress], None]) -> None:
+        self._progress, self._draw = progress, draw
         self._task = progress.add_task(what, total=1.0)
-        self._shown = time.monotonic()
+        self._drawn = time.monotonic()
+        draw(progress)
 
     def inside(self, share: float) -> None:
         """Moves the bar, and draws it now and then."""
+        self._progress.update(self._task, completed=share)
         now = time.monotonic()
-        due = now - self._shown >= _PAUSE or share >= 1
-        self._shown = now if due else self._shown
-        self._progress.update(self._task, completed=share, refresh=due)
+        if now - self._drawn >= _PAUSE or share >= 1:
+            self._drawn = now
+            self._draw(self._progress)
 
 
 class _Nothing:
@@ -177,11 +186,6 @@ class _Nothing:
 
     def inside(self, share: float) -> None:
         """Does nothing."""
-
-
-def _widgets() -> bool:
-    """Tells whether a notebook can redraw a bar: rich needs ipywidgets for that."""
-    return importlib.util.find_spec("ipywidgets") is not None
 
 
 def _seconds(seconds: float) -> str:

@@ -1,11 +1,14 @@
 """What is seen of long work in a terminal, in a log and in a notebook."""
 
+import io
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from rich.console import Console
 
 from keras_spp.util import progress
 from tests.helpers.consoles import bars, log, percentages, terminal, text
@@ -28,7 +31,7 @@ def test_a_terminal_has_a_bar_that_fills_up():
     with progress.shown_on(console), progress.work("search", 4) as work:
         for _ in range(4):
             work.advance()
-    assert percentages(console)[:5] == [0, 25, 50, 75, 100]
+    assert list(dict.fromkeys(percentages(console))) == [0, 25, 50, 75, 100]
     assert "search" in text(console) and "\x1b[" in text(console)
     assert text(console).endswith("\n\x1b[?25h")  # the cursor is back
 
@@ -165,6 +168,39 @@ def test_a_terminal_that_cannot_move_its_cursor_is_a_log(monkeypatch):
     with progress.shown_on(console), progress.work("search", 3):
         pass
     assert "%" not in text(console) and text(console).count("\n") == 1
+
+
+# --- in a notebook ---
+
+
+class Cell:
+    """What a notebook shows of one display."""
+
+    def __init__(self):
+        self.shown = []
+
+    def display(self, thing, display_id=False):
+        assert display_id, "what has no id cannot be updated"
+        self.update(thing)
+        return self
+
+    def update(self, thing):
+        self.shown.append(thing._repr_mimebundle_([], [])["text/html"])
+
+
+@pytest.mark.usefixtures("every_step")
+def test_a_notebook_has_one_bar_that_is_updated(monkeypatch):
+    cell = Cell()
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", cell)
+    notebook = Console(force_jupyter=True, file=io.StringIO())
+    with progress.shown_on(notebook), progress.work("search", 4) as work:
+        for _ in range(4):
+            work.advance()
+    assert all("search" in html for html in cell.shown[1:])
+    shown = [re.search(r"(\d+)%", html)[1] for html in cell.shown[1:]]
+    assert list(dict.fromkeys(shown)) == ["0", "25", "50", "75", "100"]
+    assert text(notebook) == ""
 
 
 # --- nothing ---
