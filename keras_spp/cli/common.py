@@ -14,7 +14,7 @@ import click
 
 import keras_spp as spp
 from keras_spp.cli.group import Commands, cause
-from keras_spp.util.files import check_apart
+from keras_spp.util.files import check_apart, check_writable
 
 SAVED = (".keras", ".h5")
 # Keys of the context, under which the options that commands share are kept.
@@ -83,11 +83,18 @@ def load(path: Path) -> Any:
 
 
 def check_outputs(outputs: dict[str, Path | None], inputs: dict[str, Path | None]) -> None:
-    """Raises ValueError if a file to write is one that is read, or two are the same."""
+    """Checks before any work that files can be written, and are no other ones.
+
+    Raises:
+        ValueError: If a file to write is one that is read, or two are the same.
+        OSError: If it cannot be written.
+    """
     for module in click.get_current_context().meta.get(_MODULES, ()):
         inputs[f"--import {module}"] = getattr(sys.modules.get(module), "__file__", None)
     for name, path in outputs.items():
         check_apart(name, path, inputs)
+        if path is not None:
+            check_writable(path)
         inputs = {name: path, **inputs}
 
 

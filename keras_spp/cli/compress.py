@@ -26,7 +26,7 @@ from keras_spp.cli.common import (
 )
 from keras_spp.export.options import IO_TYPES, QUANTIZATIONS
 from keras_spp.util import progress
-from keras_spp.util.files import atomic_path, check_writable, temporary_folder
+from keras_spp.util.files import atomic_path, temporary_folder
 
 PIXELS = ("0..255", "0..1", "-1..1", "imagenet")
 COMPRESSING, TIMING = 10.0, 1.0  # how long each takes, compared with the other
@@ -103,18 +103,20 @@ def compress(
     check_suffix("OUT", out, *SAVED)
     if tflite is not None:
         check_suffix("OUT.tflite", tflite, ".tflite")
-        check_writable(tflite)
     elif timed or quantization != "none":
         raise ValueError("--quantization and --benchmark need --tflite OUT.tflite: give that too.")
     check_outputs({"OUT": out, "OUT.tflite": tflite}, {"MODEL": model, "--data": Path(data)})
     from keras_spp import frameworks
 
     where = spp.Device(device, threads)
+    arrays = samples_in(Path(data), "--data") if Path(data).suffix in (".npy", ".npz") else None
     with progress.work("compress", COMPRESSING + TIMING * timed) as whole:
         with atomic_path(out) as temporary, whole.part(COMPRESSING):
             dense = load(model)
             framework = frameworks.of(dense)
-            batches = _batches(framework, dense, data, data_dir, split, pixels, options["samples"])
+            batches = arrays or _images(
+                framework, dense, data, data_dir, split, pixels, options["samples"]
+            )
             small, report = spp.compress(
                 dense,
                 batches,
@@ -161,7 +163,7 @@ def _latency(text: str | None) -> float | str | None:
         return text
 
 
-def _batches(
+def _images(
     framework: Any,
     model: Any,
     data: str,
@@ -170,15 +172,12 @@ def _batches(
     pixels: str,
     samples: int,
 ) -> list[Any]:
-    """Returns samples in batches: those of a file, or images as the model takes them."""
-    path = Path(data)
-    if path.suffix in (".npy", ".npz"):
-        return samples_in(path, "--data")
+    """Returns images of a folder or a dataset in batches, as the model takes them."""
     if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
         raise ValueError(
             f"--data {data!r} gives images but MODEL takes {len(model.inputs)} input(s) of another "
             f"kind: give a .npy or .npz file."
         )
-    if path.is_dir():
-        return framework.images_in(path, model, pixels, samples)
+    if Path(data).is_dir():
+        return framework.images_in(Path(data), model, pixels, samples)
     return framework.dataset(data, data_dir, split, model, pixels, samples)

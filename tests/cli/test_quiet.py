@@ -66,14 +66,6 @@ def test_verbose_gives_the_progress_and_what_others_say(folder, here):
     assert stderr.splitlines()[-1].startswith("benchmark: ")
 
 
-# A module of the user's that writes below Python and ends as the environment says.
-LOUD = """
-import os
-os.write(2, b"loud\\n")
-exec(os.environ["END"])
-"""
-
-
 @pytest.mark.parametrize(
     ("end", "code", "shown"),
     [
@@ -84,10 +76,11 @@ exec(os.environ["END"])
     ],
 )
 def test_what_others_said_is_given_where_no_sentence_explains_the_end(here, end, code, shown):
-    (here / "loud.py").write_text(LOUD)
+    # A module of the user's, which writes below Python.
+    (here / "loud.py").write_text(f"import os\nos.write(2, b'loud\\n')\n{end}\n")
     process = subprocess.run(
         [sys.executable, "-m", "keras_spp", "analyze", "m.keras", "--import", "loud"],
-        cwd=here, env={**ENVIRONMENT, "END": end}, capture_output=True, text=True,
+        cwd=here, env=ENVIRONMENT, capture_output=True, text=True,
     )  # fmt: skip
     assert process.returncode == code
     assert all(part in process.stderr for part in shown)
