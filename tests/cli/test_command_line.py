@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -91,6 +92,40 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments, words):
     assert result.exit_code == 2 and result.stdout == ""
     assert result.stderr.startswith("Error: ") and result.stderr.endswith(".\n")
     assert result.stderr.count("\n") == 1 and words in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["shrink", "m.keras", "s.txt"], "SMALL must end in .keras or .h5 but is 's.txt'"),
+        (["shrink", "m.keras", "none/s.keras"], "'none/s.keras' but the folder"),
+        (["export", "m.keras", "s.keras"], "OUT.tflite must end in .tflite but is 's.keras'"),
+        (["export", "m.keras", "none/s.tflite"], "'none/s.tflite' but the folder"),
+        (["export", "m.keras", "s.tflite", "--cache", "none/c.json"], "'none/c.json' but the"),
+        (["compress", "m.keras", "none/s.h5", "--data=x.npy"], "'none/s.h5' but the folder"),
+        (
+            ["compress", "m.keras", "s.h5", "--data=x.npy", "--tflite=none/s.tflite"],
+            "'none/s.tflite' but the folder",
+        ),
+        (
+            ["compress", "m.keras", "s.h5", "--data=x.npy", "--tflite=s.h5"],
+            "OUT.tflite must end in .tflite but is 's.h5'",
+        ),
+        (["compress", "m.keras", "s.h5", "--data=none.npy"], "'none.npy' does not exist"),
+    ],
+)
+def test_what_cannot_be_read_or_written_is_said_before_the_model_is_loaded(
+    arguments, words, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("keras_spp.load_model", lambda *_, **__: pytest.fail("loads the model"))
+    (tmp_path / "m.keras").touch()
+    np.save("x.npy", np.zeros(3))
+    before = sorted(tmp_path.iterdir())
+    result = invoke(*arguments)
+    assert result.exit_code == 1 and result.stdout == "" and words in result.stderr
+    assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
