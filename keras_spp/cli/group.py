@@ -82,7 +82,8 @@ class Commands(click.Group):
         except click.ClickException as error:
             error.show()
             code = error.exit_code
-        except click.Abort:
+        except click.Abort:  # before a command has begun
+            Interrupted().show()
             code = Interrupted.exit_code
         sys.exit(code if isinstance(code, int) else 0)
 

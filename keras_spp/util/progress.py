@@ -6,11 +6,12 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+_T = TypeVar("_T")
 _PAUSE, _RECENT = 0.1, 600.0  # seconds: between two looks of a bar, and what tells its speed
 
 
@@ -99,11 +100,8 @@ def work(what: str, total: float, verbose: int = 1) -> Iterator[Work]:
 
 def _counted(total: float, around: Work | _Display) -> Iterator[Work]:
     this = Work(total, around)
-    token = _around.set(this)
-    try:
+    with _set(_around, this):
         yield this
-    finally:
-        _around.reset(token)
     this.reach(this.total)
 
 
@@ -113,21 +111,25 @@ def shown(verbose: int) -> Iterator[None]:
     if verbose or _around.get() is not None:
         yield
         return
-    token = _around.set(_Nothing())
-    try:
+    with _set(_around, _Nothing()):
         yield
-    finally:
-        _around.reset(token)
 
 
 @contextlib.contextmanager
 def shown_on(console: Console) -> Iterator[None]:
     """Shows the work in the block on a console of the caller's, instead of stderr."""
-    token = _console.set(console)
+    with _set(_console, console):
+        yield
+
+
+@contextlib.contextmanager
+def _set(variable: ContextVar[_T], value: _T) -> Iterator[None]:
+    """Gives a variable a value in the block."""
+    token = variable.set(value)
     try:
         yield
     finally:
-        _console.reset(token)
+        variable.reset(token)
 
 
 @contextlib.contextmanager
