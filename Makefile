@@ -23,7 +23,8 @@ $(STAMP): setup.py pyproject.toml keras_spp/version.py
 	  $$python -m venv --clear $(VENV) || exit 1; \
 	fi
 	@echo "Installing keras-spp and its dependencies into $(VENV) (takes a minute or more)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
+	@# Once quiet is without progress, twice without warnings; errors are shown.
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[all]'
 	@touch $@
 
 demo: $(STAMP) ## Train, prune, shrink, export and time a network [KERAS=2 DATASET=... DATA_DIR=... MODEL=...]

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rich.markup import escape
 from rich.table import Table
 
 from keras_spp import frameworks
 from keras_spp.core.channels import Reason, Sizes
 from keras_spp.core.cost import kernel_macs
 from keras_spp.core.coupling import Coupling
-from keras_spp.util.report import Rows
+from keras_spp.util.report import Columns, Rows
 
 
 @dataclass(frozen=True)
@@ -74,16 +73,16 @@ class Analysis(Rows[AnalysisRow]):
 
     def __rich__(self) -> Table:
         note = "" if self.fixed_size else " (input size open: MACs per position)"
-        table = Table(title=f"{escape(self.model)}{note}", show_footer=True)
-        table.add_column("layer", "total")
-        table.add_column("type")
-        footers = {"MACs": f"{self.macs:,}", "params": f"{self.params:,}"}
-        for title in ("channels", "groups", "MACs", "params"):
-            table.add_column(title, footers.get(title, ""), justify="right")
-        table.add_column("prunable")
+        table = Columns(f"{self.model}{note}", footer=True)
+        table.words("layer", footer="total")
+        table.words("type")
+        table.numbers("channels", "groups")
+        table.numbers("MACs", footer=f"{self.macs:,}")
+        table.numbers("params", footer=f"{self.params:,}")
+        table.words("prunable")
         for row in self.entries:
-            table.add_row(
-                escape(row.layer),
+            table.row(
+                row.layer,
                 row.type,
                 "?" if row.channels is None else str(row.channels),
                 str(row.groups),

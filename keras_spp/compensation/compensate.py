@@ -19,6 +19,7 @@ from keras_spp.compensation.samples import gathered
 from keras_spp.compensation.wanted import Recorded
 from keras_spp.core.kinds import is_a
 from keras_spp.frameworks.interface import Adapter, Model
+from keras_spp.util import progress
 from keras_spp.util.checks import check_integer, check_number
 
 _WITHOUT_PRODUCTS = ("Embedding", "LayerNormalization", "PReLU")
@@ -102,6 +103,7 @@ def compensate(
     check_integer("samples", samples, 1)
     check_integer("rows", rows, 1)
     check_integer("seed", seed, 0)
+    check_integer("verbose", verbose, 0)
     if ridge is not None:
         check_number("ridge", ridge, np.finfo(float).tiny, 1e12, "None or a number in (0, 1e12]")
     masks = _masks(framework, model)
@@ -189,18 +191,18 @@ def _solved(
     for at, step in enumerate(lockstep.steps):
         if any(len(weight.shape) > 1 for weight in step.weights):
             calls.setdefault(step.core, []).append(at)
-    bar = framework.progress_bar(len(calls), verbose, "layer")
-    for number, (layer, own) in enumerate(calls.items()):
-        solvable = pair(lockstep, own)
-        if solvable is not None:
-            watches = solvable.watches()
-            lockstep.advance(own[0], {own[0]: watches.pop(own[0])})
-            if watches:  # calls that come later see what the layer's old weights make until then
-                lockstep.run(max(watches), watches)
-            yield solvable.solve()
-        elif reason := _reason(framework, layer):
-            yield LayerLoss(layer.name, reason=reason)
-        bar.update(number + 1)
+    with progress.work("compensate", len(calls), verbose) as solving:
+        for layer, own in calls.items():
+            solvable = pair(lockstep, own)
+            if solvable is not None:
+                watches = solvable.watches()
+                lockstep.advance(own[0], {own[0]: watches.pop(own[0])})
+                if watches:  # later calls see what the layer's old weights make until then
+                    lockstep.run(max(watches), watches)
+                yield solvable.solve()
+            elif reason := _reason(framework, layer):
+                yield LayerLoss(layer.name, reason=reason)
+            solving.advance()
 
 
 def _reason(framework: Adapter, layer: Any) -> str | None:

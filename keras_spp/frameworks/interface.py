@@ -268,9 +268,6 @@ class Adapter(Protocol):
     def map_structure(self, function: Callable[..., Any], *structures: Any) -> Any:
         """Calls a function with what is at one place of structures that are alike."""
 
-    def progress_bar(self, total: int, verbose: int, unit_name: str) -> Any:
-        """Returns Keras' progress bar, which shows nothing if `verbose` is 0."""
-
     # -- pruned models ---------------------------------------------------------------------------
 
     def stage(self, model: Model) -> Any:
