@@ -22,26 +22,23 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
         exec(compile(block, str(page), "exec"), namespace)
 
 
-def test_the_readmes_example_ends_with_a_smaller_faster_plain_model(tmp_path, monkeypatch):
+def test_the_readmes_examples_end_with_smaller_plain_models(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
-    without_training, block = blocks(README)
-    assert sum(map(bool, block.splitlines())) <= 15
-    exec(compile(block, "README.md", "exec"), namespace)
-    namespace["model"].save("model.keras")
-    namespace["samples"] = namespace["images"]
-    trained = namespace["small"]
+    without_training, with_training = blocks(README)
     exec(compile(without_training, "README.md", "exec"), namespace)
-    namespace["small"], compressed = trained, namespace["small"]
-    model, labels = namespace["model"], namespace["labels"]
-    assert namespace["spp"].analyze(model).macs >= 2 * namespace["spp"].analyze(compressed).macs
-    agreement = compressed.predict(namespace["images"], verbose=0).argmax(-1) == labels
-    assert agreement.mean() > 0.85
-    spp, model, small = (namespace[name] for name in ("spp", "model", "small"))
-    assert spp.analyze(model).macs >= 2 * spp.analyze(small).macs
-    _, accuracy = namespace["pruned"].evaluate(namespace["images"], namespace["labels"], verbose=0)
-    assert accuracy > 0.9
+    compressed = namespace["small"]
+    exec(compile(with_training, "README.md", "exec"), namespace)
+    spp, model = namespace["spp"], namespace["model"]
+    for small in (compressed, namespace["small"]):
+        assert spp.analyze(model).macs >= 2 * spp.analyze(small).macs
+        classes = small.predict(namespace["images"], verbose=0).argmax(-1)
+        assert (classes == namespace["labels"]).mean() > 0.9
     assert (tmp_path / "small.tflite").stat().st_size < (tmp_path / "dense.tflite").stat().st_size
+
+
+def test_the_readme_can_be_read_in_a_few_minutes():
+    assert len(README.read_text().split()) <= 600
 
 
 def test_relative_links_lead_somewhere():
