@@ -3,11 +3,12 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.usefixtures("warm_quantizer")
 ROOT = Path(__file__).parents[2]
-README, DOCS = ROOT / "README.md", sorted((ROOT / "docs").glob("*.md"))
+README, DOCS = ROOT / "README.md", sorted((ROOT / "docs").rglob("*.md"))
 
 
 def blocks(page):
@@ -18,8 +19,21 @@ def blocks(page):
 def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
+    if page == ROOT / "docs" / "index.md":
+        namespace["samples"] = save_a_model_of_the_readers()
     for block in blocks(page):
         exec(compile(block, str(page), "exec"), namespace)
+
+
+def save_a_model_of_the_readers():
+    """What the first page takes for granted: model.keras, and samples for it."""
+    import keras
+
+    L = keras.layers
+    keras.Sequential(
+        [keras.Input((8, 8, 3)), L.Conv2D(16, 3, activation="relu"), L.Flatten(), L.Dense(4)]
+    ).save("model.keras")
+    return np.random.default_rng(0).normal(size=(64, 8, 8, 3)).astype("float32")
 
 
 def test_the_readmes_examples_end_with_smaller_plain_models(tmp_path, monkeypatch):
@@ -41,6 +55,21 @@ def test_the_readme_can_be_read_in_a_few_minutes():
     assert len(README.read_text().split()) <= 600
 
 
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.stem)
+def test_a_page_is_short(page):
+    assert len(page.read_text().splitlines()) <= 200
+
+
+def test_every_public_name_is_in_the_reference():
+    import keras_spp
+
+    pages = {page: page.read_text() for page in DOCS if page.parent.name == "api"}
+    described = re.findall(r"^::: keras_spp\.(\w+)$", "\n".join(pages.values()), re.MULTILINE)
+    linked = re.findall(r"\[keras_spp\.(\w+)\]", pages[ROOT / "docs" / "api" / "index.md"])
+    public = {name for name in keras_spp.__all__ if not name.startswith("_")}
+    assert sorted(described) == sorted(linked) == sorted(public)
+
+
 def test_relative_links_lead_somewhere():
     for page in [README, *DOCS]:
         for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
@@ -51,12 +80,13 @@ def test_relative_links_lead_somewhere():
 def test_every_reason_is_explained():
     from keras_spp.core.channels import Reason
 
-    text = (ROOT / "docs" / "reasons.md").read_text()
+    text = (ROOT / "docs" / "why" / "reasons.md").read_text()
     assert all(f"| {reason} |" in text for reason in Reason)
 
 
 def test_every_promise_names_a_test_that_exists():
-    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", (ROOT / "docs/reliability.md").read_text())
+    text = (ROOT / "docs" / "why" / "reliability.md").read_text()
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", text)
     assert len(named) > 40
     for file, test in named:
         assert f"def {test}(" in (ROOT / "tests" / file).read_text(), f"{file}::{test}"
