@@ -90,3 +90,9 @@ def test_every_promise_names_a_test_that_exists():
     assert len(named) > 40
     for file, test in named:
         assert f"def {test}(" in (ROOT / "tests" / file).read_text(), f"{file}::{test}"
+
+
+def test_every_module_that_the_method_names_is_there():
+    named = re.findall(r"`([\w/]+\.py)`", (ROOT / "docs" / "why" / "method.md").read_text())
+    assert len(named) > 20
+    assert all((ROOT / "keras_spp" / name).is_file() for name in named)
