@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-jax test-slow test-arm test-models results lint format clean
+.PHONY: help venv demo test test-jax test-slow test-arm test-models docs results lint format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,11 +44,15 @@ test-arm: $(STAMP) ## Run exported files on aarch64 under qemu (Debian with qemu
 	@tests/helpers/arm_python.sh .arm $(BIN)/python
 	KERAS_SPP_ARM_PYTHON=.arm/python $(BIN)/python -m pytest tests/journeys/test_arm.py -rs
 
-test-models: $(STAMP) ## Put every published network through prune and shrink, write docs/models.md
-	$(BIN)/python -m benchmarks.accuracy.models --output models.jsonl --write docs/models.md
+test-models: $(STAMP) ## Put every published network through prune and shrink, write the page of them
+	$(BIN)/python -m benchmarks.accuracy.models --output models.jsonl --write docs/measured/models.md
 
-results: $(STAMP) ## Fill docs/results.md and ablations.md from what benchmarks.accuracy measured
-	$(BIN)/python -m benchmarks.accuracy.results docs/results.md docs/ablations.md
+docs: $(STAMP) ## Build the pages of docs/ as a site in site/, and fail on any broken link
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean
+
+results: $(STAMP) ## Fill docs/measured/ (accuracy) from what benchmarks.accuracy measured
+	$(BIN)/python -m benchmarks.accuracy.results docs/measured/results.md docs/measured/defaults.md \
+	  docs/measured/schedule.md
 
 lint: $(STAMP) ## Check style, format, types, and who imports whom
 	$(BIN)/ruff check .
@@ -61,5 +65,5 @@ format: $(STAMP) ## Fix style and format where that can be done automatically
 	$(BIN)/ruff format .
 
 clean: ## Remove caches and build products (not .venv)
-	rm -rf .arm build dist ./*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .arm build dist site ./*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -32,6 +32,14 @@ DATASETS = [
 ]
 VISION = ["keras-cv>=0.9,<0.10", "keras-hub>=0.32,<0.33"]
 REPORT = ["matplotlib>=3.9,<4", "pandas>=2.2.2,<4"]
+DOCS = [
+    "ipykernel>=7.4,<8",  # the notebooks run in it
+    "mkdocs>=1.6.1,<2",
+    "mkdocs-jupyter>=0.26,<0.27",
+    "mkdocs-material>=9.8,<10",
+    "mkdocstrings[python]>=1.0,<2",
+    "nbclient>=0.11,<0.12",
+]
 DEV = [
     *REPORT,
     "hypothesis>=6.100,<7",
@@ -60,8 +68,9 @@ setup(
         "datasets": DATASETS,
         "vision": VISION,
         "report": REPORT,
+        "docs": DOCS,
         "dev": DEV,
-        "all": [*DATASETS, *VISION, *DEV],
+        "all": [*DATASETS, *VISION, *DOCS, *DEV],
     },
     entry_points={"console_scripts": ["keras-spp = keras_spp.cli:main"]},
     classifiers=[

@@ -1,7 +1,7 @@
 """The published networks through prune and shrink: how exact, small and fast, and counted right.
 
     python -m benchmarks.accuracy.models [--output models.jsonl] [--only NAME ...]
-        [--write docs/models.md]
+        [--write docs/measured/models.md]
 
 All of tf_keras.applications and KerasCV's backbones, with random weights and masks at a pruning
 ratio of 0.5, one JSON line each. Networks that the output has already, measured with the same

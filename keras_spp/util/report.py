@@ -85,7 +85,8 @@ class Rows(Sequence[_Row]):
 
 def as_text(renderable: Any, width: int = WIDTH) -> str:
     """Renders a rich object as plain text."""
-    console = Console(file=io.StringIO(), width=width, color_system=None)
+    # In a notebook a console would also show what it captures.
+    console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False)
     with console.capture() as capture:
         console.print(renderable)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
