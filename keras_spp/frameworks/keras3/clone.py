@@ -61,9 +61,9 @@ def read_config(layer: Any) -> tuple[dict[str, Any], Shared]:
     if is_function(layer):
         return layer.get_config(), {}
     if _has_no_arguments(type(layer)):
-        # Of such a layer Keras remembers what it was called with, and may not know how to save it.
-        base = {"name": layer.name, "trainable": layer.trainable, "dtype": layer.dtype_policy}
-        return base, {}
+        # Of such a layer Keras remembers what it was made with, and may not know how to save it.
+        dtype = keras.dtype_policies.serialize(layer.dtype_policy)
+        return {"name": layer.name, "trainable": layer.trainable, "dtype": dtype}, {}
     config, shared = configs.read_config(layer, "keras", keras.activations.linear)
     return _unbuilt(config), shared
 

@@ -123,8 +123,8 @@ def over_channels(call: Call, x: Tensor, *_: Any, **__: Any) -> Labels:
 @operation_rule("BatchNorm")
 def batch_norm(call: Call, x: Any, *args: Any, **kwargs: Any) -> Labels:
     """Cuts statistics, a scale and an offset that are constants."""
-    given = {**dict(enumerate(args, 1)), **kwargs}
-    given = {place: value for place, value in given.items() if value is not None}
+    places: list[tuple[int | str, Any]] = [*enumerate(args, 1), *kwargs.items()]
+    given = {place: value for place, value in places if value is not None}
     if not isinstance(x, Tensor) or any(
         isinstance(value, Tensor | keras.Variable) for value in given.values()
     ):
