@@ -28,7 +28,7 @@ class AnalysisRow:
         macs: Multiply-accumulates per sample.
         params: Parameters.
         prunable: Whether any of its channels can be pruned.
-        reason: Why some or all cannot; None if all can.
+        reason: Why some or all cannot; None if all can, or if it has no channels of its own.
     """
 
     layer: str
@@ -101,7 +101,7 @@ def analyze(
 ) -> Analysis:
     """Lists layers, their channels, groups, MACs and parameters, and what stops pruning.
 
-    Layers without parameters appear only if they stop something.
+    Layers without parameters, and functions, appear only if they stop or cost something.
 
     Args:
         model: A built functional or Sequential model of tf_keras or Keras 3, pruned or not.
@@ -138,13 +138,13 @@ def analyze_at(sizes: Sequence[Sizes] | None, model: Any, policy: Any = None) ->
     adapter = frameworks.of(model)
     model = adapter.opened(model)
     coupling = adapter.label(model, policy, to_prune=True, sizes=sizes)
-    stopped = coupling.channels.causes()
-    entries = []
+    record, entries = coupling.channels, []
+    stopped = record.causes()
     for layer in map(adapter.unwrap, adapter.operations(model)):
         params = layer.count_params() if getattr(layer, "weights", None) else 0
-        if params or layer.name in stopped:
+        if params or layer.name in stopped or record.measured.get(id(layer)):
             entries.append(_row(coupling, layer, params, stopped.get(layer.name)))
-    return Analysis(model.name, tuple(entries), not coupling.channels.unknown_size)
+    return Analysis(model.name, tuple(entries), not record.unknown_size)
 
 
 def _row(coupling: Coupling, layer: Any, params: int, stopped: Reason | None) -> AnalysisRow:
@@ -156,7 +156,7 @@ def _row(coupling: Coupling, layer: Any, params: int, stopped: Reason | None) ->
     macs = sum(kernel_macs(coupling, kernel) for kernel in kernels)
     macs += record.measured.get(id(layer), 0)
     if own is None:
-        reason = _text(coupling, stopped or Reason.UNREAD, layer.name, layer)
+        reason = _text(coupling, stopped, layer.name, layer) if stopped else None
         return AnalysisRow(layer.name, type(layer).__name__, None, 0, macs, params, False, reason)
     classes = np.unique(coupling.of(own))
     prunable = classes[coupling.prunable[classes]]
