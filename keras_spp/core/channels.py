@@ -28,8 +28,10 @@ Labels = np.ndarray
 Sizes = tuple[int | None, ...]  # None where a size is open
 
 
-class Reason(enum.StrEnum):
+class Reason(str, enum.Enum):
     """The reasons why channels cannot be pruned, as `spp.analyze` prints them."""
+
+    __str__ = str.__str__  # what enum.StrEnum does, from Python 3.11 on
 
     INPUT = "model input"
     OUTPUT = "model output"

@@ -1,18 +1,13 @@
 """The Python blocks of the README and of docs/ run, in order, as they stand."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.helpers.documents import DOCS, README, ROOT, blocks
+
 pytestmark = pytest.mark.usefixtures("warm_quantizer")
-ROOT = Path(__file__).parents[2]
-README, DOCS = ROOT / "README.md", sorted((ROOT / "docs").rglob("*.md"))
-
-
-def blocks(page):
-    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", [page for page in DOCS if blocks(page)], ids=lambda p: p.stem)

@@ -145,7 +145,7 @@ def test_nothing_of_tf_keras_and_tfmot_is_imported_for_a_keras_3_model(tmp_path)
         print(sorted(names & {"keras", "tf_keras", "tensorflow_model_optimization"}))
     """)
     result = subprocess.run(
-        [sys.executable, "-P", "-c", program],
+        [sys.executable, "-c", program],
         env={"PYTHONPATH": str(ROOT), "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "2"},
         capture_output=True,
         text=True,

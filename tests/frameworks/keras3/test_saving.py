@@ -106,7 +106,7 @@ def test_a_file_loads_in_a_process_that_has_imported_keras_spp_whenever(tmp_path
         print(type(model.layers[2]).__module__)
         print(sorted({{"tf_keras", "tensorflow_model_optimization"}} & set(sys.modules)))
     """
-    result = python("-P", "-c", textwrap.dedent(program))
+    result = python("-c", textwrap.dedent(program))
     expected = "keras_spp.frameworks.keras3.wrapper\n[]"
     assert result.stdout.strip() == expected, result.stderr[-3000:]
 
