@@ -1,7 +1,7 @@
 """The published networks through prune and shrink: how exact, small and fast, and counted right.
 
     python -m benchmarks.accuracy.models [--output models.jsonl] [--only LIBRARY/NAME ...]
-        [--write docs/models.md]
+        [--write docs/measured/models.md]
 
 All of tf_keras.applications (library `tf_keras`), Keras 3's keras.applications (`keras`), KerasCV's
 backbones (`keras_cv`) and KerasHub's networks for images (`keras_hub`), with random weights and

@@ -191,15 +191,6 @@ def test_the_model_is_left_as_it_was():
         np.testing.assert_array_equal(old, weight)
 
 
-def test_it_shows_how_far_it_is_unless_told_not_to(capsys):
-    _, groups = measured(points=2)
-    shown = capsys.readouterr().out
-    done = len(groups.sets)
-    assert f"{done}/{done} [" in shown and "/set" in shown and shown.endswith("\n")
-    measured(points=2, verbose=0)
-    assert not capsys.readouterr().out
-
-
 def test_what_is_wrong_is_said(tmp_path):
     with pytest.raises(ValueError, match="`batches` must be an integer of at least 1 but is 0"):
         spp.Sensitivity(batches=0)
