@@ -147,11 +147,6 @@ def _retinanet(normalised: bool) -> keras.Model:
     )
 
 
-def _basnet() -> keras.Model:
-    backbone = _hub().BASNetBackbone(_resnet(64, 34), num_classes=1, image_shape=(64, 64, 3))
-    return _hub().BASNetImageSegmenter(backbone)
-
-
 KERAS_HUB: dict[str, Callable[[], keras.Model]] = {
     **{name: partial(_of_timm, kind, name) for kind, names in _OF_TIMM.items() for name in names},
     **{name: partial(_resnet_vd, name) for name in _VD},
@@ -160,5 +155,4 @@ KERAS_HUB: dict[str, Callable[[], keras.Model]] = {
     "deeplab_v3_plus_resnet50": partial(_deeplab, "P2"),
     "retinanet_resnet50_fpn": partial(_retinanet, False),
     "retinanet_resnet50_fpn_v2": partial(_retinanet, True),
-    "basnet_resnet34": _basnet,
 }

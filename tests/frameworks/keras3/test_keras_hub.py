@@ -39,6 +39,8 @@ def csp(stage_type, block_type):
         stackwise_num_filters=[16, 32],
         stage_type=stage_type,
         block_type=block_type,
+        # A block adds what it makes to what it gets: of these stages half of the channels.
+        block_ratio=[1.0 if stage_type == "dark" else 0.5],
         groups=4 if block_type == "bottleneck_block" else 1,
         image_shape=(32, 32, 3),
     )
@@ -124,12 +126,6 @@ def retinanet(normalised):
     )
 
 
-def basnet():
-    return hub.BASNetImageSegmenter(
-        hub.BASNetBackbone(resnet(64), num_classes=1, image_shape=(64, 64, 3))
-    )
-
-
 STAGES = itertools.product(("dark", "csp", "cs3"), ("dark_block", "edge_block", "bottleneck_block"))
 BACKBONES = {
     "resnet": partial(resnet, 32),
@@ -157,7 +153,6 @@ TASKS = {
     "deeplab_plus": partial(deeplab, "P2"),
     "retinanet": partial(retinanet, False),
     "retinanet_normalised": partial(retinanet, True),
-    "basnet": basnet,
 }
 QUICK = ["mobilenet_squeezed", "hgnetv2_affine", "cs3_edge_block", "deeplab_plus", "retinanet"]
 
