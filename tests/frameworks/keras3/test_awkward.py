@@ -144,7 +144,7 @@ def declared_shape():
 
 
 AWKWARD = [
-    declared_shape, depth_to_space, frames, lambda_activation, masked_steps, masked_words,
+    depth_to_space, frames, lambda_activation, masked_steps, masked_words,
     nested_three_levels,
     nested_with_several_outputs, normalised_inputs, open_nested_input, several_inputs_and_outputs,
     siamese, stacked_cells, states, trainer, training_fixed, words,
@@ -313,6 +313,23 @@ def test_a_variable_in_a_call_is_that_of_the_new_layer_and_keeps_its_size():
     small.get_layer("tied").kernel.assign(0 * small.get_layer("tied").kernel)
     x = np.ones((2, 6), "float32")
     assert float(ops.max(ops.abs(outputs(small, x)[0] - outputs(model, x)[0]))) > 0
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="only TensorFlow's graphs tell enough"
+)
+def test_a_lambda_declares_the_channels_that_are_left():
+    small, _ = check_exact(randomize(declared_shape()))
+    assert small.layers[1].filters == 4
+
+
+def test_a_picture_times_a_number_is_not_sparse():
+    x = keras.Input((6, 6, 3))
+    y = L.Conv2D(8, 3, activation="relu")(x * 0.5)  # of which Keras says that it is sparse
+    model = randomize(keras.Model(x, L.Dense(2)(L.Flatten()(L.Conv2D(6, 3)(0.5 * y)))))
+    for granularity in ("channel", "column"):
+        pruned = spp.prune(model, 0.5, granularity=granularity, round_to=1)
+        assert_equal(outputs(model, np.ones((2, 6, 6, 3))), outputs(pruned, np.ones((2, 6, 6, 3))))
 
 
 @pytest.mark.parametrize("use", [ops.add, lambda x, variable: ops.einsum("bc,c->bc", x, variable)])
