@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.slow import slow_but
+
 pytestmark = pytest.mark.usefixtures("warm_quantizer")
 ROOT = Path(__file__).parents[2]
 README, DOCS = ROOT / "README.md", sorted((ROOT / "docs").glob("*.md"))
@@ -14,8 +16,13 @@ def blocks(page):
     return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", [page for page in DOCS if blocks(page)], ids=lambda p: p.stem)
+PAGES = [page.stem for page in DOCS if blocks(page)]
+LONG = {"distribution", "export", "guide", "resume", "training"}  # half a minute in all
+
+
+@pytest.mark.parametrize("page", slow_but(PAGES, set(PAGES) - LONG))
 def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
+    page = ROOT / "docs" / f"{page}.md"
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
     for block in blocks(page):

@@ -8,6 +8,7 @@ import pytest
 
 import keras_spp as spp
 from tests.helpers.keras3 import assert_equal
+from tests.helpers.slow import slow_but
 from tests.helpers.states import assert_same_state
 from tests.helpers.training_keras3 import (
     BACKEND,
@@ -53,7 +54,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", slow_but(WAYS, ["eagerly", "five steps, jit"]))
 def test_the_same_is_pruned_however_a_step_is_run(way, plain_run):
     if BACKEND == "torch" and way != "eagerly":
         pytest.skip("takes a compiler for C++, and makes one step at a time")
