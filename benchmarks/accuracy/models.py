@@ -32,8 +32,9 @@ from keras_spp.frameworks.tf_keras.graph import layers
 from keras_spp.frameworks.tf_keras.openable import opened
 from keras_spp.frameworks.tf_keras.tracing import find_channels
 from keras_spp.util.files import atomic_path
+from tests.helpers.calibrated import calibrate
 from tests.helpers.profiler import counts
-from tests.helpers.random_weights import assign, calibrate, random_probabilities
+from tests.helpers.random_weights import assign, random_probabilities
 from tests.zoo.networks import APPLICATIONS, KERAS_CV, build
 
 EXACT = 1e-10  # float64
