@@ -37,13 +37,15 @@ PYTEST := -m pytest -n 2 --dist worksteal --durations=20
 test-tensorflow: $(STAMP) ## Run the tests of tf_keras, of Keras 3 on TensorFlow and of all else
 	$(BIN)/python $(PYTEST)
 
-# What a backend may do otherwise. Of other tests the same would be heard as on TensorFlow.
-ON_BACKENDS := $(addprefix tests/frameworks/keras3/test_,exact.py pruned_exact.py training_step.py own_loops.py) \
-  tests/frameworks/test_graph.py tests/frameworks/test_groups.py tests/rules tests/shrinking \
-  tests/pruning/test_prune.py tests/training/test_callback.py tests/journeys/test_any_order.py
+# What a backend may do otherwise. Of other tests the same would be heard as on TensorFlow, and of random
+# networks JAX compiles each operation, which takes minutes.
+ON_BACKENDS := tests/frameworks/test_graph.py tests/frameworks/test_groups.py \
+  $(addprefix tests/rules/test_,kernels.py einsum.py own_layers.py) tests/shrinking/test_shrink.py \
+  tests/pruning/test_prune.py tests/training/test_callback.py tests/journeys/test_any_order.py \
+  $(addprefix tests/frameworks/keras3/test_,training_step.py own_loops.py)
 
 test-jax: $(STAMP) ## Run tests of Keras 3 on JAX: rules, pruning, training, shrinking [TESTS=tests for all]
-	KERAS_BACKEND=jax $(BIN)/python $(PYTEST) $(or $(TESTS),$(ON_BACKENDS))
+	KERAS_BACKEND=jax $(BIN)/python $(PYTEST) $(or $(TESTS),$(ON_BACKENDS) -k 'not random')
 
 # Of PyTorch, which runs op by op and takes long, a handful.
 test-torch: $(STAMP) ## Run a handful of them on PyTorch, where it is installed in .venv

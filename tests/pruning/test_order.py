@@ -24,8 +24,15 @@ def network(granularity="channel"):
     return label(model, granularity, scores=by_data(batches))
 
 
-@pytest.mark.parametrize("schedule", [spp.OneShotSchedule, spp.SPPSchedule])
-@pytest.mark.parametrize("granularity", ["channel", "column"])
+@pytest.mark.parametrize(
+    ("granularity", "schedule"),
+    [
+        ("channel", spp.SPPSchedule),
+        ("column", spp.OneShotSchedule),
+        pytest.param("channel", spp.OneShotSchedule, marks=pytest.mark.slow),
+        pytest.param("column", spp.SPPSchedule, marks=pytest.mark.slow),
+    ],
+)
 def test_reconstruction_prunes_what_others_can_make_up_for(granularity, schedule):
     schedule = schedule(score="reconstruction")
     pruned = spp.prune(conv_net(), 0.5, granularity=granularity, schedule=schedule, **BY_DATA)

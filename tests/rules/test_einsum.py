@@ -9,6 +9,7 @@ from keras_spp.rules.einsum import _parse
 from tests.helpers.both_keras import L, keras, later, made
 from tests.helpers.compared import relative_error
 from tests.helpers.random_weights import random_probabilities, randomize
+from tests.helpers.slow import slow_but
 
 pytestmark = pytest.mark.usefixtures("keras")
 
@@ -107,7 +108,7 @@ def test_channels_behind_a_softmax_are_frozen():
     assert rows["einsum"].reason == Reason.MIXES and rows["first"].prunable
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", slow_but(range(12), range(6)))
 def test_random_equations_shrink_exactly(seed):
     random = np.random.default_rng(seed)
     rank = int(random.integers(2, 5))

@@ -10,12 +10,13 @@ from keras_spp.pruning.network import label
 from keras_spp.pruning.targets import Ratio
 from keras_spp.shrinking.shrink import shrunk_to
 from tests.helpers.both_keras import array
+from tests.helpers.slow import slow_but
 from tests.zoo.random_models import random_model
 
 pytestmark = pytest.mark.usefixtures("keras")
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", slow_but(range(10), range(4)))
 def test_it_is_what_shrink_makes_of_a_model_whose_first_groups_are_pruned(seed):
     model = random_model(seed)
     before = [array(weight) for weight in model.weights]

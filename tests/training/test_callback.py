@@ -43,6 +43,7 @@ def test_every_batch_logs_the_exact_numbers_of_the_present_and_not_averages():
     history = fit(compiled(prune()), 40, [spp.SPPCallback(), recorder]).history
     shown = [(logs["macs_speedup"], logs["groups_decided"]) for logs in recorder.logs]
     assert shown == [(p.macs_speedup, p.decided) for p in recorder.progress]
+    assert [p.step for p in recorder.progress] == [*range(1, 41)]
     assert len(set(shown)) > 4 and shown[0] == (1, 0)
     assert (history["macs_speedup"], history["groups_decided"]) == ([shown[-1][0]], [1])
 
