@@ -11,6 +11,8 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 # TensorFlow turns these kernels on of itself on some processors only; channels_first needs them.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# To compile what small networks compute takes JAX longer than to compute it.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 from pathlib import Path
 
