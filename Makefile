@@ -1,5 +1,6 @@
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-short test-jax test-slow test-arm test-models docs results lint format clean
+.PHONY: help venv demo test test-tensorflow test-jax test-torch test-short test-slow test-arm test-models docs \
+  results lint format clean
 
 # Each Python that is asked for gets a folder of its own: `make test PYTHON=python3.13`.
 PYTHON :=
@@ -14,7 +15,7 @@ SHORT := tests/util tests/core/test_without_frameworks.py tests/frameworks/test_
 IS_SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 venv: $(STAMP) ## Create .venv with everything needed, again when dependencies changed
 
@@ -40,17 +41,35 @@ demo: $(STAMP) ## Train, prune, shrink, export and time a network [KERAS=2 DATAS
 	@$(if $(KERAS),KERAS='$(KERAS)') $(BIN)/python examples/demo.py $(if $(DATASET),--dataset '$(DATASET)') \
 	  $(if $(DATA_DIR),--data-dir '$(DATA_DIR)') $(if $(MODEL),--model '$(MODEL)')
 
-test: $(STAMP) ## Run the tests [PYTHON=python3.12, in an environment of its own]
-	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=20
+test: test-tensorflow test-jax ## Run the tests: all on TensorFlow, then those of Keras 3 on JAX [PYTHON=python3.12]
+
+PYTEST := -m pytest -n 2 --dist worksteal --durations=20
+
+test-tensorflow: $(STAMP) ## Run the tests of tf_keras, of Keras 3 on TensorFlow and of all else
+	$(BIN)/python $(PYTEST)
+
+# What a backend may do otherwise. Of other tests the same would be heard as on TensorFlow, and of random
+# networks JAX compiles each operation, which takes minutes.
+ON_BACKENDS := tests/frameworks/test_graph.py tests/frameworks/test_groups.py \
+  $(addprefix tests/rules/test_,kernels.py einsum.py own_layers.py) tests/shrinking/test_shrink.py \
+  tests/pruning/test_prune.py tests/training/test_callback.py tests/journeys/test_any_order.py \
+  $(addprefix tests/frameworks/keras3/test_,training_step.py own_loops.py)
+
+test-jax: $(STAMP) ## Run tests of Keras 3 on JAX: rules, pruning, training, shrinking [TESTS=tests for all]
+	KERAS_BACKEND=jax $(BIN)/python $(PYTEST) $(or $(TESTS),$(ON_BACKENDS) -k 'not random')
+
+# Of PyTorch, which runs op by op and takes long, a handful.
+test-torch: $(STAMP) ## Run a handful of them on PyTorch, where it is installed in .venv
+	@$(BIN)/python -c 'import torch' 2>/dev/null || { \
+	  echo 'PyTorch is not in $(VENV): install it with `$(BIN)/pip install torch`.' >&2; exit 1; }
+	KERAS_BACKEND=torch $(BIN)/python $(PYTEST) tests/rules/test_kernels.py tests/rules/test_einsum.py \
+	  tests/shrinking/test_shrink.py $(addprefix tests/frameworks/keras3/test_,exact.py own_loops.py)
 
 test-short: $(STAMP) ## Run what another Python or TensorFlow may break, in minutes [PYTHON=...]
 	$(BIN)/python -m pytest $(SHORT) -n 2 --dist worksteal
 
 test-slow: $(STAMP) ## Run the slow tests: random graphs and orders, kills, four workers, the demo
 	$(BIN)/python -m pytest -m slow
-
-test-jax: $(STAMP) ## Run the tests of Keras 3 once more, on JAX
-	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/frameworks/keras3 -n 2
 
 test-arm: $(STAMP) ## Run exported files on aarch64 under qemu (Debian with qemu-user-static)
 	@tests/helpers/arm_python.sh .arm $(BIN)/python

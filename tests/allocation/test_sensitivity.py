@@ -10,10 +10,11 @@ from keras_spp.allocation import sensitivity
 from keras_spp.core.groups import Groups
 from keras_spp.frameworks.tf_keras.tracing import find_channels
 from tests.helpers.judged import LOSS, data, goals, net
+from tests.helpers.slow import slow_but
 from tests.zoo.models import L, randomize
 
 
-@pytest.mark.parametrize("quiet", ["first", "second", "third"])
+@pytest.mark.parametrize("quiet", slow_but(["first", "second", "third"], ["second"]))
 @pytest.mark.parametrize("loss", [None, LOSS, "sparse_categorical_crossentropy"])
 def test_the_layer_whose_channels_matter_least_is_pruned_most(quiet, loss):
     model = net(quiet)

@@ -8,7 +8,8 @@ from keras_spp import frameworks
 from keras_spp.compensation.compensate import compensated
 from keras_spp.compensation.samples import gathered
 from keras_spp.compensation.wanted import Recorded
-from tests.helpers.random_weights import calibrate, shrunk_at_random
+from tests.helpers.calibrated import calibrate
+from tests.helpers.random_weights import shrunk_at_random
 from tests.helpers.slow import slow_but
 from tests.zoo.models import inputs_for, random_model
 

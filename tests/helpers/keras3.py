@@ -14,7 +14,7 @@ EXACT = 2e-5
 def calibrate(model, x):
     """Gives every batch normalisation the mean, and four times the deviation, of the batch `x`.
 
-    Why, `tests.helpers.random_weights.calibrate` says, which does it with tf_keras.
+    Why, `tests.helpers.calibrated.calibrate` says, which does it with tf_keras.
     """
     layers = model._flatten_layers()
     norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]

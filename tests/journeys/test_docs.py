@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 
 from tests.helpers.documents import DOCS, README, ROOT, blocks
+from tests.helpers.slow import slow_but
 
 pytestmark = pytest.mark.usefixtures("warm_quantizer")
 
 
-@pytest.mark.parametrize("page", [page for page in DOCS if blocks(page)], ids=lambda p: p.stem)
+PAGES = {page.stem: page for page in DOCS if blocks(page)}
+LONG = {"distribution", "export", "fine-tune", "resume", "training"}  # half a minute in all
+
+
+@pytest.mark.parametrize("page", slow_but(PAGES, set(PAGES) - LONG))
 def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
+    page = PAGES[page]
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
     if page == ROOT / "docs" / "index.md":

@@ -159,6 +159,15 @@ def schedule_of(optimizer: Any) -> Any:
     return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
 
 
+def config_without_schedule(optimizer: Any) -> dict[str, Any]:
+    """Returns an optimizer's config without asking its schedule for one, which may have none."""
+    schedule, optimizer._learning_rate = optimizer._learning_rate, 0.0
+    try:
+        return optimizer.get_config()
+    finally:
+        optimizer._learning_rate = schedule
+
+
 def is_spared_from_decay(optimizer: Any, variable: Any) -> bool:
     """Tells whether weight decay leaves a variable alone, however it was named."""
     return not optimizer._use_weight_decay(variable)

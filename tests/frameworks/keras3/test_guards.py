@@ -250,6 +250,7 @@ def run(program):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_nothing_of_tf_keras_and_tfmot_is_imported_to_prune():
     result = run("""
         import sys, tempfile
