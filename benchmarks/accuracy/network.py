@@ -21,7 +21,7 @@ import keras_spp as spp
 from keras_spp import frameworks
 from tests.helpers import calibrated, keras3
 from tests.helpers.profiler import counts
-from tests.helpers.random_weights import random_probabilities
+from tests.helpers.random_weights import assign, random_probabilities
 from tests.zoo import keras3_networks, networks
 from tests.zoo.keras3_models import randomize
 
@@ -131,7 +131,7 @@ class _Network:
         if self._is_keras_3:
             randomize(model, gain=GAIN)
         else:
-            random_weights.assign(_variables(model), gain=GAIN)
+            assign(_variables(model), gain=GAIN)
 
     def _prepare(self, pruned: Any) -> tuple[list[np.ndarray], np.ndarray]:
         """Masks at random; the outputs of inputs of unit scale, and these."""
