@@ -1,29 +1,33 @@
 """Runs before any test module: environment first, then TensorFlow, where it is installed.
 
-The tests of Keras 3 run on every backend, and with JAX and PyTorch without TensorFlow:
-`KERAS_BACKEND=jax python -m pytest tests/frameworks/keras3`.
+`KERAS_BACKEND=jax python -m pytest` runs the tests of Keras 3 alone: the others would say what they
+have said on TensorFlow. Those of them that `make test-torch` names run without TensorFlow, too.
 """
 
 import gc
-import importlib.util
 import os
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 # TensorFlow turns these kernels on of itself on some processors only; channels_first needs them.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# To compile what small networks compute takes JAX longer than to compute it.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from tests.helpers import both_keras
+from tests.helpers.both_keras import BACKEND, BOTH, HAS_TENSORFLOW, IDS
 from tests.helpers.warm_quantizer import Warm
 
-HAS_TENSORFLOW = importlib.util.find_spec("tf_keras") is not None
 if HAS_TENSORFLOW:
     import tensorflow as tf
     import tf_keras
+
+OF_KERAS_3 = Path(__file__).parent / "tests/frameworks/keras3"
 
 # Share the cores among the xdist workers: by default each would start one thread per core.
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -35,6 +39,27 @@ gc.freeze()  # a million objects that stay: looking through them again and again
 # TensorFlow traces on the first example, which makes any deadline meaningless.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("default")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out Keras 3 where tf_keras alone is meant, and all else on another backend."""
+
+    def is_wanted(item):
+        running = item.callspec.params.get("keras") if hasattr(item, "callspec") else None
+        if item.get_closest_marker("tf_keras"):
+            return running == "tf_keras"
+        return BACKEND == "tensorflow" or running == "keras" or OF_KERAS_3 in item.path.parents
+
+    left_out = {item for item in items if not is_wanted(item)}
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(params=BOTH, ids=IDS.get)
+def keras(request):
+    """One Keras after the other, with the same weights and names of layers in every test."""
+    with both_keras.running(request.param) as module:
+        yield module
 
 
 @pytest.fixture(autouse=True)

@@ -252,11 +252,19 @@ def main() -> None:
     else:
         dense = residual_network((16, 16, 1), classes=10)
     data = load(args, dense.input_shape[1:])
+    print(
+        f"How accurate, small and fast is {dense.name} on {args.dataset or 'handwritten digits'} "
+        f"with {args.speedup:g}x fewer MACs?"
+    )
     if not args.dataset:
-        print(f"Training the dense network: {data.epochs} epochs")
+        print(f"\nTraining the dense network: {data.epochs} epochs")
         train(dense, data, args.learning_rate)
-    print(f"Pruning to {args.speedup:g}x fewer MACs, then fine-tuning: {data.epochs} epochs in all")
+    print(
+        f"\nSearching for what it can do without; then pruning that and fine-tuning: "
+        f"{data.epochs} epochs in all"
+    )
     pruned, history = prune(dense, data, args)
+    print("\nShrinking, exporting to TFLite, timing both, writing the report")
     results = compare(dense, pruned, data, args.output, history)
     results["dataset"] = args.dataset or "digits"
     results["seconds"] = time.monotonic() - started

@@ -29,7 +29,7 @@ def __getattr__(name: str) -> Any:
         package = error.name.partition(".")[0]
         raise ImportError(
             f"{__name__}.{name} needs {package}, which is not installed: install keras-spp with "
-            f"its dependencies (TensorFlow and others, `pip install keras-spp`), or that alone."
+            "its dependencies, TensorFlow among them (`pip install keras-spp`)."
         ) from error
 
 

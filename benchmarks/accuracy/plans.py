@@ -1,7 +1,8 @@
 """What plans do to the outputs before any training: with restored statistics, and without.
 
     python -m benchmarks.accuracy.plans --dataset cifar10 --data-dir DIR --speedup 4 6 \\
-        --model docs/results/convnet.keras --allocation uniform fisher fisher_scarcity_0 search
+        --model docs/measured/results/convnet.keras \\
+        --allocation uniform fisher fisher_scarcity_0 search
 
 `spp.Search` compares plans by the first of the two numbers. They are measured here on test images,
 which no allocation has seen; the plans' accuracies after training are what

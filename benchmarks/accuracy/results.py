@@ -1,6 +1,7 @@
 """Fills the pages of docs/ with what `python -m benchmarks.accuracy` measured: tables, plots.
 
-    python -m benchmarks.accuracy.results docs/results.md docs/ablations.md
+    python -m benchmarks.accuracy.results docs/measured/results.md docs/measured/defaults.md \\
+        docs/measured/schedule.md
 
 A page names a file of results in a comment, `<!-- results: results/resnet20.jsonl -->`, and what
 stands between that and the next `<!-- end -->` is made anew from the file. Differences between
@@ -135,7 +136,7 @@ def command(setting: dict[str, Any], runs: pd.DataFrame, path: Path) -> str:
     if runs["speedup"].notna().any():
         words.append(f"--granularity {values('granularity')} --speedup {values('speedup')}")
     words.append(f"--seed {values('seed')} --method {values('method')}")
-    words.append(f"--results docs/{path.parent.name}/{path.name}")
+    words.append(f"--results docs/measured/{path.parent.name}/{path.name}")
     return " \\\n    ".join(words)
 
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.accuracy --dataset cifar10 --data-dir DIR --model resnet20_cifar10.keras \\
         --method dense "one_shot(allocation='uniform')" 'spp()' --speedup 2 3 --seed 0 1 \\
-        --epochs 12 --results docs/results/resnet20.jsonl
+        --epochs 12 --results docs/measured/results/resnet20.jsonl
 
 Every run starts from the same saved model and trains for the same number of steps; only what is
 pruned, and when, differs. "dense" gets the same extra training and loses nothing. Channels are
@@ -13,7 +13,7 @@ schedule's arguments and those of its `METHOD_OPTIONS`, as in `spp(A=0.1, alloca
 run is a line of JSON in the results; runs that are there already are not made again, so an
 interrupted command goes on where it was.
 
-`python -m benchmarks.accuracy.results` makes the tables and plots of docs/results.md.
+`python -m benchmarks.accuracy.results` makes the tables and plots of docs/measured/results.md.
 """
 
 from __future__ import annotations

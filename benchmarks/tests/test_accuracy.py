@@ -14,6 +14,7 @@ from benchmarks.accuracy import plans, results, runs, training, variants
 from tests.zoo.models import L, randomize
 
 SIZE = 12
+TRAINS = pytest.mark.slow  # needs networks trained in several ways
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,7 @@ def lines(folder, tmp_path_factory):
     return path
 
 
+@TRAINS
 def test_each_run_is_a_line_and_dense_is_trained_once(lines):
     found = [json.loads(line) for line in lines.read_text().splitlines()]
     keys = [(line["run"]["method"], line["run"]["speedup"]) for line in found]
@@ -79,6 +81,7 @@ def test_each_run_is_a_line_and_dense_is_trained_once(lines):
             assert line["rebuilt_speedup"] == pytest.approx(line["macs_speedup"])
 
 
+@TRAINS
 def test_the_networks_that_come_out_are_kept(folder, lines):
     dense = keras.models.load_model(folder / "net.keras").count_params()
     for line in map(json.loads, lines.read_text().splitlines()):
@@ -87,6 +90,7 @@ def test_the_networks_that_come_out_are_kept(folder, lines):
         assert (model.count_params() < dense) == (line["run"]["method"] != "dense")
 
 
+@TRAINS
 def test_what_is_there_is_not_run_again(folder, lines, monkeypatch):
     made = []
 
@@ -107,6 +111,7 @@ def test_what_is_there_is_not_run_again(folder, lines, monkeypatch):
     assert len(list(copy.parent.glob("*copy*"))) == 1  # nothing temporary is left
 
 
+@TRAINS
 def test_a_page_is_filled_with_tables_commands_and_plots(lines):
     page = lines.parent / "page.md"
     page.write_text(f"Before\n\n<!-- results: {lines.name} -->\nstale\n<!-- end -->\n\nAfter\n")
@@ -135,6 +140,7 @@ def test_a_page_is_filled_with_tables_commands_and_plots(lines):
     assert "--epochs 2 --learning-rate 0.01 --batch-size 4" in command
 
 
+@TRAINS
 def test_silent_channels_have_a_column_where_there_are_any(lines):
     found = [json.loads(line) for line in lines.read_text().splitlines()]
     page, path = lines.parent / "page.md", lines.parent / "silent.jsonl"
@@ -162,6 +168,7 @@ def test_at_one_speedup_every_method_has_a_row_of_dots():
     results.plt.close(figure)
 
 
+@TRAINS
 def test_the_command_on_the_page_makes_the_same_runs(folder, lines):
     page = lines.parent / "page.md"
     page.write_text(f"<!-- results: {lines.name} -->\n<!-- end -->\n")
@@ -208,6 +215,7 @@ def test_another_precision_keeps_weights_and_outputs_of_float32(policy, folder):
         np.testing.assert_array_equal(one, two)
 
 
+@TRAINS
 def test_plans_are_measured_with_statistics_restored_and_without(folder, capsys, monkeypatch):
     monkeypatch.setitem(variants.ALLOCATIONS, "search", few_trials)
     given = ["--dataset", "folder", "--data-dir", folder, "--model", folder / "net.keras"]

@@ -2,13 +2,15 @@ import json
 
 import pytest
 
-from benchmarks.accuracy import models
+from benchmarks.accuracy import models, models_page
 
 
 def row(**changes):
     """What the script measures of a network that is as it should be."""
     return {
+        "library": "tf_keras",
         "model": "MobileNetV2",
+        "backend": "tensorflow",
         "version": models.VERSION,
         "layers": 156,
         "macs": 400,
@@ -38,6 +40,7 @@ def test_what_is_as_it_should_be_has_no_problem():
         ({"version": "before"}, "other source files"),
         ({"difference": 1e-9}, "differ by 1.0e-09"),
         ({"difference": float("nan")}, "differ by nan"),
+        ({"difference32": 1e-4}, "differ by 1.0e-04 in float32"),
         ({"variation": 1e-9}, "hardly depend"),
         ({"macs": 180}, "only 1.80x fewer MACs"),
         ({"miscounted": [[0.0, 0.0], [0.006, 0.0]]}, "MACs are off by 0.6%"),
@@ -49,24 +52,53 @@ def test_each_shortcoming_is_said(changes, said):
     assert said in problem
 
 
-def test_the_page_gets_the_table_and_the_run_fails_with_a_list(tmp_path, monkeypatch):
+def test_what_cannot_be_counted_is_not_miscounted():
+    assert models.problems(row(library="keras", backend="jax", miscounted=[])) == []
+
+
+def test_the_page_gets_the_tables_and_the_run_fails_with_a_list(tmp_path, monkeypatch):
     page, output = tmp_path / "page.md", tmp_path / "rows.jsonl"
-    page.write_text(f"before\n{models.START}\nold\n{models.END}\nafter\n")
-    lines = [row(), row(difference=1.0, model="vgg16"), row(model="VGG16")]
+    page.write_text(f"before\n{models_page.START}\nold\n{models_page.END}\nafter\n")
+    lines = [
+        row(library="keras_hub", model="vgg11"),
+        row(library="keras_cv", model="vgg16", difference=1.0),
+        row(),
+        row(model="RegNetX002"),
+    ]
     output.write_text("".join(json.dumps(line) + "\n" for line in lines))
     arguments = ["models", "--table", "--output", str(output), "--write", str(page)]
     monkeypatch.setattr("sys.argv", arguments)
-    with pytest.raises(SystemExit, match=r"vgg16: pruned and shrunk outputs differ by 1.0e\+00"):
+    with pytest.raises(SystemExit, match=r"keras_cv/vgg16: pruned .* differ by 1.0e\+00"):
         models.main()
     text = page.read_text()
     assert text.startswith("before") and text.endswith("after\n") and "old" not in text
-    assert text.index("## tf_keras.applications") < text.index("| VGG16 | 156 |")
-    assert text.index("| VGG16 |") < text.index("## KerasCV") < text.index("| vgg16 |")
+    starts = ["## keras.applications", "| MobileNetV2 |", "| RegNetX002 |", "## KerasCV",
+              "| vgg16 |", "## KerasHub", "| vgg11 |"]  # fmt: skip
+    assert sorted(starts, key=text.index) == starts
+
+
+def test_a_network_of_both_keras_has_one_line():
+    second = row(library="keras", difference=2e-15, macs=401)
+    text = models_page.page([second, row(), row(library="keras", model="VGG19")])
+    (line,) = [line for line in text.splitlines() if line.startswith("| MobileNetV2 |")]
+    assert line.count("| 1e-15 | 2e-15 |") == 1 and "4.00x | 4.01x" in line
+    (line,) = [line for line in text.splitlines() if line.startswith("| VGG19 |")]
+    assert "|  | 4.00x |" in line
+    assert "tf_keras: 1 networks" in text and "Keras 3: 2 networks" in text
+
+
+def test_the_page_says_what_was_not_measured_and_what_was_on_jax():
+    rows = [row(library="keras", model=name) for name in models.LIBRARIES["keras"][1:]]
+    assert f"Not measured: {models.LIBRARIES['keras'][0]}." in models_page.page(rows)
+    jax = row(library="keras_hub", model="vgg11", backend="jax", miscounted=[])
+    text = models_page.page([*rows, jax])
+    assert "| keras_hub | vgg11 | 4.00x | 1e-15 | 1e-06 |" in text
+    assert text.count("vgg11") == 1
 
 
 def test_a_page_without_the_markers_is_refused(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("text")
     with pytest.raises(SystemExit, match="needs the lines <!-- models: start -->"):
-        models.write(page, "table")
+        models_page.write(page, "table")
     assert page.read_text() == "text"

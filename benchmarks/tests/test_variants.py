@@ -52,6 +52,7 @@ def test_where_they_rise_about_half_of_a_tenth_that_shall_stay_takes_part_in_the
 
 
 @pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")
+@pytest.mark.slow
 def test_where_every_column_draws_its_own_mask():
     pruned = compiled(variants.draw_columns(prune(conv_net(), frequency=1000)), sgd(0.05))
     pruner = spp.Pruner(pruned)

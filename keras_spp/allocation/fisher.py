@@ -58,7 +58,7 @@ class Fisher(Stepwise):
     """
 
     # The share of the second estimate in the product, and whether what is the same for all samples
-    # is left out: chosen by accuracy after training (docs/ablations.md).
+    # is left out: chosen by accuracy after training (docs/measured/defaults.md).
     unison, centred = 0.5, True
 
     def __init__(self, passes: int = 64, samples: int = 8, seed: int = 0) -> None:

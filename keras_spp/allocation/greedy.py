@@ -16,7 +16,7 @@ class Stepwise:
 
     # What a step costs is divided by the share of its set that is left before it, to this power:
     # what a layer does to the outputs does not say what fine-tuning needs of it. Chosen by
-    # accuracy after training (docs/ablations.md).
+    # accuracy after training (docs/measured/defaults.md).
     scarcity = 0.5
 
     def __init__(self) -> None:

@@ -13,7 +13,8 @@ from keras_spp.allocation.distortion import Distortion
 from keras_spp.allocation.fisher import Fisher
 from keras_spp.core.goals import Allocation
 from keras_spp.core.groups import Goals, Groups, GroupSet
-from keras_spp.frameworks.interface import Adapter, Model
+from keras_spp.frameworks.interface import Model
+from keras_spp.util import progress
 from keras_spp.util.checks import check_integer
 
 # What a plan changes is divided by the geometric mean of the shares that it leaves, to this power:
@@ -63,7 +64,7 @@ class Search:
         samples: Samples to measure with, at least 1; fewer if `representative_data` holds fewer.
         trials: Plans to measure at most, at least 2.
         seed: Decides in which order sets take their turns.
-        verbose: 1 shows Keras' progress bar, 0 nothing. The bar may end early: when nothing helps.
+        verbose: 0 shows nothing, 1 a progress bar, which may end early: when nothing helps.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -87,7 +88,6 @@ class Search:
         check_integer("verbose", verbose, 0)
         self.samples, self.trials, self.seed = int(samples), int(trials), int(seed)
         self.verbose = int(verbose)
-        self._framework: Adapter | None = None
         self._measure: Measure | None = None
         self._starts: list[Allocation] = []
         self._first = FIRST
@@ -96,12 +96,11 @@ class Search:
 
     def prepare(self, model: Model, groups: Groups, representative_data: Any) -> None:
         """Remembers what the dense network makes of the samples."""
-        self._framework = frameworks.of(model)
         measure = Distortion(model, groups, representative_data, self.samples)
         self._measure = measure
         self._found = Shares(np.ones(len(groups.sets)))
         self._starts = [self._found]
-        first = self._framework.flatten(measure.inputs[0])[0]
+        first = frameworks.of(model).flatten(measure.inputs[0])[0]
         estimate = Fisher(samples=min(8, len(first)))
         try:
             estimate.prepare(model, groups, [(inputs,) for inputs in measure.inputs])
@@ -115,13 +114,19 @@ class Search:
         Args:
             meet: Returns the goals with which an allocation meets the target.
         """
-        if (measure := self._measure) is None or self._framework is None:
+        if (measure := self._measure) is None:
             return
+        with progress.work("search", self.trials, self.verbose) as search:
+            self._climb(meet, measure, search)
+
+    def _climb(
+        self, meet: Callable[[Allocation], Goals], measure: Measure, search: progress.Work
+    ) -> None:
+        """Measures plans, each of which moves the search on, and remembers the best."""
         sets = measure.groups.sets
         sizes = np.array([entry.size for entry in sets])
         costs: dict[tuple[int, ...], float] = {}
         self._tried = []
-        bar = self._framework.progress_bar(self.trials, self.verbose, "plan")
 
         def tried(plan: Allocation) -> tuple[float, np.ndarray]:
             """Returns what a plan costs, and which shares it leaves."""
@@ -131,7 +136,7 @@ class Search:
             if key not in costs:
                 costs[key] = with_care(measure(goals), left)
                 self._tried.append((costs[key], left))
-                bar.update(len(costs))
+                search.advance()
             return costs[key], left
 
         random = np.random.default_rng(self.seed)
@@ -161,8 +166,6 @@ class Search:
             factors = np.exp(FIRST * random.normal(size=len(sets)))
             climbed = climb(*tried(Shares(shares * factors)))
             least, shares = min(climbed, (least, shares), key=operator.itemgetter(0))
-        if len(costs) < self.trials:
-            bar.update(len(costs), finalize=True)
         self._found, self._measure, self._starts = Shares(shares), None, []
 
     def ratios(self, sets: list[GroupSet], strength: float) -> list[float]:

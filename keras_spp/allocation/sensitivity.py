@@ -15,6 +15,7 @@ from keras_spp.allocation.greedy import Stepwise, importance
 from keras_spp.core.groups import Groups, GroupSet
 from keras_spp.frameworks.data import batches
 from keras_spp.frameworks.interface import Model
+from keras_spp.util import progress
 from keras_spp.util.checks import check_integer, check_number
 from keras_spp.util.json_cache import JsonCache
 
@@ -37,7 +38,7 @@ class Sensitivity(Stepwise):
         cache: File (JSON) that keeps what was measured, set by set, so that another target, or an
             interrupted run, need not measure again; None for none. Entries of other weights, data
             or settings are not used, and stay. Several objects, threads and processes may share it.
-        verbose: 1 shows Keras' progress bar, 0 nothing.
+        verbose: 0 shows nothing, 1 a progress bar.
 
     Raises:
         ValueError: If a number is too small, or `cache` is no file of this class.
@@ -74,11 +75,11 @@ class Sensitivity(Stepwise):
     def prepare(self, model: Model, groups: Groups, representative_data: Any) -> None:
         """Measures every set."""
         measured = _Measured(self, model, groups, representative_data)
-        bar = frameworks.of(model).progress_bar(len(groups.sets), self.verbose, "set")
         rises = {}
-        for entry in groups.sets:
-            rises[entry.name] = np.array(measured.rises(entry))
-            bar.add(1)
+        with progress.work("sensitivity", len(groups.sets), self.verbose) as measuring:
+            for entry in groups.sets:
+                rises[entry.name] = np.array(measured.rises(entry))
+                measuring.advance()
         self.sort(groups, rises)
 
 

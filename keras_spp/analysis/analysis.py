@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rich.markup import escape
 from rich.table import Table
 
 from keras_spp import frameworks
 from keras_spp.core.channels import Reason, Sizes
 from keras_spp.core.cost import kernel_macs
 from keras_spp.core.coupling import Coupling
-from keras_spp.util.report import Rows
+from keras_spp.util.report import Columns, Rows
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class AnalysisRow:
         macs: Multiply-accumulates per sample.
         params: Parameters.
         prunable: Whether any of its channels can be pruned.
-        reason: Why some or all cannot; None if all can.
+        reason: Why some or all cannot; None if all can, or if it has no channels of its own.
     """
 
     layer: str
@@ -74,16 +73,16 @@ class Analysis(Rows[AnalysisRow]):
 
     def __rich__(self) -> Table:
         note = "" if self.fixed_size else " (input size open: MACs per position)"
-        table = Table(title=f"{escape(self.model)}{note}", show_footer=True)
-        table.add_column("layer", "total")
-        table.add_column("type")
-        footers = {"MACs": f"{self.macs:,}", "params": f"{self.params:,}"}
-        for title in ("channels", "groups", "MACs", "params"):
-            table.add_column(title, footers.get(title, ""), justify="right")
-        table.add_column("prunable")
+        table = Columns(f"{self.model}{note}", footer=True)
+        table.words("layer", footer="total")
+        table.words("type")
+        table.numbers("channels", "groups")
+        table.numbers("MACs", footer=f"{self.macs:,}")
+        table.numbers("params", footer=f"{self.params:,}")
+        table.words("prunable")
         for row in self.entries:
-            table.add_row(
-                escape(row.layer),
+            table.row(
+                row.layer,
                 row.type,
                 "?" if row.channels is None else str(row.channels),
                 str(row.groups),
@@ -102,7 +101,7 @@ def analyze(
 ) -> Analysis:
     """Lists layers, their channels, groups, MACs and parameters, and what stops pruning.
 
-    Layers without parameters appear only if they stop something.
+    Layers without parameters, and functions, appear only if they stop or cost something.
 
     Args:
         model: A built functional or Sequential model of tf_keras or Keras 3, pruned or not.
@@ -139,13 +138,13 @@ def analyze_at(sizes: Sequence[Sizes] | None, model: Any, policy: Any = None) ->
     adapter = frameworks.of(model)
     model = adapter.opened(model)
     coupling = adapter.label(model, policy, to_prune=True, sizes=sizes)
-    stopped = coupling.channels.causes()
-    entries = []
+    record, entries = coupling.channels, []
+    stopped = record.causes()
     for layer in map(adapter.unwrap, adapter.operations(model)):
         params = layer.count_params() if getattr(layer, "weights", None) else 0
-        if params or layer.name in stopped:
+        if params or layer.name in stopped or record.measured.get(id(layer)):
             entries.append(_row(coupling, layer, params, stopped.get(layer.name)))
-    return Analysis(model.name, tuple(entries), not coupling.channels.unknown_size)
+    return Analysis(model.name, tuple(entries), not record.unknown_size)
 
 
 def _row(coupling: Coupling, layer: Any, params: int, stopped: Reason | None) -> AnalysisRow:
@@ -157,7 +156,7 @@ def _row(coupling: Coupling, layer: Any, params: int, stopped: Reason | None) ->
     macs = sum(kernel_macs(coupling, kernel) for kernel in kernels)
     macs += record.measured.get(id(layer), 0)
     if own is None:
-        reason = _text(coupling, stopped or Reason.UNREAD, layer.name, layer)
+        reason = _text(coupling, stopped, layer.name, layer) if stopped else None
         return AnalysisRow(layer.name, type(layer).__name__, None, 0, macs, params, False, reason)
     classes = np.unique(coupling.of(own))
     prunable = classes[coupling.prunable[classes]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from keras_spp.cli.common import (
     PATH,
     SAVED,
     check_outputs,
+    check_suffix,
     device_option,
     input_shape_option,
     json_option,
@@ -20,9 +20,9 @@ from keras_spp.cli.common import (
     loads_models,
     main,
     named_files,
-    progress_bar,
     samples_in,
     show,
+    show_json,
     threads_option,
 )
 from keras_spp.devices import DELEGATES
@@ -43,15 +43,15 @@ def analyze(model: Path, input_shape: list[int] | None, as_json: bool) -> None:
 @main.command()
 @click.argument("pruned", type=PATH)
 @click.argument("small", type=PATH)
+@json_option
 @loads_models
-def shrink(pruned: Path, small: Path) -> None:
+def shrink(pruned: Path, small: Path, as_json: bool) -> None:
     """Remove from a model what is pruned in it.
 
     PRUNED is what spp.prune returned, trained and saved. The plain model is saved as SMALL, which
     ends in .keras or .h5.
     """
-    if small.suffix not in SAVED:
-        raise ValueError(f"SMALL must end in {' or '.join(SAVED)} but is {str(small)!r}.")
+    check_suffix("SMALL", small, *SAVED)
     check_outputs({"SMALL": small}, {"PRUNED": pruned})
     from keras_spp import frameworks
     from keras_spp.analysis.analysis import analyze_at
@@ -64,20 +64,28 @@ def shrink(pruned: Path, small: Path) -> None:
         framework.save(result, temporary)
     # At the sizes of inputs at which MACs were counted when it was pruned.
     sizes = framework.sizes_that_fit(model, State(model).conductor.input_sizes)
-    show(_comparison_table(analyze_at(sizes, model), analyze_at(sizes, result)))
+    before, after = analyze_at(sizes, model), analyze_at(sizes, result)
+    if as_json:
+        content = {
+            "macs" if before.fixed_size else "macs_per_position": [before.macs, after.macs],
+            "params": [before.params, after.params],
+        }
+        show_json(content)
+    else:
+        show(_comparison_table(before, after))
 
 
 def _comparison_table(before: spp.Analysis, after: spp.Analysis) -> Any:
-    from rich.table import Table
+    from keras_spp.util.report import Columns
 
-    table = Table("")
-    for title in ("before", "after", "ratio"):
-        table.add_column(title, justify="right")
+    table = Columns()
+    table.words("")
+    table.numbers("before", "after", "ratio")
     for title, old, new in (
         ("MACs" if before.fixed_size else "MACs per position", before.macs, after.macs),
         ("params", before.params, after.params),
     ):
-        table.add_row(title, f"{old:,}", f"{new:,}", f"{old / new:.2f}x" if new else "")
+        table.row(title, f"{old:,}", f"{new:,}", f"{old / new:.2f}x" if new else "")
     return table
 
 
@@ -116,6 +124,7 @@ _types = click.Choice(sorted({kind for kinds in IO_TYPES.values() for kind in ki
 @device_option
 @threads_option
 @click.option("--cache", type=PATH, metavar="FILE", help="Keeps what was timed there (JSON).")
+@json_option
 @loads_models
 def export(
     model: Path,
@@ -125,9 +134,11 @@ def export(
     device: str,
     threads: int,
     cache: Path | None,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Convert MODEL to the TFLite file OUT.tflite."""
+    check_suffix("OUT.tflite", out, ".tflite")
     inputs = {
         "MODEL": model,
         "`original`": original,
@@ -144,7 +155,10 @@ def export(
         device=where,
         **options,
     )
-    click.echo(str(report))
+    if as_json:
+        show_json(report.to_dict())
+    else:
+        click.echo(str(report))
 
 
 @main.command()
@@ -164,9 +178,10 @@ def parity(model: Path, file: Path, data: Path, as_json: bool) -> None:
 
 @main.command()
 @click.argument("file", type=PATH, metavar="FILE.tflite")
+@click.option("--json", is_flag=True, expose_value=False, help="Always: there is no other form.")
 def metadata(file: Path) -> None:
     """Print what an exported file says about itself, as JSON."""
-    click.echo(json.dumps(spp.read_metadata(file), indent=2))
+    show_json(spp.read_metadata(file))
 
 
 @main.command()
@@ -195,10 +210,8 @@ def metadata(file: Path) -> None:
 )
 @json_option
 def benchmark(files: tuple[str, ...], as_json: bool, **options: Any) -> None:
-    """Time TFLite files against each other, here or on another device.
+    """Time TFLite files against each other, here or on a device.
 
     Speedups are relative to the first file.
     """
-    with progress_bar() as progress:
-        report = spp.benchmark(named_files(files), progress=progress, **options)
-    show(report, as_json)
+    show(spp.benchmark(named_files(files), **options), as_json)

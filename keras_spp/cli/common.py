@@ -1,47 +1,24 @@
-"""What the commands have in common: options, reading, printing, and how errors are shown."""
+"""What the commands have in common: options, reading and printing."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import os
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 import keras_spp as spp
-from keras_spp.util.files import check_apart
+from keras_spp.cli.group import Commands, cause
+from keras_spp.util.files import check_apart, check_writable
 
 SAVED = (".keras", ".h5")
 # Keys of the context, under which the options that commands share are kept.
 _MODULES, _ALLOW_CODE = "keras_spp.modules", "keras_spp.allow_code"
-
-
-class Commands(click.Group):
-    """Commands whose errors and warnings are one sentence each."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Runs a command, and turns what goes wrong into one sentence."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"tensorflow|tf_keras|keras\.")
-            warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
-            try:
-                return super().invoke(ctx)
-            except BrokenPipeError:  # the reader of our output has left: click handles that
-                raise
-            except (ImportError, OSError, TypeError, ValueError) as error:
-                raise click.ClickException(_cause(error)) from error
-
-
-def _cause(error: Exception) -> str:
-    """Returns the first line of an error: tf_keras adds whole configurations and tracebacks."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:500]
 
 
 def _allow_code(context: click.Context, option: click.Parameter, allowed: bool) -> None:
@@ -58,7 +35,7 @@ def _import(context: click.Context, option: click.Parameter, modules: tuple[str,
         except Exception as error:  # whatever the user's code raises
             raise click.ClickException(
                 f"--import: the module {module!r} cannot be imported "
-                f"({type(error).__name__}: {_cause(error)})."
+                f"({type(error).__name__}: {cause(error)})."
             ) from error
     context.meta[_MODULES] = modules
 
@@ -83,7 +60,7 @@ def loads_models(command: Callable) -> Callable:
     return imports(allow(command))
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 device_option = click.option(
     "--device",
     default="local",
@@ -106,11 +83,18 @@ def load(path: Path) -> Any:
 
 
 def check_outputs(outputs: dict[str, Path | None], inputs: dict[str, Path | None]) -> None:
-    """Raises ValueError if a file to write is one that is read, or two are the same."""
+    """Checks before any work that files can be written, and are no other ones.
+
+    Raises:
+        ValueError: If a file to write is one that is read, or two are the same.
+        OSError: If it cannot be written.
+    """
     for module in click.get_current_context().meta.get(_MODULES, ()):
         inputs[f"--import {module}"] = getattr(sys.modules.get(module), "__file__", None)
     for name, path in outputs.items():
         check_apart(name, path, inputs)
+        if path is not None:
+            check_writable(path)
         inputs = {name: path, **inputs}
 
 
@@ -121,7 +105,7 @@ def _in_terminal() -> bool:
 def show(result: Any, as_json: bool = False) -> None:
     """Prints a report: as JSON, or as a table as wide as the terminal."""
     if as_json:
-        click.echo(json.dumps(result.to_dict(), indent=2))
+        show_json(result.to_dict())
     elif _in_terminal():
         from rich.console import Console
 
@@ -130,6 +114,17 @@ def show(result: Any, as_json: bool = False) -> None:
         from keras_spp.util.report import as_text
 
         click.echo(as_text(result))
+
+
+def show_json(content: dict[str, Any]) -> None:
+    """Prints plain Python values."""
+    click.echo(json.dumps(content, indent=2))
+
+
+def check_suffix(name: str, path: Path, *suffixes: str) -> None:
+    """Raises ValueError if a file to write would have the name of something else."""
+    if path.suffix not in suffixes:
+        raise ValueError(f"{name} must end in {' or '.join(suffixes)} but is {str(path)!r}.")
 
 
 def _sizes(context: click.Context, option: click.Parameter, text: str | None) -> list[int] | None:
@@ -187,28 +182,19 @@ def named_files(given: Sequence[str]) -> dict[str, str]:
     return files
 
 
-@contextlib.contextmanager
-def progress_bar() -> Iterator[Callable[[float], None] | None]:
-    """Yields a function that moves a bar on stderr, so that stdout stays clean, or None."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    # No automatic refresh: a thread that draws would slow down what is timed.
-    columns = TextColumn("timing"), BarColumn(), TaskProgressColumn()
-    with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
-        task = bar.add_task("timing", total=1.0)
-        yield lambda part: bar.update(task, completed=part, refresh=True)
+EXIT_CODES = """\b
+Exit codes:
+    0  done
+    1  not possible: one line on stderr says why
+    2  wrong usage: one line on stderr says what
+  130  interrupted; files are written whole or not at all
+"""
 
 
-@click.group(cls=Commands)
+@click.group(cls=Commands, epilog=EXIT_CODES)
 @click.version_option(spp.__version__, prog_name="keras-spp")
 def main() -> None:
     """Structured Probabilistic Pruning (Wang et al., BMVC 2018) of saved Keras models.
 
-    MODEL is a .keras or .h5 file of tf_keras or Keras 3, or a SavedModel folder of tf_keras. Set
-    TF_CPP_MIN_LOG_LEVEL=3 to hide what TensorFlow itself logs.
+    MODEL is a .keras or .h5 file of tf_keras or Keras 3, or a SavedModel folder of tf_keras.
     """

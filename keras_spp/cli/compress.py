@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,23 @@ from keras_spp.cli.common import (
     PATH,
     SAVED,
     check_outputs,
+    check_suffix,
     device_option,
     input_shape_option,
     json_option,
     load,
     loads_models,
     main,
-    progress_bar,
     show,
+    show_json,
     threads_option,
 )
 from keras_spp.cli.samples import Source, takes_samples
 from keras_spp.export.options import IO_TYPES, QUANTIZATIONS
+from keras_spp.util import progress
 from keras_spp.util.files import atomic_path, temporary_folder
+
+COMPRESSING, TIMING = 10.0, 1.0  # how long each takes, compared with the other
 
 
 @main.command()
@@ -76,52 +79,57 @@ def compress(
     OUT ends in .keras or .h5. A table says what each layer lost, and how much the two models agree
     on samples that were held back.
     """
-    if out.suffix not in SAVED:
-        raise ValueError(f"OUT must end in {' or '.join(SAVED)} but is {str(out)!r}.")
-    if tflite is None and (timed or quantization != "none"):
+    check_suffix("OUT", out, *SAVED)
+    if tflite is not None:
+        check_suffix("OUT.tflite", tflite, ".tflite")
+    elif timed or quantization != "none":
         raise ValueError("--quantization and --benchmark need --tflite OUT.tflite: give that too.")
     check_outputs({"OUT": out, "OUT.tflite": tflite}, {"MODEL": model, "--data": Path(source.data)})
     from keras_spp import frameworks
 
-    dense = load(model)
-    framework = frameworks.of(dense)
-    batches = source.batches(dense, options["samples"])
     where = spp.Device(device, threads)
-    small, report = spp.compress(
-        dense,
-        batches,
-        speedup,
-        pruning_ratio=ratio,
-        target_latency=_latency(latency),
-        device=where,
-        verbose=0 if as_json else 1,
-        return_report=True,
-        **options,
-    )
-    with atomic_path(out) as temporary:
-        framework.save(small, temporary)
-    result = report.to_dict()
-    if tflite is not None:
-        exporting = {
-            "quantization": quantization,
-            "input_shape": options["input_shape"],
-            "representative_data": batches if quantization in IO_TYPES else None,
-            "device": where,
-        }
-        exported = spp.export_tflite(small, tflite, original=dense, **exporting)
-        result["tflite"] = str(exported)
-        if not as_json:
-            click.echo(str(exported))
-    if timed:
-        with temporary_folder() as folder, progress_bar() as progress:
-            spp.export_tflite(dense, folder / "dense.tflite", **exporting)
-            files = {"dense": folder / "dense.tflite", "small": tflite}
-            timing = spp.benchmark(files, device=device, threads=threads, progress=progress)
-        result["benchmark"] = timing.to_dict()
-        if not as_json:
-            show(timing)
+    arrays = source.arrays()
+    with progress.work("compress", COMPRESSING + TIMING * timed) as whole:
+        with atomic_path(out) as temporary, whole.part(COMPRESSING):
+            dense = load(model)
+            framework = frameworks.of(dense)
+            batches = arrays or source.images(dense, options["samples"])
+            small, report = spp.compress(
+                dense,
+                batches,
+                speedup,
+                pruning_ratio=ratio,
+                target_latency=_latency(latency),
+                device=where,
+                verbose=0,
+                return_report=True,
+                **options,
+            )
+            framework.save(small, temporary)
+        exported = timing = None
+        if tflite is not None:
+            exporting = {
+                "quantization": quantization,
+                "input_shape": options["input_shape"],
+                "representative_data": batches if quantization in IO_TYPES else None,
+                "device": where,
+            }
+            exported = spp.export_tflite(small, tflite, original=dense, **exporting)
+        if timed:
+            with temporary_folder() as folder, whole.part(TIMING):
+                spp.export_tflite(dense, folder / "dense.tflite", **exporting)
+                files = {"dense": folder / "dense.tflite", "small": tflite}
+                timing = spp.benchmark(files, device=device, threads=threads)
     if as_json:
-        click.echo(json.dumps(result, indent=2))
+        parts = {"tflite": exported, "benchmark": timing}
+        content = {name: part.to_dict() for name, part in parts.items() if part is not None}
+        show_json(report.to_dict() | content)
+        return
+    show(report)
+    if exported is not None:
+        click.echo(str(exported))
+    if timing is not None:
+        show(timing)
 
 
 def _latency(text: str | None) -> float | str | None:

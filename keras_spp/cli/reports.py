@@ -25,6 +25,7 @@ from keras_spp.cli.common import (
 )
 from keras_spp.cli.samples import Source, takes_samples
 from keras_spp.export.options import QUANTIZATIONS
+from keras_spp.util import progress
 
 
 @main.command()
@@ -159,17 +160,19 @@ def tradeoff(
     """
     read = {"MODEL": model, "--data": Path(source.data), "--test-data": test_data}
     check_outputs({"OUT.html": out}, read)
+    arrays = source.arrays()
     dense = load(model)
-    found = spp.tradeoff(
-        dense,
-        source.batches(dense, 4 * options["samples"] // 3),
-        _numbers(speedups),
-        test_data=samples_in(test_data, "--test-data"),
-        device=None if untimed else spp.Device(device, threads),
-        path=out,
-        verbose=0,
-        **options,
-    )
+    with progress.work("tradeoff", 1) as whole, whole.part():
+        found = spp.tradeoff(
+            dense,
+            arrays or source.images(dense, 4 * options["samples"] // 3),
+            _numbers(speedups),
+            test_data=samples_in(test_data, "--test-data"),
+            device=None if untimed else spp.Device(device, threads),
+            path=out,
+            verbose=0,
+            **options,
+        )
     show(found, as_json)
 
 

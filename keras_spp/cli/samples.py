@@ -24,13 +24,16 @@ class Source:
     split: str
     pixels: str
 
-    def batches(self, model: Any, samples: int) -> list[Any]:
-        """Returns samples in batches: those of a file, or images as the model takes them."""
+    def arrays(self) -> list[Any] | None:
+        """Returns the batch in a file; None if the samples are images."""
+        path = Path(self.data)
+        return samples_in(path, "--data") if path.suffix in (".npy", ".npz") else None
+
+    def images(self, model: Any, samples: int) -> list[Any]:
+        """Returns images of a folder or a dataset in batches, as a model takes them."""
         from keras_spp import frameworks
 
         path, framework = Path(self.data), frameworks.of(model)
-        if path.suffix in (".npy", ".npz"):
-            return samples_in(path, "--data")
         if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
             raise ValueError(
                 f"--data {self.data!r} gives images but MODEL takes {len(model.inputs)} input(s) "

@@ -106,31 +106,43 @@ class Addition:
     axis: int
     normalization: Normalization | None
 
+    def others_of(
+        self, originals: Any, shape: Any, positions: np.ndarray
+    ) -> list[np.ndarray] | None:
+        """Returns the other inputs in the original.
+
+        Args:
+            originals: The tensors of the original by their numbers, as far as they are there.
+            shape: That of the original layer's outputs.
+            positions: Which positions of each sample.
+
+        Returns:
+            Rows of each, shape (samples * positions, channels); None if one is not there yet, or
+            is spread over the outputs.
+        """
+        for other in self.others:
+            if other not in originals or tuple(originals[other].shape) != tuple(shape):
+                return None
+        return [at_positions(np.asarray(originals[n]), positions, self.axis) for n in self.others]
+
     def lacking(
-        self, tensors: Any, originals: Any, shape: Any, positions: np.ndarray, keep: Keep
-    ) -> np.ndarray | float:
+        self, tensors: Any, wanted: list[np.ndarray], positions: np.ndarray, keep: Keep
+    ) -> np.ndarray:
         """Returns what the other inputs lack, in the units of the layer's outputs.
 
         Args:
-            tensors: The tensors of the model by their numbers, as far as they are there.
-            originals: Those of the original.
-            shape: That of the original layer's outputs.
+            tensors: The tensors of the model by their numbers.
+            wanted: Rows of the other inputs in the original.
             positions: Which positions of each sample.
             keep: Which channels of the original are left.
 
         Returns:
-            Rows, shape (samples * positions, channels); 0 if the other inputs are not there yet,
-            or are spread over the outputs.
+            Rows, shape (samples * positions, channels).
         """
-        for other in self.others:
-            if other not in originals or tuple(originals[other].shape) != tuple(shape):
-                return 0.0
         lacking: Any = 0.0
-        for other in self.others:
-            wanted = at_positions(np.asarray(originals[other]), positions, self.axis)[:, keep]
-            lacking = (
-                lacking + wanted - at_positions(np.asarray(tensors[other]), positions, self.axis)
-            )
+        for other, rows in zip(self.others, wanted, strict=True):
+            own = at_positions(np.asarray(tensors[other]), positions, self.axis)
+            lacking = lacking + rows[:, keep] - own
         if self.normalization is None:
             return lacking
         return self.normalization.before(lacking, keep)

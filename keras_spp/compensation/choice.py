@@ -42,7 +42,7 @@ def importance(
     moments = _moments(framework, model, known, batches)
     systems: dict[str, list[Rows]] = {}
     for reader in groups.readers:
-        if (kernel := known.get(id(reader.layer))) is not None:
+        if (kernel := known.get(id(reader.layer))) is not None and id(reader.layer) in moments:
             for entry, rows in _systems(framework, reader, kernel, moments[id(reader.layer)]):
                 systems.setdefault(entry.name, []).extend(rows)
     sizes = {entry.name: entry.size for entry in groups.sets}
@@ -53,7 +53,10 @@ def importance(
 def _moments(
     framework: Adapter, model: Model, kernels: dict[int, Kernel], batches: list[Any]
 ) -> dict[int, np.ndarray]:
-    """Returns the second moments of what each of these kernels is multiplied with."""
+    """Returns the second moments of what each of these kernels is multiplied with.
+
+    A layer in a model that TimeDistributed repeats is not called alone, so it is not there.
+    """
     random = np.random.default_rng(0)
     moments = {key: Moments() for key in kernels}
     samples = count(batches)
@@ -72,7 +75,8 @@ def _moments(
         return look
 
     framework.Probe(model, hooks=hook).outputs(batches, eager=True)
-    return {key: value.system(intercept=True).inputs for key, value in moments.items()}
+    seen = {key: value for key, value in moments.items() if value.rows}
+    return {key: value.system(intercept=True).inputs for key, value in seen.items()}
 
 
 def _systems(

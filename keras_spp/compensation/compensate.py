@@ -16,8 +16,10 @@ from keras_spp.compensation.layer import Pair
 from keras_spp.compensation.positions import ROWS
 from keras_spp.compensation.report import Compensation, LayerLoss
 from keras_spp.compensation.samples import gathered
+from keras_spp.compensation.wanted import Recorded
 from keras_spp.core.kinds import is_a
 from keras_spp.frameworks.interface import Adapter, Model
+from keras_spp.util import progress
 from keras_spp.util.checks import check_integer, check_number
 
 _WITHOUT_PRODUCTS = ("Embedding", "LayerNormalization", "PReLU")
@@ -101,6 +103,7 @@ def compensate(
     check_integer("samples", samples, 1)
     check_integer("rows", rows, 1)
     check_integer("seed", seed, 0)
+    check_integer("verbose", verbose, 0)
     if ridge is not None:
         check_number("ridge", ridge, np.finfo(float).tiny, 1e12, "None or a number in (0, 1e12]")
     masks = _masks(framework, model)
@@ -131,6 +134,7 @@ def compensated(
     rows: int = ROWS,
     seed: int = 0,
     verbose: int = 0,
+    recorded: Recorded | None = None,
 ) -> Compensation:
     """Does what `compensate` does, with samples that are gathered already, in these batches.
 
@@ -144,10 +148,13 @@ def compensated(
         rows: As for `compensate`.
         seed: As for `compensate`.
         verbose: As for `compensate`.
+        recorded: What other plans have found out about the original with these samples, positions
+            and seed.
     """
     framework, masks = frameworks.of(model), masks or {}
     kept = Kept(framework, model, original)
     random = np.random.default_rng(seed)
+    remembered = Recorded(most=0) if recorded is None else recorded
 
     def pair(lockstep: Any, calls: list[int]) -> Pair | None:
         """Returns the layer of these calls and the original's, if it can be solved for."""
@@ -166,11 +173,13 @@ def compensated(
             residual=residual,
             rows=rows,
             random=random,
+            recorded=remembered,
         )
 
     with _all_or_nothing(framework, model):
-        lockstep = framework.Lockstep(model, original, batches)
+        lockstep = framework.Lockstep(model, original, batches, alone=remembered.complete)
         solved = tuple(_solved(framework, lockstep, pair, verbose))
+    remembered.close()
     return Compensation(model.name, lockstep.samples, solved)
 
 
@@ -182,18 +191,18 @@ def _solved(
     for at, step in enumerate(lockstep.steps):
         if any(len(weight.shape) > 1 for weight in step.weights):
             calls.setdefault(step.core, []).append(at)
-    bar = framework.progress_bar(len(calls), verbose, "layer")
-    for number, (layer, own) in enumerate(calls.items()):
-        solvable = pair(lockstep, own)
-        if solvable is not None:
-            watches = solvable.watches()
-            lockstep.advance(own[0], {own[0]: watches.pop(own[0])})
-            if watches:  # calls that come later see what the layer's old weights make until then
-                lockstep.run(max(watches), watches)
-            yield solvable.solve()
-        elif reason := _reason(framework, layer):
-            yield LayerLoss(layer.name, reason=reason)
-        bar.update(number + 1)
+    with progress.work("compensate", len(calls), verbose) as solving:
+        for layer, own in calls.items():
+            solvable = pair(lockstep, own)
+            if solvable is not None:
+                watches = solvable.watches()
+                lockstep.advance(own[0], {own[0]: watches.pop(own[0])})
+                if watches:  # later calls see what the layer's old weights make until then
+                    lockstep.run(max(watches), watches)
+                yield solvable.solve()
+            elif reason := _reason(framework, layer):
+                yield LayerLoss(layer.name, reason=reason)
+            solving.advance()
 
 
 def _reason(framework: Adapter, layer: Any) -> str | None:

@@ -12,6 +12,7 @@ from keras_spp.compensation.behind import Addition, additions, normalization
 from keras_spp.compensation.kernels import WIDE, Kernel, at_positions
 from keras_spp.compensation.positions import chosen, per_sample
 from keras_spp.compensation.report import LayerLoss
+from keras_spp.compensation.wanted import Recorded, Wanted
 from keras_spp.core.least_squares import FewRows, Moments, choose_ridge
 from keras_spp.frameworks.interface import Adapter
 from keras_spp.rules.channelwise import channel_axis
@@ -39,6 +40,7 @@ class Pair:
         residual: Whether the layer gives an addition behind it what its other inputs lack.
         rows: How many positions to look at, about.
         random: Chooses the positions that are looked at.
+        recorded: Remembers what the original's layer gives.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class Pair:
         residual: bool,
         rows: int,
         random: np.random.Generator,
+        recorded: Recorded,
     ) -> None:
         self.framework, self.lockstep, self.calls = framework, lockstep, list(calls)
         self.kernel, self.original = kernels
         self.name = self.kernel.layer.name
         self._keep = np.flatnonzero(keep)
         self._mask, self._fixed_ridge, self._random = mask, ridge, random
+        self._recorded, self._looks = recorded, dict.fromkeys(self.calls, 0)
         self._normalization = normalization(framework, lockstep, calls, self.kernel)
         self._additions: dict[int, Addition] = {}
         if residual:
@@ -84,28 +88,44 @@ class Pair:
     def _look(self, at: int, tensors: Any, originals: Any) -> None:
         """Takes rows of one batch of samples."""
         x, steps = self._input(at, tensors)
-        of_original, _ = self._input(at, originals)
-        shape = self.framework.output_shape(self.original.layer, of_original.shape)
-        sizes = self.original.outputs(shape)
-        samples = self.lockstep.samples * steps * len(self.calls)
-        positions = chosen(self._random, len(x), sizes, samples, self._rows)
-        inputs = self.kernel.rows(x, sizes, positions)
-        outputs = self._outputs(of_original, sizes, positions)
+        compute = functools.partial(self._wanted, at, steps, originals)
+        wanted = self._recorded.of(at, self._looks[at], compute)
+        self._looks[at] += 1
+        inputs = self.kernel.rows(x, wanted.sizes, wanted.positions)
+        outputs = wanted.outputs[:, self._keep]
         if self._fitted is None:
-            self._compare(of_original, outputs, positions)
-            few = samples * per_sample(sizes, samples, self._rows) < inputs.shape[-1]
+            self._unlike = wanted.unlike
+            samples = self._samples(steps)
+            few = samples * per_sample(wanted.sizes, samples, self._rows) < inputs.shape[-1]
             kind = FewRows if few else Moments
             self._fitted, self._held_out = kind(), kind()
-        if at in self._additions:
+        if wanted.others is not None:
             addition = self._additions[at]
-            outputs = outputs + addition.lacking(tensors, originals, shape, positions, self._keep)
+            lacking = addition.lacking(tensors, wanted.others, wanted.positions, self._keep)
+            outputs = outputs + lacking
         outputs = outputs.reshape(len(outputs), inputs.shape[1], -1)
         held_out = (self._seen + np.arange(len(x))) % HELD_OUT == HELD_OUT - 1
         self._seen += len(x)
-        held_out = np.repeat(held_out, positions.shape[1])
+        held_out = np.repeat(held_out, wanted.positions.shape[1])
         for moments, which in (self._fitted, ~held_out), (self._held_out, held_out):
             if which.any():
                 moments.add(inputs[which], outputs[which])
+
+    def _wanted(self, at: int, steps: int, originals: Any) -> Wanted:
+        """Computes what the original's layer gives for one batch of samples."""
+        x, _ = self._input(at, originals)
+        shape = self.framework.output_shape(self.original.layer, x.shape)
+        sizes = self.original.outputs(shape)
+        positions = chosen(self._random, len(x), sizes, self._samples(steps), self._rows)
+        outputs, others = self._outputs(x, sizes, positions), None
+        if at in self._additions:
+            others = self._additions[at].others_of(originals, shape, positions)
+        unlike = self._fitted is None and self._differs(x, outputs, positions)
+        return Wanted(sizes, positions, outputs, others, unlike)
+
+    def _samples(self, steps: int) -> int:
+        """Returns how many feature maps the layer meets in all, of so many time steps."""
+        return self.lockstep.samples * steps * len(self.calls)
 
     def _input(self, at: int, tensors: Any) -> tuple[np.ndarray, int]:
         """Returns what a call is made with; a layer that is repeated in time meets every step."""
@@ -116,19 +136,19 @@ class Pair:
         return (x.reshape(-1, *x.shape[2:]), x.shape[1]) if step.repeated else (x, 1)
 
     def _outputs(self, x: np.ndarray, sizes: Any, positions: np.ndarray) -> np.ndarray:
-        """Computes the original's outputs that are left, before the activation."""
+        """Computes the original's outputs, before the activation."""
         rows = self.original.rows(x, sizes, positions)
         if len(self._target) == 1:
-            outputs = rows[:, 0] @ self._target[0][:, self._keep]
+            outputs = rows[:, 0] @ self._target[0]
         else:
             outputs = np.einsum("rgd,gdo->rgo", rows, self._target, optimize=True)
-            outputs = outputs.reshape(len(rows), -1)[:, self._keep]
+            outputs = outputs.reshape(len(rows), -1)
         if self.original.bias is not None:
-            outputs = outputs + self.framework.read(self.original.bias)[self._keep]
+            outputs = outputs + self.framework.read(self.original.bias)
         return outputs
 
-    def _compare(self, x: np.ndarray, outputs: np.ndarray, positions: np.ndarray) -> None:
-        """Notes whether the original layer computes something else than its kernel says.
+    def _differs(self, x: np.ndarray, outputs: np.ndarray, positions: np.ndarray) -> bool:
+        """Tells whether the original layer computes something else than its kernel says.
 
         Raises:
             FloatingPointError: If samples make values that are not finite.
@@ -138,11 +158,11 @@ class Pair:
         layer, x, positions = self.original.layer, x[:COMPARED], positions[:COMPARED]
         outputs = outputs[: positions.size]
         actual = self.framework.before_activation(layer, x).astype(np.float64)
-        actual = at_positions(actual, positions, channel_axis(layer))[:, self._keep]
+        actual = at_positions(actual, positions, channel_axis(layer))
         if not np.isfinite(actual).all():
             raise FloatingPointError(self.name)
         difference = np.square(outputs - actual).mean()
-        self._unlike = not difference <= UNLIKE**2 * np.square(actual).mean()
+        return not difference <= UNLIKE**2 * np.square(actual).mean()
 
     def solve(self) -> LayerLoss:
         """Gives the layer the weights of least error, and returns what that changed.

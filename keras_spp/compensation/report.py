@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
-from keras_spp.util.report import Rows
+from keras_spp.util.report import Columns, Rows
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,11 @@ class Compensation(Rows[LayerLoss]):
         return {"model": self.model, "samples": self.samples, "rows": self.rows}
 
     def __rich__(self) -> Table:
-        table = Table(title=f"{escape(self.model)}: {self.samples:,} samples")
-        table.add_column("layer")
-        for title in ("lost before", "lost after"):
-            table.add_column(title, justify="right")
-        table.add_column("left alone")
+        table = Columns(f"{self.model}: {self.samples:,} samples")
+        table.words("layer")
+        table.numbers("lost before", "lost after")
+        table.words("left alone")
         for row in self.entries:
             shares = ["" if value is None else f"{value:.2%}" for value in (row.before, row.after)]
-            table.add_row(escape(row.layer), *shares, row.reason or "")
+            table.row(row.layer, *shares, row.reason or "")
         return table

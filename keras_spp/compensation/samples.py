@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
 
-from keras_spp.frameworks.data import chunks, count
+from keras_spp.frameworks.data import chunks, count, require_finite, require_fit
 from keras_spp.frameworks.interface import Adapter, Model
 
 CHUNK = 32  # samples that pass through a network together
@@ -49,8 +48,9 @@ def gathered(framework: Adapter, model: Model, representative_data: Any, samples
             f"gives {found}."
         )
     inputs = [framework.flatten(batch) for batch in batches]
-    if not all(map(_is_finite, itertools.chain.from_iterable(inputs))):
-        raise ValueError("`representative_data` holds NaN or infinity: give finite samples.")
+    require_fit(framework.input_sizes(model, None), inputs[0])
+    for batch in batches:
+        require_finite(batch)
     first = [np.asarray(x)[:1] for x in inputs[0]]
     if all(
         (np.asarray(x) == one).all()
@@ -63,11 +63,6 @@ def gathered(framework: Adapter, model: Model, representative_data: Any, samples
     return batches
 
 
-def _is_finite(x: Any) -> bool:
-    array = np.asarray(x)
-    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
-
-
 def split(framework: Adapter, model: Model, batches: list[Any]) -> tuple[list[Any], list[Any]]:
     """Holds back an eighth of the samples.
 
@@ -77,11 +72,12 @@ def split(framework: Adapter, model: Model, batches: list[Any]) -> tuple[list[An
         batches: The samples.
 
     Returns:
-        The samples to use, and those held back, which may be none.
+        The samples to use, and those held back: none if the others were too few then.
     """
     if model.inputs[0].shape[0] is not None:
-        held_back = batches[HELD_BACK - 1 :: HELD_BACK]
-        return [batch for batch in batches if not any(batch is b for b in held_back)], held_back
+        rest = batches[HELD_BACK - 1 :: HELD_BACK]
+        used = [batch for batch in batches if not any(batch is b for b in rest)]
+        return (used, rest) if count(used) >= FEWEST else (batches, [])
 
     def taken(batch: Any, held_back: bool) -> Any:
         last = HELD_BACK - 1
@@ -91,4 +87,4 @@ def split(framework: Adapter, model: Model, batches: list[Any]) -> tuple[list[An
 
     parts = [[taken(batch, held_back) for batch in batches] for held_back in (False, True)]
     used, rest = ([part for part in side if len(framework.flatten(part)[0])] for side in parts)
-    return used, rest
+    return (used, rest) if count(used) >= FEWEST else (batches, [])

@@ -28,8 +28,10 @@ Labels = np.ndarray
 Sizes = tuple[int | None, ...]  # None where a size is open
 
 
-class Reason(enum.StrEnum):
+class Reason(str, enum.Enum):
     """The reasons why channels cannot be pruned, as `spp.analyze` prints them."""
+
+    __str__ = str.__str__  # what enum.StrEnum does, from Python 3.11 on
 
     INPUT = "model input"
     OUTPUT = "model output"
@@ -157,6 +159,8 @@ class Channels:
         self.in_functions: dict[int, str] = {}  # layer by id of a function's variable
         self.failures: dict[str, str] = {}  # what rules have raised, by the layer's name
         self.measured: dict[int, int] = {}  # MACs of layers without a rule, by id
+        self.shared: dict[int, Labels] = {}  # by id, the channels that have equal shares in these
+        self.avoided: list[tuple[Labels, Sequence[int]]] = []
         self.ties: list[tuple[Labels, Labels]] = []
         self.frozen: list[tuple[Labels, Reason, str]] = []
 
@@ -174,6 +178,11 @@ class Channels:
     def freeze(self, labels: Labels, reason: Reason, detail: str = "") -> None:
         """Records that these labels must stay; the first reason given is the one reported."""
         self.frozen.append((np.ravel(labels), reason, detail))
+
+    def avoid(self, labels: Labels, counts: Sequence[int]) -> None:
+        """Records that not so many of these channels may be left, of which none is there twice."""
+        if counts:
+            self.avoided.append((np.ravel(labels), counts))
 
     def label(
         self,
@@ -230,9 +239,16 @@ class Channels:
             if axis.layer is layer:
                 self.freeze(axis.labels, Reason.FAILED, layer.name)
 
-    def leave_to_measure(self, layer: Any) -> None:
-        """Records that no rule tells what this layer costs."""
+    def leave_to_measure(self, layer: Any, labels: Labels | None = None) -> None:
+        """Records that no rule tells what this layer costs.
+
+        Args:
+            layer: The layer.
+            labels: Channels each of which has the same share in that; None if there are none.
+        """
         self._unmeasured.append(layer)
+        if labels is not None:
+            self.shared.setdefault(id(layer), labels)
 
     def take_unmeasured(self) -> list[Any]:
         """Returns and forgets the layers that `leave_to_measure` has recorded."""

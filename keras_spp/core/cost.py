@@ -47,7 +47,17 @@ class MACs:
             for kernel in record.kernels.values()
             if everything or len(kernel.variable.shape) > 2
         )
-        return kernels + (sum(record.measured.values()) if everything else 0)
+        if not everything:
+            return kernels
+        return kernels + sum(self._measured_left(number, dead) for number in record.measured)
+
+    def _measured_left(self, number: int, dead: np.ndarray | None) -> int:
+        """Returns what is left of the measured cost of a layer, by its id."""
+        record = self.coupling.channels
+        count, labels = record.measured[number], record.shared.get(number)
+        if dead is None or labels is None:
+            return count
+        return count * int(self.coupling.keep(labels, dead).sum()) // len(labels)
 
 
 def kernel_macs(

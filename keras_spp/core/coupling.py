@@ -107,7 +107,22 @@ class Coupling:
             classes = self.of(axis)
             if classes.size and dead[classes].all():
                 dead[classes[0]] = False
+        self._revive(dead)
         return dead
+
+    def _revive(self, dead: np.ndarray) -> None:
+        """Has one class more live wherever there would be as many channels as must not be left.
+
+        Nothing reads it, so that it changes no output.
+        """
+        changed = True
+        while changed:
+            changed = False
+            for labels, counts in self.channels.avoided:
+                gone = dead[self.of_label[labels]]
+                if int((~gone).sum()) in counts:
+                    dead[self.of_label[labels][gone][0]] = False
+                    changed = True
 
     def keep(self, labels: Labels, dead: np.ndarray) -> np.ndarray:
         """Returns the boolean keep-vector of a label array."""

@@ -57,7 +57,8 @@ def namespace_of(*values: Any) -> ModuleType:
         The one in use; that of a framework if one of them is its; `keras_spp.core.arrays` for
         NumPy's and numbers.
     """
-    if (used := _used.get()) is not None:
+    used = _used.get()  # on a line of its own: AutoGraph knows no assignment in an expression
+    if used is not None:
         return used
     known = (_of(value.__class__) for value in values)
     return next((namespace for namespace in known if namespace is not arrays), arrays)

@@ -8,7 +8,7 @@ from keras_spp.core.probability import LIMIT
 from keras_spp.core.schedule import Schedule
 
 # Of the steps that are planned when no frequency is given, this share goes to pruning and the
-# rest to fine-tuning: more steps to explore cost more than they gain (docs/ablations.md).
+# rest to fine-tuning: more steps to explore cost more than they gain (docs/measured/schedule.md).
 PRUNING_SHARE = 0.1
 
 

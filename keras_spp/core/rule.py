@@ -26,11 +26,11 @@ from typing import Any
 from keras_spp.core.call import Call, labelled, tensors_in
 from keras_spp.core.channels import Labels, Reason, Tensor
 from keras_spp.core.common_rules import tried_layer
-from keras_spp.core.kinds import is_subclass, own_name
+from keras_spp.core.kinds import is_subclass, known_name
 from keras_spp.util.messages import first_line
 
 Rule = Callable[..., Any]
-_REGISTRY: dict[type | str, Rule] = {}  # rules of Keras' own classes by the class's name
+_REGISTRY: dict[type | str, Rule] = {}  # rules of Keras' own classes by `known_name`
 
 
 def rule(*classes: type) -> Callable[[Rule], Rule]:
@@ -55,7 +55,8 @@ def rule(*classes: type) -> Callable[[Rule], Rule]:
 def keras_rule(*names: str) -> Callable[[Rule], Rule]:
     """Registers a rule for Keras' own classes, by their names, and for their subclasses.
 
-    It does not apply to a class of anyone else that has one of these names.
+    Those of KerasHub have `keras_hub.` in front of their names. The rule does not apply to a class
+    of anyone else that has one of these names.
     """
     return _registered(names)
 
@@ -145,7 +146,7 @@ def find(kind: type) -> Rule | None:
         The rule, None if there is none or if the class replaces a part of that ancestor.
     """
     for number, ancestor in enumerate(kind.__mro__):
-        function = _REGISTRY.get(ancestor) or _REGISTRY.get(own_name(ancestor) or "")
+        function = _REGISTRY.get(ancestor) or _REGISTRY.get(known_name(ancestor) or "")
         if function is not None:
             # A subclass that replaces any part (weight standardisation in convolution_op, another
             # weight in build) may do what the ancestor's rule does not cover.

@@ -194,7 +194,7 @@ class SPPSchedule(Schedule):
         scale_survivors: Whether groups that stay are multiplied by their keep probability, 1 - p,
             when their set has met its goal, as in the paper. By default they get their whole
             weights back: where scores fluctuate some are close to p = 1 by then, and would be all
-            but pruned beyond the target (docs/ablations.md).
+            but pruned beyond the target (docs/measured/schedule.md).
 
     Raises:
         ValueError: If an argument is outside its range.

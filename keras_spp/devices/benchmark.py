@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.markup import escape
 from rich.table import Table
 
 from keras_spp.devices.job import Job, Timing
 from keras_spp.devices.names import check_options, find_device
 from keras_spp.util.checks import check_integer, check_number
-from keras_spp.util.report import Rows
+from keras_spp.util.progress import work
+from keras_spp.util.report import Columns, Rows
 
 _Path = str | os.PathLike[str]
-_TITLES = ("median ms", "p90 ms", "p95 ms", "min ms", "speedup", "KiB", "nodes", "delegated")
+_TITLES = "median\nms", "p90\nms", "p95\nms", "min\nms", "speedup", "KiB", "nodes", "delegated"
 
 
 @dataclass(frozen=True)
@@ -83,17 +83,16 @@ class BenchmarkReport(Rows[BenchmarkRow]):
 
     def __rich__(self) -> Table:
         first = self.entries[0]
-        where = escape(f"{self.device} ({self.system})" if self.system else self.device)
-        table = Table(title=f"{where}: threads {first.threads}, runs {first.runs}")
-        table.add_column("model")
-        for title in _TITLES:
-            table.add_column(title, justify="right")
+        where = f"{self.device} ({self.system})" if self.system else self.device
+        table = Columns(f"{where}: threads {first.threads}, runs {first.runs}")
+        table.words("model")
+        table.numbers(*_TITLES)
         for row in self.entries:
-            table.add_row(
-                escape(row.name),
-                *map(_milliseconds, (row.median_ms, row.p90_ms, row.p95_ms, row.min_ms)),
+            table.row(
+                row.name,
+                *map(_rounded, (row.median_ms, row.p90_ms, row.p95_ms, row.min_ms)),
                 f"{row.ratio:.2f}x",
-                f"{row.file_bytes / 1024:,.1f}",
+                _rounded(row.file_bytes / 1024),
                 str(row.nodes),
                 "?" if row.delegated_nodes is None else str(row.delegated_nodes),
             )
@@ -113,6 +112,7 @@ def benchmark(
     timeout: float | None = None,
     retries: int = 2,
     progress: Callable[[float], None] | None = None,
+    verbose: int = 1,
 ) -> BenchmarkReport:
     """Times TFLite files against each other, on this machine, a Linux board or an Android device.
 
@@ -142,6 +142,7 @@ def benchmark(
             limit on this machine.
         retries: How often to start again after the connection was lost, at least 0.
         progress: Called now and then, between invocations, with the part done, in (0, 1].
+        verbose: 0 shows nothing, 1 a progress bar.
 
     Returns:
         A `BenchmarkReport`, which prints as a table and has the numbers in `rows`.
@@ -172,12 +173,19 @@ def benchmark(
         ("runs", runs, 1),
         ("warmup", warmup, 0),
         ("retries", retries, 0),
+        ("verbose", verbose, 0),
     ):
         check_integer(name, value, least)
     if timeout is None:
         timeout = math.inf if device == "local" else 600.0
     else:
         check_number("timeout", timeout, 0.1, 1e6, "a number of seconds in [0.1, 1000000]")
+
+    def tell(part: float) -> None:
+        timing.reach(part)
+        if progress:
+            progress(part)
+
     job = Job(
         device=device,
         files=_named_paths(models),
@@ -189,13 +197,14 @@ def benchmark(
         binary=None if binary is None else Path(binary),
         timeout=float(timeout),
         retries=int(retries),
-        progress=progress,
+        progress=tell,
         started=time.monotonic(),
     )
     check_options(job)
     for name, path in job.files.items():
         _check_file(name, path)
-    measured = time_on_device(job)
+    with work("benchmark", 1.0, verbose) as timing:
+        measured = time_on_device(job)
     entries = (
         _summarize(name, path, timing, measured.timings[0], job.threads)
         for (name, path), timing in zip(job.files.items(), measured.timings, strict=True)
@@ -257,5 +266,6 @@ def _summarize(name: str, path: Path, timing: Timing, first: Timing, threads: in
     )
 
 
-def _milliseconds(value: float | None) -> str:
-    return "?" if value is None else f"{value:.3f}"
+def _rounded(value: float | None) -> str:
+    """Returns a number with decimals as far as they say something."""
+    return "?" if value is None else f"{value:,.{3 if value < 100 else 1 if value < 1000 else 0}f}"

@@ -153,9 +153,19 @@ def files_of(functions: Sequence[Any], quantization: str) -> list[bytearray]:
     return in_integers(tasks)
 
 
+_NOT_TAKEN = frozenset({"int8", "float8"})  # of Keras' own modes
+
+
 def _traced(model: Model, specs: Sequence[Spec], output_names: Sequence[str]) -> Any:
     """Returns the model's inference as a concrete function of these inputs."""
     framework = frameworks.of(model)
+    for layer in framework.layers(model):
+        if (mode := getattr(layer, "quantization_mode", None)) in _NOT_TAKEN:
+            raise ValueError(
+                f"`model` has a layer {layer.name!r} that Keras has quantized to {mode}, which "
+                "TFLite's converter does not take: export the model as it was before, with "
+                "quantization='int8'."
+            )
 
     @tf.function
     def forward(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from keras_spp import frameworks
@@ -22,6 +23,7 @@ from keras_spp.export.specs import Spec
 from keras_spp.frameworks.interface import Model
 from keras_spp.util.files import temporary_folder
 from keras_spp.util.messages import first_line, last_line
+from keras_spp.util.processes import command
 from keras_spp.version import STACK
 
 # Packages whose classes a process has without being told to import them.
@@ -97,8 +99,7 @@ class _Process:
     def __init__(self) -> None:
         self._said = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  (see `stop`)
         self._process = subprocess.Popen(
-            # -P: or modules in the working folder would hide others of their names.
-            [sys.executable, "-P", "-m", "keras_spp.export.on_tensorflow"],
+            command(str(Path(__file__).with_name("on_tensorflow.py"))),
             env={
                 **os.environ,
                 "KERAS_BACKEND": "tensorflow",

@@ -12,6 +12,7 @@ import numpy as np
 from keras_spp.devices.device import Device
 from keras_spp.export.columns import DENSE, LAYOUTS, PACKED, Convolution, Timed, convolution_of
 from keras_spp.frameworks.interface import Layer
+from keras_spp.util import progress
 
 GAIN = 1.05  # a layout is taken if it is faster by this factor: less is within the noise
 
@@ -90,8 +91,10 @@ def _measure(calls: Sequence[_Call], device: Device, files: Files) -> None:
         for layout in LAYOUTS
     ]
     contents = iter(files(timed, quantization))
-    for call in unmeasured.values():
-        device.measure({call.keys[layout]: bytes(next(contents)) for layout in LAYOUTS})
+    with progress.work("layouts", len(unmeasured)) as timing:
+        for call in unmeasured.values():
+            with timing.part():
+                device.measure({call.keys[layout]: bytes(next(contents)) for layout in LAYOUTS})
 
 
 @dataclass(frozen=True)

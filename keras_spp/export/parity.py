@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from rich.markup import escape
 from rich.table import Table
 
 from keras_spp import frameworks
@@ -21,7 +20,7 @@ from keras_spp.frameworks.interface import Model
 from keras_spp.util.checks import check_integer
 from keras_spp.util.files import read_file
 from keras_spp.util.messages import first_line
-from keras_spp.util.report import Rows
+from keras_spp.util.report import Columns, Rows
 
 
 @dataclass(frozen=True)
@@ -69,14 +68,14 @@ class ParityReport(Rows[ParityRow]):
         return {"path": str(self.path), "samples": self.samples, "rows": self.rows}
 
     def __rich__(self) -> Table:
-        table = Table(title=f"{escape(str(self.path))}: {self.samples} samples")
-        table.add_column("output")
-        for title in ("max diff", "mean diff", "largest", "same top-1", "top-1 Keras", "TFLite"):
-            table.add_column(title, justify="right")
+        table = Columns(f"{self.path}: {self.samples} samples")
+        table.words("output")
+        table.numbers("max\ndiff", "mean\ndiff", "largest")
+        table.numbers("same\ntop-1", "top-1\nKeras", "top-1\nTFLite")
         for row in self.entries:
             shares = (row.top1_agreement, row.keras_top1, row.tflite_top1)
-            table.add_row(
-                escape(row.output),
+            table.row(
+                row.output,
                 *(f"{x:.3g}" for x in (row.max_difference, row.mean_difference, row.largest)),
                 *("" if share is None else f"{share:.2%}" for share in shares),
             )

@@ -62,13 +62,14 @@ def quantize(tasks: Sequence[Task]) -> list[bytearray | QuantizerError]:
 
     A task that ends the process ends those after it, too.
     """
+    from keras_spp.util.processes import command  # which the program does not need
+
     with tempfile.TemporaryDirectory() as name:
         folders = [Path(name, f"{place:04}") for place in range(len(tasks))]
         for folder, task in zip(folders, tasks, strict=True):
             _write(folder, task)
         process = subprocess.run(
-            # -P: or modules beside this file would hide others of their names.
-            [sys.executable, "-P", __file__, name],
+            command(__file__, name),
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(sys.path),

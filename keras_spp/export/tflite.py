@@ -23,6 +23,7 @@ from keras_spp.export.parity import parity
 from keras_spp.export.signature import TensorInfo, arrange, keeps_state
 from keras_spp.export.specs import input_specs
 from keras_spp.frameworks.interface import Model
+from keras_spp.util import progress
 from keras_spp.util.checks import check_integer
 from keras_spp.util.files import atomic_path, check_apart
 from keras_spp.util.names import valid_names
@@ -92,6 +93,7 @@ def export_tflite(
     original: Model | None = None,
     pack: bool = True,
     device: str | Device = "local",
+    verbose: int = 1,
 ) -> ExportReport:
     """Converts a model to a TFLite file.
 
@@ -132,6 +134,7 @@ def export_tflite(
             Each is timed alone, as it is and in two other ways, and the fastest is taken.
         device: Where that is timed: a name as for `spp.benchmark`, or an `spp.Device`, which
             remembers what it has measured.
+        verbose: 0 shows nothing, 1 a progress bar where layers are timed.
 
     Returns:
         An `ExportReport`: the file's size, the names, shapes and types of its tensors, and the
@@ -165,6 +168,7 @@ def export_tflite(
     types = {"input_type": input_type, "output_type": output_type}
     check_options(quantization, **types, representative_data=representative_data)
     check_integer("batch_size", batch_size, 1)
+    check_integer("verbose", verbose, 0)
     where = latency.find(device)
     check_apart("`path`", path, where.files())
     input_names = valid_names(framework.input_keys(model))
@@ -179,7 +183,8 @@ def export_tflite(
             samples = quantized.calibration_batches(model, specs, representative_data)
         pruned = find_pruned(model) if pack else []
         calls = list(zip(pruned, shapes, strict=True))
-        layers, layouts = packing.decide(calls, quantization, where, converter.files_of)
+        with progress.shown(verbose):
+            layers, layouts = packing.decide(calls, quantization, where, converter.files_of)
         buffer = converter.convert(quantization, samples, types, layouts)
         inputs, outputs = arrange(buffer, input_names, output_names)
         sizes = [tuple(spec.shape[1:]) for spec in specs]

@@ -25,6 +25,14 @@ def of(model: Any, argument: str = "model") -> Adapter:
         TypeError: If it is a path, no model, or a model of a framework without an adapter.
         ValueError: If it is a subclassed model or has not been built.
     """
+    require_model(model, argument)
+    found = adapter(model)
+    found.check(model, argument)
+    return found
+
+
+def require_model(model: Any, argument: str = "model") -> None:
+    """Raises TypeError if something is a path, or of neither Keras."""
     if isinstance(model, str | os.PathLike):
         path = os.fspath(model)
         raise TypeError(
@@ -36,9 +44,6 @@ def of(model: Any, argument: str = "model") -> Adapter:
             f"`{argument}` must be a Keras model, Sequential or functional, but is a "
             f"{type(model).__module__}.{type(model).__qualname__}."
         )
-    found = adapter(model)
-    found.check(model, argument)
-    return found
 
 
 def adapter(model: Any) -> Adapter:

@@ -7,12 +7,14 @@ import inspect
 import itertools
 import operator
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from keras_spp.core.channels import Sizes
 from keras_spp.frameworks.foreign import is_misfit, is_module, is_tensor
+from keras_spp.frameworks.inputs import fit
 from keras_spp.util.messages import layer_cause
 from keras_spp.util.nest import flatten, map_structure
 
@@ -63,6 +65,10 @@ def batches(
     empty = True
     for batch in itertools.islice(_gather(source) if is_function else source, most):
         empty = False
+        if any(isinstance(value, int | float | str) for value in flatten(batch)):
+            raise TypeError(
+                f"`{argument}` must yield arrays but yields numbers in lists: give np.asarray(...)."
+            )
         if targets and not (isinstance(batch, tuple) and len(batch) > 1):
             raise ValueError(f"`{argument}` must yield (inputs, targets) but yields no targets.")
         yield batch[0] if isinstance(batch, tuple) and targets is False else batch
@@ -116,6 +122,40 @@ def _gather(data: Iterable) -> Iterator[Any]:
 
 def _concatenate(batches: list[Any]) -> Any:
     return map_structure(lambda *parts: np.concatenate(parts), *batches)
+
+
+def require_finite(batch: Any, argument: str = "representative_data") -> None:
+    """Raises ValueError if inputs hold NaN or infinity."""
+    for x in map(np.asarray, flatten(batch)):
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            raise ValueError(f"`{argument}` holds NaN or infinity: give finite samples.")
+
+
+def require_fit(
+    declared: Sequence[Sizes], inputs: Sequence[Any], argument: str = "representative_data"
+) -> None:
+    """Raises ValueError if inputs are of other shapes than a model declares.
+
+    Args:
+        declared: The sizes of the model's inputs without the batch.
+        inputs: A batch for each of them, in any order.
+        argument: The name of the argument, for the message.
+    """
+    given = [tuple(np.shape(x)[1:]) for x in inputs]
+
+    def fits(sizes: Sizes, shape: Sizes) -> bool:  # Keras adds and takes away a last axis of size 1
+        return any(
+            fit(one, other) for one in (sizes, (*sizes, 1)) for other in (shape, (*shape, 1))
+        )
+
+    if len(given) != len(declared) or not all(
+        any(fits(sizes, shape) for shape in given) for sizes in declared
+    ):
+        listed, received = (", ".join(map(str, shapes)) for shapes in (declared, given))
+        raise ValueError(
+            f"`{argument}` must hold what the model takes, {listed} without the batch, but holds "
+            f"{received}."
+        )
 
 
 def count(batches: Iterable[Any]) -> int:

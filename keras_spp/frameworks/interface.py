@@ -41,7 +41,7 @@ class Adapter(Protocol):
     Probe: Any
     BatchStatistics: Any
     ChannelStatistics: Any
-    # Two models of one structure, run side by side: `Lockstep(model, original, batches)`.
+    # Two models of one structure, side by side: `Lockstep(model, original, batches, alone=False)`.
     Lockstep: Any
 
     def is_graph_network(self, model: Any) -> bool:
@@ -267,9 +267,6 @@ class Adapter(Protocol):
 
     def map_structure(self, function: Callable[..., Any], *structures: Any) -> Any:
         """Calls a function with what is at one place of structures that are alike."""
-
-    def progress_bar(self, total: int, verbose: int, unit_name: str) -> Any:
-        """Returns Keras' progress bar, which shows nothing if `verbose` is 0."""
 
     # -- pruned models ---------------------------------------------------------------------------
 

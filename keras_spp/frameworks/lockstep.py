@@ -46,10 +46,12 @@ class Lockstep:
             have been passed.
         original: The model to compare it with.
         batches: The samples, as the models take them.
+        alone: Whether the model runs by itself, as all about the original is known.
 
     Attributes:
         steps: The calls of the model in order.
         original_steps: Those of the original, one for each.
+        outputs: The numbers of the model's outputs.
         samples: How many samples there are.
 
     Raises:
@@ -58,14 +60,18 @@ class Lockstep:
 
     graph: Graph
 
-    def __init__(self, model: Any, original: Any, batches: Sequence[Any]) -> None:
-        self._programs = Program(self.graph, model), Program(self.graph, original)
-        self.steps, self.original_steps = (program.steps for program in self._programs)
-        _check_alike(*self._programs)
+    def __init__(
+        self, model: Any, original: Any, batches: Sequence[Any], *, alone: bool = False
+    ) -> None:
+        programs = Program(self.graph, model), Program(self.graph, original)
+        self.steps, self.original_steps = (program.steps for program in programs)
+        _check_alike(*programs)
+        self._programs = programs[:1] if alone else programs
         self._consumers = self._find_consumers()
         self._last_use = {
             number: at for at, step in enumerate(self.steps) for number in step.inputs
         }
+        self.outputs = programs[0].outputs
         self.samples = count(batches)
         self._at = 0  # what is held is what the calls from this one on need
         self._held = [self._first(batch) for batch in batches]
@@ -112,7 +118,8 @@ class Lockstep:
         Args:
             stop: Which call is not made any more.
             watches: By the number of a call, what is called before it is made, with the tensors of
-                the model and of the original by their numbers.
+                the model and of the original by their numbers; of an original that does not run
+                there are none.
         """
         self._run(stop, watches, hold=False)
 
@@ -130,12 +137,13 @@ class Lockstep:
             self.reset(program.model)
         for number, pair in enumerate(self._held):
             tensors = [{key: value.tensor() for key, value in side.items()} for side in pair]
+            model, original = tensors if len(tensors) > 1 else (*tensors, {})
             for at in range(self._at, stop):
                 if at in watches:
-                    watches[at](*tensors)
+                    watches[at](model, original)
                 self._call(at, tensors)
             if stop in watches:
-                watches[stop](*tensors)
+                watches[stop](model, original)
             if hold:
                 taken = self._take(tensors, live)
                 hold = number > 0 or _bytes(taken) * len(self._held) <= MEMORY
@@ -172,8 +180,11 @@ class Lockstep:
 
     def _take(self, tensors: list[dict[int, Any]], live: list[int]) -> tuple[dict[int, Held], ...]:
         """Holds what is needed later; what both models have in common, once."""
-        model, original = tensors
+        model = tensors[0]
         first = {key: self.held(model[key]) for key in live if key in model}
+        if len(tensors) == 1:
+            return (first,)
+        original = tensors[1]
         second = {
             key: first[key] if original[key] is model.get(key) else self.held(original[key])
             for key in live
@@ -204,7 +215,7 @@ class Lockstep:
             number: self.held_as_it_is(value)
             for number, value in zip(program.inputs, values, strict=True)
         }
-        return held, held
+        return (held,) * len(self._programs)
 
     def _find_consumers(self) -> dict[int, list[int]]:
         """Returns the calls that take each tensor; one past the last for the model's outputs."""

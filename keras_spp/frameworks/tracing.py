@@ -115,10 +115,13 @@ class Tracing:
                 Call(self.labelling, self.channels, layer, shapes, dtypes), args, kwargs
             )
         # The layer inside has no time axis; channels that differ along it are tied.
+        tensors = tensors_in(args)
         steps = [
             Tensor(self.channels.same_along(x.labels, 1)[:, 0], (x.shape[0], *x.shape[2:]), x.dtype)
             for x in tensors
         ]
+        for mask in tensors_in(kwargs):  # it tells steps from each other
+            self.channels.freeze(mask.labels, Reason.MIXES, layer.name)
         inner_shapes = [(shape[0], *shape[2:]) for shape in shapes]
         with self.channels.repeated(tensors[0].shape[1]):
             outputs = self._layer(

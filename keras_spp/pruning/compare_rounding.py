@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from keras_spp import frameworks
@@ -19,9 +18,10 @@ from keras_spp.frameworks.interface import Model
 from keras_spp.pruning.network import label
 from keras_spp.pruning.targets import Speedup
 from keras_spp.shrinking.cut import shrunk_to
+from keras_spp.util import progress
 from keras_spp.util.checks import check_integer
 from keras_spp.util.files import temporary_folder
-from keras_spp.util.report import Rows
+from keras_spp.util.report import Columns, Rows
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,10 @@ class RoundingReport(Rows[RoundingRow]):
     def __rich__(self) -> Table:
         where = f"{self.device} ({self.system}), {self.quantization}"
         said = (f"round_to={multiple}: {why}" for multiple, why in self.unreachable.items())
-        table = Table(title=escape(where), caption=escape("\n".join(said)))
-        for title in ("round_to", "MACs", "latency", "of the MACs'"):
-            table.add_column(title, justify="right")
+        table = Columns(where, "\n".join(said))
+        table.numbers("round_to", "MACs", "latency", "of the MACs'")
         for row in self.entries:
-            table.add_row(
+            table.row(
                 str(row.round_to),
                 f"{row.macs_speedup:.2f}x",
                 f"{row.latency_speedup:.2f}x",
@@ -95,6 +94,7 @@ def compare_rounding(
     quantization: str = "none",
     representative_data: Any = None,
     input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    verbose: int = 1,
 ) -> RoundingReport:
     """Says which `round_to` suits a model and the device it is for.
 
@@ -111,6 +111,7 @@ def compare_rounding(
         quantization: As for `spp.export_tflite`.
         representative_data: As for `spp.export_tflite`, for quantizations that need it.
         input_shape: As for `spp.export_tflite`, for a model that leaves sizes open.
+        verbose: 0 shows nothing, 1 a progress bar.
 
     Returns:
         A `RoundingReport`.
@@ -134,6 +135,7 @@ def compare_rounding(
         raise ValueError("`round_to` must name at least one multiple but is empty.")
     for multiple in multiples:
         check_integer("round_to", multiple, 1)
+    check_integer("verbose", verbose, 0)
     frameworks.of(model)
     target = Speedup(target_speedup)
     target.check("channel")
@@ -148,24 +150,31 @@ def compare_rounding(
     if not plans:
         raise ValueError(next(iter(unreachable.values())))
 
-    with temporary_folder() as folder, kept_open():
+    total = 2 * (len(plans) + 1)  # files, each of which is made and timed
+    with (
+        temporary_folder() as folder,
+        kept_open(),
+        progress.work("compare_rounding", total, verbose) as comparing,
+    ):
         files = {"dense": folder / "dense.tflite"}
         files |= {str(multiple): folder / f"{multiple}.tflite" for multiple in plans}
 
         def export(which: Model, name: str) -> None:
-            export_tflite(
-                which,
-                files[name],
-                quantization,
-                input_shape=input_shape,
-                representative_data=representative_data,
-            )
+            with comparing.part():
+                export_tflite(
+                    which,
+                    files[name],
+                    quantization,
+                    input_shape=input_shape,
+                    representative_data=representative_data,
+                )
 
         for multiple, goals in plans.items():
             small = shrunk_to(network.model, groups.coupling, groups.dead(goals))
             export(small, str(multiple))
         export(model, "dense")
-        report = where.time(files)
+        with comparing.part(len(files)):
+            report = where.time(files)
     rows = []
     for (multiple, goals), timed in zip(plans.items(), report[1:], strict=True):
         gain = groups.dense() / groups.cost(goals)

@@ -13,12 +13,14 @@ from keras_spp.allocation.search import Search, Shares, with_care
 from keras_spp.allocation.sensitivity import change
 from keras_spp.compensation import compensate
 from keras_spp.compensation.samples import CHUNK, FEWEST, gathered
+from keras_spp.compensation.wanted import Recorded
 from keras_spp.core.divergence import divergence
 from keras_spp.core.goals import Allocation
 from keras_spp.core.groups import Goals, Groups
 from keras_spp.frameworks.data import count
 from keras_spp.frameworks.interface import Model
 from keras_spp.pruning.one_shot import pruned_at_once
+from keras_spp.util import progress
 
 # MACs of the model as it is, for the samples of one quick plan, and for those of all plans that are
 # carried out: some minutes for the largest networks for phones.
@@ -47,7 +49,7 @@ class CompensatedSearch(Search):
 
     Args:
         seed: Decides in which order sets take their turns.
-        verbose: 1 shows Keras' progress bars, 0 nothing.
+        verbose: 0 shows nothing, 1 a progress bar.
     """
 
     def __init__(self, seed: int = 0, verbose: int = 1) -> None:
@@ -80,32 +82,53 @@ class CompensatedSearch(Search):
             return
         quick, starts, seed, trials = self._measure, self._starts, self.seed, self.trials
         found = starts[:1]
-        for order in range(ORDERS):
-            self._measure, self._starts, self.seed = quick, starts, seed * ORDERS + order
-            super().search(meet)
-            found.append(self._found)
-        self._measure, self._starts, self.trials = outcome, found, self._plans
-        first, self._first = self._first, FIRST
-        super().search(meet)
-        self.seed, self.trials, self._first, self._outcome = seed, trials, first, None
-        self._decide(outcome, meet)
+        used, judged = _shared_out(self._samples)
+        # What passes through networks is what takes time.
+        quickly, carried_out, again = (
+            trials * self.samples,
+            self._plans * outcome.passes,
+            FINALISTS * _passes(used, judged),
+        )
+        total = ORDERS * quickly + carried_out + again
+        with progress.work("search", total, self.verbose) as search:
+            for order in range(ORDERS):
+                self._measure, self._starts, self.seed = quick, starts, seed * ORDERS + order
+                with search.part(quickly):
+                    super().search(meet)
+                found.append(self._found)
+            self._measure, self._starts, self.trials = outcome, found, self._plans
+            first, self._first = self._first, FIRST
+            with search.part(carried_out):
+                super().search(meet)
+            self.seed, self.trials, self._first, self._outcome = seed, trials, first, None
+            with search.part(again):
+                self._decide(outcome, meet)
         self._samples = []
 
     def _decide(self, outcome: Outcome, meet: Callable[[Allocation], Goals]) -> None:
         """Takes the best of the best few plans."""
-        judged = self._samples[2::3]
-        used = [batch for batch in self._samples if not any(batch is other for other in judged)]
+        used, judged = _shared_out(self._samples)
         if count(judged) < FEWEST:
             return
         better = outcome.of(used, judged)
         sound = [entry for entry in self._tried if np.isfinite(entry[0])]
         plans = [left for _, left in sorted(sound, key=operator.itemgetter(0))[:FINALISTS]]
-        bar = frameworks.of(outcome.model).progress_bar(len(plans), self.verbose, "finalist")
         costs = []
-        for left in plans:
-            costs.append(with_care(better(meet(Shares(left))), left))
-            bar.add(1)
+        with progress.work("finalists", len(plans)) as judging:
+            for left in plans:
+                with judging.part():
+                    costs.append(with_care(better(meet(Shares(left))), left))
         self._found = Shares(plans[int(np.argmin(np.nan_to_num(costs, nan=np.inf)))])
+
+
+def _shared_out(batches: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Returns two thirds of the samples to compensate with, and the others to judge by."""
+    return [batch for at, batch in enumerate(batches) if at % 3 != 2], batches[2::3]
+
+
+def _passes(used: list[Any], judged: list[Any]) -> int:
+    """Returns how many samples pass through networks when a plan is carried out with these."""
+    return count(used) + count(judged)
 
 
 class Outcome:
@@ -117,6 +140,9 @@ class Outcome:
         used: Batches of samples to compensate with.
         judged: Other batches, which say what is lost.
         rows: At how many positions of feature maps to look.
+
+    Attributes:
+        passes: How many samples pass through networks for one plan.
     """
 
     def __init__(
@@ -129,14 +155,18 @@ class Outcome:
     ) -> None:
         self.groups, self.model, self._rows = groups, model, rows
         self._framework = frameworks.of(model)
-        self._used, self._judged = self._together(used), judged
+        self._used, self._judged = self._together(used), self._together(judged)
+        self._recorded = Recorded()
+        self.passes = _passes(used, judged)
         self._logits = self._framework.logits_of(model)
         self._outputs = self._of(model)
 
     def __call__(self, goals: Goals) -> float:
         """Returns the change of the outputs, relative to their variance, and of what they say."""
         small = pruned_at_once(self.model, self.groups, goals)
-        compensate.compensated(small, self.model, self._used, rows=self._rows)
+        compensate.compensated(
+            small, self.model, self._used, rows=self._rows, recorded=self._recorded
+        )
         outputs = self._of(small)
         return change(self._outputs, outputs) + divergence(self._outputs, outputs)
 
@@ -145,14 +175,28 @@ class Outcome:
         return Outcome(self.model, self.groups, used, judged)
 
     def _together(self, batches: list[Any]) -> list[Any]:
-        """Makes one batch of small ones, where that takes little memory and the model allows it."""
-        if self.model.inputs[0].shape[0] or self.groups.dense() * count(batches) > TOGETHER:
+        """Makes larger batches of small ones, where the model allows it."""
+        if self.model.inputs[0].shape[0]:
             return batches
-        return [self._framework.map_structure(lambda *parts: np.concatenate(parts), *batches)]
+        size = max(1, int(TOGETHER / (max(self.groups.dense(), 1) * CHUNK)))
+        return [
+            self._framework.map_structure(
+                lambda *parts: np.concatenate(parts), *batches[at : at + size]
+            )
+            for at in range(0, len(batches), size)
+        ]
 
     def _of(self, model: Model) -> list[np.ndarray]:
-        """Computes a model's outputs for the samples that judge."""
-        framework = self._framework
-        infer = framework.inference(model)
-        of_batches = [self._logits(infer(framework.flatten(batch))) for batch in self._judged]
-        return [np.concatenate(parts) for parts in zip(*of_batches, strict=True)]
+        """Computes a model's outputs for the samples that judge, layer by layer.
+
+        To compile each of these models would take longer.
+        """
+        lockstep = self._framework.Lockstep(model, self.model, self._judged, alone=True)
+        parts: list[list[np.ndarray]] = []
+
+        def collect(tensors: Any, originals: Any) -> None:
+            outputs = [np.asarray(tensors[number]) for number in lockstep.outputs]
+            parts.append(self._logits(outputs))
+
+        lockstep.run(len(lockstep.steps), {len(lockstep.steps): collect})
+        return [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]

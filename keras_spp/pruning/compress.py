@@ -26,7 +26,11 @@ from keras_spp.pruning.compression import CompressedLayer, Compression, OutputCh
 from keras_spp.pruning.one_shot import pruned_at_once
 from keras_spp.pruning.order import by_data
 from keras_spp.pruning.planning import Options
+from keras_spp.util import progress
 from keras_spp.util.checks import check_integer
+
+# How long it takes to plan, where solving for the weights at the end takes 1.
+PLANNING = 9.0
 
 
 def compress(
@@ -123,14 +127,16 @@ def compress(
     used, held_back = split(framework, opened, batches)
     network = options.network(opened, scores=by_data(used))
     if options.allocation is None and options.target.in_macs:
-        options = dataclasses.replace(options, allocation=CompensatedSearch(seed, verbose))
-    goals = options.goals(network, used)
-    small = pruned_at_once(network.model, network.groups, goals)
-    last = summary(opened, network.groups.coupling, network.sizes)
-    remember(small, origin(model) or last, last)
-    small, solved = compensate(
-        small, opened, used, samples, seed=seed, verbose=verbose, return_report=True
-    )
+        options = dataclasses.replace(options, allocation=CompensatedSearch(seed))
+    planning = PLANNING if pruning_ratio is None else 0.0  # by default a ratio takes no search
+    with progress.work("compress", planning + 1, verbose) as whole:
+        with whole.part(planning):
+            goals = options.goals(network, used)
+        small = pruned_at_once(network.model, network.groups, goals)
+        last = summary(opened, network.groups.coupling, network.sizes)
+        remember(small, origin(model) or last, last)
+        with whole.part():
+            small, solved = compensate(small, opened, used, samples, seed=seed, return_report=True)
     before, after = (analyze_at(network.sizes, which) for which in (opened, small))
     report = Compression(
         model=model.name,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
-from keras_spp.util.report import Rows
+from keras_spp.util.report import Columns, Rows
 
 
 @dataclass(frozen=True)
@@ -82,17 +81,16 @@ class Compression(Rows[CompressedLayer]):
         return {**result, "speedup": self.speedup, "rows": self.rows}
 
     def __rich__(self) -> Table:
-        table = Table(title=escape(self.model), caption=escape("\n".join(self._totals())))
-        table.add_column("layer")
-        for title in ("channels", "lost as pruned", "lost"):
-            table.add_column(title, justify="right")
-        table.add_column("left alone")
+        table = Columns(self.model, "\n".join(self._totals()))
+        table.words("layer")
+        table.numbers("channels", "lost as\npruned", "lost")
+        table.words("left alone")
         for row in self.entries:
             channels = "" if row.channels is None else "{} -> {}".format(*row.channels)
             lost = [
                 "" if share is None else f"{share:.2%}" for share in (row.lost_before, row.lost)
             ]
-            table.add_row(escape(row.layer), channels, *lost, row.reason or "")
+            table.row(row.layer, channels, *lost, row.reason or "")
         return table
 
     def _totals(self) -> list[str]:

@@ -16,6 +16,7 @@ from keras_spp.core.kinds import is_a, own_name
 from keras_spp.devices.device import Device
 from keras_spp.export.tflite import file_to_time
 from keras_spp.frameworks.interface import Adapter
+from keras_spp.util import progress
 
 # What a layer's config calls the channels that it makes; a depthwise layer makes those it reads.
 _MADE = {
@@ -54,24 +55,31 @@ class LatencyTable:
     ) -> None:
         self.coupling = coupling
         self._powers: dict[int, np.ndarray] = {}
-        macs = 0.0
-        for kernel in coupling.channels.kernels.values():
-            shape = shapes.get(id(kernel.layer))
-            if shape is None or not (sizes := _sizes(kernel, shape)):
-                continue
-            keys = [_key(kernel.layer, shape, *size) for size in sizes]
-            if not device.knows(keys):
-                files = (_file(framework, kernel.layer, shape, *size) for size in sizes)
-                device.measure(dict(zip(keys, files, strict=True)))
-            logs = np.log([[np.e, *size] for size in sizes])
-            values = np.log([device.latency(key) for key in keys])
-            self._powers[id(kernel.variable)] = np.maximum(
-                np.linalg.lstsq(logs, values, rcond=None)[0], [-np.inf, 0, 0]
-            )
-            macs += _macs(kernel, kernel.variable.shape)
-        timed = [k for k in coupling.channels.kernels.values() if id(k.variable) in self._powers]
+        kernels = list(coupling.channels.kernels.values())
+        with progress.work("latency table", len(kernels)) as timing:
+            for kernel in kernels:
+                with timing.part():
+                    self._time(kernel, device, shapes.get(id(kernel.layer)), framework)
+        timed = [kernel for kernel in kernels if id(kernel.variable) in self._powers]
+        macs = sum(_macs(kernel, kernel.variable.shape) for kernel in timed)
         total = sum(self.milliseconds(kernel, list(kernel.variable.shape)) for kernel in timed)
         self._per_mac = total / macs if macs else 1.0
+
+    def _time(
+        self, kernel: Kernel, device: Device, shape: Sizes | None, framework: Adapter
+    ) -> None:
+        """Measures a kernel's layer at each of its sizes, if it can be timed alone."""
+        if shape is None or not (sizes := _sizes(kernel, shape)):
+            return
+        keys = [_key(kernel.layer, shape, *size) for size in sizes]
+        if not device.knows(keys):
+            files = (_file(framework, kernel.layer, shape, *size) for size in sizes)
+            device.measure(dict(zip(keys, files, strict=True)))
+        logs = np.log([[np.e, *size] for size in sizes])
+        values = np.log([device.latency(key) for key in keys])
+        self._powers[id(kernel.variable)] = np.maximum(
+            np.linalg.lstsq(logs, values, rcond=None)[0], [-np.inf, 0, 0]
+        )
 
     def left(self, dead: np.ndarray | None = None, alive: Alive | None = None) -> float:
         """Returns the milliseconds of all kernels without the dead channels.

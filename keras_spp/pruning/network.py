@@ -46,10 +46,12 @@ class Network:
             ValueError: If there are not.
         """
         if not any(entry.size > entry.step(round_to) for entry in self.groups.sets):
+            reasons = sorted({reason for reason, _ in self.groups.coupling.reasons.values()})
+            kept = f" ({', '.join(reasons)})" if reasons else ""
             raise ValueError(
                 f"`model` {self.model.name!r} has nothing to prune with granularity="
-                f"{self.groups.granularity!r} and round_to={round_to}: spp.analyze(model) says why "
-                f"for each layer."
+                f"{self.groups.granularity!r} and round_to={round_to}{kept}: spp.analyze(model) "
+                f"says why for each layer."
             )
 
     def check_size(self, target: str) -> None:

@@ -19,6 +19,8 @@ from keras_spp.frameworks.interface import Adapter, Model
 from keras_spp.pruning.order import of_schedule
 from keras_spp.pruning.planning import Options
 from keras_spp.training.pruner import Pruner
+from keras_spp.util import progress
+from keras_spp.util.checks import check_integer
 
 
 def prune(
@@ -37,6 +39,7 @@ def prune(
     representative_data: Any = None,
     counted: str = "all",
     input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    verbose: int = 1,
 ) -> Model:
     """Prepares a model for Structured Probabilistic Pruning (Wang et al., BMVC 2018).
 
@@ -75,6 +78,8 @@ def prune(
         input_shape: The input's sizes without the batch at which MACs are counted and latencies
             taken, for a model that leaves some of them open (None), and goes on doing so; a dict
             from input name to sizes for a model with several inputs.
+        verbose: 0 shows nothing, 1 a progress bar where planning takes long: an allocation that
+            measures, or `target_latency`.
 
     Returns:
         A new model with its own weights, not compiled.
@@ -103,6 +108,7 @@ def prune(
     """
     framework = frameworks.of(model)
     framework.require_copies()
+    check_integer("verbose", verbose, 0)
     options = Options(
         pruning_ratio,
         target_speedup,
@@ -127,7 +133,8 @@ def prune(
     network = options.network(model, scores=order)
     framework.check_score(schedule.score, network.groups)
     framework.find_conductor(network.model, network.groups)
-    goals = options.goals(network, representative_data)
+    with progress.shown(verbose):
+        goals = options.goals(network, representative_data)
 
     sizes = network.sizes
     pruned = framework.wrap(

@@ -16,10 +16,12 @@ from keras_spp.pruning.latency_goal import parse
 from keras_spp.pruning.latency_table import LatencyTable
 from keras_spp.pruning.network import Network
 from keras_spp.shrinking.cut import shrunk_to
+from keras_spp.util import progress
 from keras_spp.util.files import temporary_folder
 
 CLOSE = 0.03  # a plan this close to the target needs no better one: timing is no more exact
 TRIES = 7
+TABLE, PLAN = 10.0, 1.0  # how long those take, where a try takes 1
 
 
 def meet_latency(
@@ -47,8 +49,8 @@ def meet_latency(
     Raises:
         ValueError: If the target is out of reach, or is met already.
     """
-    with kept_open():
-        return _meet(network, target, allocation, representative_data, round_to, device)
+    with kept_open(), progress.work("target_latency", TABLE + PLAN + TRIES) as whole:
+        return _meet(network, target, allocation, representative_data, round_to, device, whole)
 
 
 def _meet(
@@ -58,16 +60,19 @@ def _meet(
     representative_data: Any,
     round_to: int,
     device: Device,
+    whole: progress.Work,
 ) -> Goals:
     number, is_ratio = parse(target)
     model, sizes, coupling = network.model, network.sizes, network.groups.coupling
     framework = frameworks.of(model)
-    table = LatencyTable(coupling, device, framework.input_shapes(model, sizes), framework)
+    with whole.part(TABLE):
+        table = LatencyTable(coupling, device, framework.input_shapes(model, sizes), framework)
     groups = network.groups.priced(table)
     shape: Any = None
     if sizes is not None:
         shape = dict(zip(framework.input_keys(model), sizes, strict=True))
-    allocation.prepare(model, groups, representative_data)
+    with whole.part(PLAN):
+        allocation.prepare(model, groups, representative_data)
 
     with temporary_folder() as folder:
         files = {name: folder / f"{name}.tflite" for name in ("dense", "small")}
@@ -75,9 +80,10 @@ def _meet(
 
         def measure(goals: Goals) -> float:
             """Returns the small model's latency over the target."""
-            small = shrunk_to(model, coupling, groups.dead(goals))
-            export_to_time(small, files["small"], shape)
-            row = device.time(files)[1]
+            with whole.part():
+                small = shrunk_to(model, coupling, groups.dead(goals))
+                export_to_time(small, files["small"], shape)
+                row = device.time(files)[1]
             return (1 / row.ratio if is_ratio else row.median_ms) / number
 
         before = (1.0 if is_ratio else device.time(files["dense"])[0].median_ms) / number

@@ -26,6 +26,7 @@ from keras_spp.reporting.costs import Tradeoff, TradeoffRow
 from keras_spp.reporting.extras import check_installed
 from keras_spp.reporting.page import render_tradeoff
 from keras_spp.reporting.samples import split
+from keras_spp.util import progress
 from keras_spp.util.checks import check_integer, check_number
 from keras_spp.util.files import atomic_path, temporary_folder
 
@@ -63,7 +64,7 @@ def tradeoff(
         samples: How many samples of `data` make the small models, at most.
         seed: As for `spp.compress`.
         path: An HTML page to write, with a chart and the table; None for none.
-        verbose: 0 shows nothing, 1 a line for each speedup and a closing table.
+        verbose: 0 shows nothing, 1 a progress bar and a closing table.
         **options: Others of `spp.compress`: `granularity`, `policy`, `allocation`, `round_to`,
             `counted`.
 
@@ -97,11 +98,13 @@ def tradeoff(
             check_installed()
         used, judged = split(model, data, int(samples), test_data)
         pruning = {"input_shape": input_shape, "samples": samples, "seed": seed, **options}
-        models, unreachable = _compressed(model, used, wanted, verbose, pruning)
+        whole = stack.enter_context(progress.work("tradeoff", len(wanted) + 1, verbose))
+        models, unreachable = _compressed(model, used, wanted, whole, pruning)
         timed = None
         if where is not None:
             exporting = {"quantization": quantization, "input_shape": input_shape}
-            timed = _time(models, where, used, exporting)
+            with whole.part():
+                timed = _time(models, where, used, exporting)
         rows, macs = [], analyze(model, input_shape=input_shape).macs
         for place, (speedup, small) in enumerate(models.items()):
             analysis = analyze(small, input_shape=input_shape)
@@ -125,16 +128,19 @@ def tradeoff(
 
 
 def _compressed(
-    model: Model, used: list[Any], wanted: list[float], verbose: int, pruning: dict[str, Any]
+    model: Model,
+    used: list[Any],
+    wanted: list[float],
+    whole: progress.Work,
+    pruning: dict[str, Any],
 ) -> tuple[dict[float, Model], dict[float, str]]:
     """Returns the model and small ones by their speedups, and why others cannot be met."""
     models: dict[float, Model] = {1.0: model}
     unreachable: dict[float, str] = {}
     for speedup in wanted:
-        if verbose:
-            print(f"{model.name}: {speedup:g}x", flush=True)
         try:
-            models[speedup] = compress(model, used, speedup, verbose=0, **pruning)
+            with whole.part():
+                models[speedup] = compress(model, used, speedup, verbose=0, **pruning)
         except ValueError as error:
             unreachable[speedup] = str(error)
     if len(models) == 1:

@@ -1,4 +1,4 @@
-"""Rules of the layers that `keras.applications` defines for itself."""
+"""Rules of the layers that `keras.applications` and KerasHub define for their networks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from keras_spp.core.rule import keras_rule
 
 keras_rule("CustomScaleLayer")(merged)  # x + scale * y
 keras_rule("StochasticDepth")(elementwise)  # drops whole samples' branches in training
+keras_rule("keras_hub.HGNetV2LearnableAffineBlock")(elementwise)  # two numbers for all channels
 
 
 @keras_rule("LayerScale")

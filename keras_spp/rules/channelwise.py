@@ -29,7 +29,7 @@ def mixes(x: Tensor, axes: Any) -> bool:
     return bool(computed & {0, *(x.varying or [len(x.shape) - 1])})
 
 
-@keras_rule("Softmax", "LayerNormalization", "UnitNormalization")
+@keras_rule("Softmax", "LayerNormalization", "RMSNormalization", "UnitNormalization")
 def normalised(call: Call, x: Tensor, **_: Any) -> Labels | list[Labels]:
     """Freezes the channels if the layer normalises over them: each depends on the others then."""
     return call.opaque([x], Reason.MIXES) if mixes(x, call.layer.axis) else x.labels

@@ -175,7 +175,7 @@ def embedding(call: Call, x: Tensor, **_: Any) -> Labels:
     return call.place(out)
 
 
-@keras_rule("MultiHeadAttention", "Attention", "AdditiveAttention", "Dot")
+@keras_rule("MultiHeadAttention", "GroupedQueryAttention", "Attention", "AdditiveAttention")
 def attention(call: Call, *inputs: Any, **options: Any) -> list[Labels]:
     """Freezes the inputs: every position reads all channels of the others."""
     call.channels.leave_to_measure(call.layer)

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_spp import frameworks
 from keras_spp.core.kinds import is_a
-from keras_spp.frameworks.data import batches
+from keras_spp.frameworks.data import batches, require_finite
 from keras_spp.frameworks.interface import Model
 from keras_spp.rules.channelwise import BATCH_NORMALIZATIONS
 from keras_spp.util.checks import check_integer
@@ -33,8 +33,8 @@ def reestimate_batch_norm(model: Model, data: Any, most: int | None = 50) -> Mod
 
     Raises:
         TypeError: If `model` is no model of either Keras or `data` no data.
-        ValueError: If `data` is empty, `most` is less than 1, or `model` is wrapped for
-            quantization.
+        ValueError: If `data` is empty or not finite, `most` is less than 1, or `model` is wrapped
+            for quantization.
 
     Example:
         >>> import numpy as np, tf_keras as keras
@@ -59,6 +59,7 @@ def reestimate_batch_norm(model: Model, data: Any, most: int | None = 50) -> Mod
     hooks = {number: entry.hook for number, entry in statistics.items()}
     probe = framework.Probe(model, hooks=lambda layer: hooks.get(id(layer)))
     for inputs in batches(data, most, "data"):
+        require_finite(inputs, "data")
         probe.call(inputs)
     for entry in statistics.values():
         entry.assign()

@@ -35,10 +35,12 @@ class State:
         faults: The record of NaN and infinity in training.
 
     Raises:
+        TypeError: If it is no model of either Keras.
         ValueError: If the model is not pruned, or holds the state of one that was pruned otherwise.
     """
 
     def __init__(self, model: Model) -> None:
+        frameworks.require_model(model)
         self.framework = frameworks.adapter(model)
         self.model = self.framework.synced(model)  # if training was interrupted, on JAX
         self.wrappers, self.conductor = _find(self.framework, model)

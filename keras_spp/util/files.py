@@ -45,14 +45,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         >>> target.read_text()
         '1 2 3'
     """
-    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-        raise TypeError(f"`path` must name a file (str or os.PathLike) but is {path!r}.")
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{uuid.uuid4().hex[:12]}{''.join(target.suffixes)}")
-    with writing_explained(path, target):
-        _check_replaceable(target)
-        # Plain open() permissions: unlike the files of tempfile, the result is not private.
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    target, temporary = _beside(path)
     try:
         with _full_disk_explained(f"`path` is {os.fspath(path)!r}, which"):
             yield temporary
@@ -62,6 +55,38 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def _beside(path: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Returns where a file will end up, and a new empty file beside it; see `atomic_path`."""
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise TypeError(f"`path` must name a file (str or os.PathLike) but is {path!r}.")
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{uuid.uuid4().hex[:12]}{''.join(target.suffixes)}")
+    with writing_explained(path, target):
+        _check_replaceable(target)
+        # Plain open() permissions: unlike the files of tempfile, the result is not private.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return target, temporary
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raises what `atomic_path` would, for a file that is written after much else.
+
+    Args:
+        path: Where the file will end up.
+
+    Raises:
+        OSError: If it cannot be written there.
+
+    Example:
+        >>> check_writable("/none/m.tflite")
+        Traceback (most recent call last):
+        FileNotFoundError: `path` is '/none/m.tflite' but the folder '/none' does not exist: \
+create it first.
+    """
+    _, temporary = _beside(path)
+    temporary.unlink()
 
 
 def check_apart(what: str, path: Any, others: Mapping[str, Any]) -> None:

@@ -9,6 +9,8 @@ from keras_spp.allocation.distortion import Distortion
 from keras_spp.core import goals as allocation
 from keras_spp.core.groups import Groups
 from keras_spp.frameworks.tf_keras.tracing import find_channels
+from keras_spp.util import progress
+from tests.helpers.consoles import percentages, terminal
 from tests.helpers.judged import data, goals, images, measured, narrow, net
 from tests.helpers.slow import slow_but
 from tests.zoo.models import L, randomize
@@ -99,15 +101,16 @@ def one_set():
     return randomize(keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(8, 3), L.Conv2D(2, 3)]))
 
 
-@pytest.mark.parametrize(("make", "trials", "done"), [(net, 6, 6), (one_set, 9, 1)])
-def test_it_shows_how_far_it_is_unless_told_not_to(make, trials, done, capsys):
-    model = make()
+@pytest.mark.parametrize(
+    ("make", "trials", "reached"), [(net, 5, {0, 20, 40, 60, 80, 100}), (one_set, 10, {0, 10, 100})]
+)
+def test_it_shows_how_many_plans_it_has_tried(make, trials, reached, monkeypatch):
+    monkeypatch.setattr(progress, "_PAUSE", 0.0)
+    console = terminal()
     options = {"target_speedup": 1.5, "round_to": 1, "representative_data": data()}
-    spp.prune(model, allocation=spp.Search(trials=trials), **options)
-    shown = capsys.readouterr().out
-    assert f"{done}/{trials} [" in shown and "/plan" in shown and shown.endswith("\n")
-    spp.prune(model, allocation=spp.Search(trials=trials, verbose=0), **options)
-    assert not capsys.readouterr().out
+    with progress.shown_on(console):
+        spp.prune(make(), allocation=spp.Search(trials=trials), **options)
+    assert set(percentages(console)) == reached
 
 
 def test_what_is_wrong_is_said():

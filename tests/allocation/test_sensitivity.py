@@ -10,10 +10,11 @@ from keras_spp.allocation import sensitivity
 from keras_spp.core.groups import Groups
 from keras_spp.frameworks.tf_keras.tracing import find_channels
 from tests.helpers.judged import LOSS, data, goals, net
+from tests.helpers.slow import slow_but
 from tests.zoo.models import L, randomize
 
 
-@pytest.mark.parametrize("quiet", ["first", "second", "third"])
+@pytest.mark.parametrize("quiet", slow_but(["first", "second", "third"], ["second"]))
 @pytest.mark.parametrize("loss", [None, LOSS, "sparse_categorical_crossentropy"])
 def test_the_layer_whose_channels_matter_least_is_pruned_most(quiet, loss):
     model = net(quiet)
@@ -189,15 +190,6 @@ def test_the_model_is_left_as_it_was():
     measured(model)
     for old, weight in zip(before, model.weights, strict=True):
         np.testing.assert_array_equal(old, weight)
-
-
-def test_it_shows_how_far_it_is_unless_told_not_to(capsys):
-    _, groups = measured(points=2)
-    shown = capsys.readouterr().out
-    done = len(groups.sets)
-    assert f"{done}/{done} [" in shown and "/set" in shown and shown.endswith("\n")
-    measured(points=2, verbose=0)
-    assert not capsys.readouterr().out
 
 
 def test_what_is_wrong_is_said(tmp_path):

@@ -6,6 +6,7 @@ import tf_keras as keras
 import keras_spp as spp
 from keras_spp import frameworks
 from keras_spp.analysis.provenance import describe, origin, pruned_from, summary
+from tests.helpers.slow import slow_but
 from tests.zoo.models import L, random_model, random_probabilities, randomize
 
 
@@ -20,7 +21,7 @@ def analyzed(model):
     return analysis.macs, analysis.params, widths
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", slow_but(range(8), range(3)))
 def test_what_is_remembered_is_what_an_analysis_of_the_dense_model_counts(seed):
     model = random_model(seed)
     pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)

@@ -149,4 +149,4 @@ def test_nothing_of_tf_keras_is_imported(tmp_path):
         text=True,
     )
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)["tflite"].startswith("m.tflite")
+    assert json.loads(result.stdout)["tflite"]["path"] == "m.tflite"

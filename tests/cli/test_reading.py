@@ -4,17 +4,13 @@ import json
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.cli import main
 from tests.helpers.commands import fails, succeeds
 from tests.zoo.models import L
-
-ROOT = Path(__file__).parents[2]
 
 # --- reading models ---
 
@@ -93,27 +89,8 @@ def test_a_module_that_cannot_be_imported_is_named(run):
 # --- the command itself ---
 
 
-@pytest.mark.parametrize("arguments", [[], *[[name] for name in sorted(main.commands)]])
-def test_help_is_shown(run, arguments):
-    assert "Usage: keras-spp" in succeeds(run(*arguments, "--help"))
-
-
 def test_the_version_is_shown(run):
     assert spp.__version__ in succeeds(run("--version"))
-
-
-@pytest.mark.slow
-def test_the_log_of_tensorflow_stays_out_of_the_output(folder, tmp_path):
-    code = "import sys; from keras_spp.cli import main; print('begin', file=sys.stderr); main()"
-    files = [folder / "plain.keras", tmp_path / "out.tflite"]
-    result = subprocess.run(
-        [sys.executable, "-c", code, "export", *files],
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0
-    assert result.stderr.endswith("begin\n")
 
 
 def test_errors_of_programming_are_not_disguised(run, monkeypatch):

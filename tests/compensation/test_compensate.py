@@ -6,7 +6,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
-from tests.helpers.random_weights import calibrate, randomize, shrunk_at_random
+from tests.helpers.calibrated import calibrate
+from tests.helpers.random_weights import randomize, shrunk_at_random
 from tests.helpers.sentences import assert_one_sentence
 from tests.helpers.slow import slow_but
 from tests.zoo.models import L, inputs_for, random_model, random_probabilities

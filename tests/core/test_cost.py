@@ -53,3 +53,16 @@ def test_what_is_measured_counts_but_not_where_only_convolutions_do():
     convolutions = 36 * (9 * 3 * 8 + 8 * 4)
     assert MACs(coupling).left() == convolutions + 36 * 4 * 2 + 1000
     assert MACs(coupling, "convolutions").left() == convolutions
+
+
+def test_channels_with_equal_shares_in_what_is_measured_take_them_along():
+    net, made, coupling = two_convolutions()
+    product = Layer("product")
+    net.channels.leave_to_measure(product, made)
+    for layer in (*net.channels.take_unmeasured(), Layer("other")):
+        net.channels.cost_measured(layer, 800)
+    dead = np.zeros(coupling.count, bool)
+    before = MACs(coupling).left(dead)
+    dead[coupling.of_label[made[:3]]] = True
+    kernels = 36 * 3 * (9 * 3 + 4)
+    assert before - MACs(coupling).left(dead) == kernels + 300

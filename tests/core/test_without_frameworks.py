@@ -31,7 +31,7 @@ TESTS = sorted(
 
 def run(program):
     return subprocess.run(
-        [sys.executable, "-P", "-c", WITHOUT_FRAMEWORKS + program],
+        [sys.executable, "-c", WITHOUT_FRAMEWORKS + program],
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
         capture_output=True,

@@ -52,6 +52,7 @@ def test_one_process_makes_the_files_that_are_made_here(tmp_path, started):
     assert keras.backend.backend() == "tensorflow"
 
 
+@pytest.mark.slow
 def test_each_export_has_a_process_of_its_own(tmp_path, started):
     a, b = keras.Input((3,), name="zoom"), keras.Input((2,), name="aux")
     model = keras.Model({"q": a, "p": b}, {"two": L.Dense(2)(a), "one": L.Dense(3)(b)})
@@ -64,6 +65,7 @@ def test_each_export_has_a_process_of_its_own(tmp_path, started):
     assert len(started) == 1
 
 
+@pytest.mark.slow
 def test_pruned_columns_are_left_out_there_too(tmp_path, started):
     model, x = pruned_net(keras)
     device = Scripted(dense=3, gather=2, rows=1)

@@ -10,6 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 import keras_spp as spp
 from keras_spp.export import converter
 from keras_spp.export.tflite import export_to_time
+from tests.helpers.slow import slow_but
 from tests.zoo import keras3_models, models
 
 
@@ -46,7 +47,7 @@ def assert_alike(model, folder):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", slow_but(range(6), range(3)))
 def test_convolutional_networks(seed, tmp_path):
     assert_alike(models.random_model(seed), tmp_path)
 

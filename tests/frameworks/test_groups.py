@@ -1,15 +1,17 @@
-import tensorflow as tf
-import tf_keras as keras
+import pytest
 
 import keras_spp as spp
+from keras_spp import frameworks
 from keras_spp.core.groups import Groups
-from keras_spp.frameworks.tf_keras.tracing import find_channels
+from tests.helpers.both_keras import L, keras, ops
 from tests.helpers.wrappers import find_wrappers
-from tests.zoo.models import L
+
+pytestmark = pytest.mark.usefixtures("keras")
 
 
 def found(x, y, granularity="channel"):
-    return Groups(find_channels(keras.Model(x, y)), granularity)
+    model = keras.Model(x, y)
+    return Groups(frameworks.of(model).label(model), granularity)
 
 
 def sizes(groups):
@@ -19,19 +21,19 @@ def sizes(groups):
 def test_a_residual_stream_that_widens_has_one_set_per_width():
     x = keras.Input((8, 8, 3))
     narrow = L.Conv2D(8, 1, name="narrow")(x)
-    wide = tf.pad(narrow, [[0, 0], [0, 0], [0, 0], [4, 4]])
+    wide = ops.pad(narrow, [[0, 0], [0, 0], [0, 0], [4, 4]])
     y = L.Add()([wide, L.Conv2D(16, 1, name="wide")(narrow)])
-    groups = found(x, L.Dense(4)(y))
+    groups = found(x, L.Dense(4, name="head")(y))
     assert sizes(groups) == {"narrow": 8, "wide": 8}
-    (reader,) = [r for r in groups.readers if r.layer.name == "dense"]
+    (reader,) = [r for r in groups.readers if r.layer.name == "head"]
     # Positions 4 to 11 of the wide tensor are the narrow one's channels; its own come first.
     assert reader.weights[0].config()["index"] == [0, 1, 2, 3, *range(8, 16), 4, 5, 6, 7]
 
 
 def test_channels_that_are_split_off_form_their_own_sets():
     x = keras.Input((8, 8, 3))
-    left, right = tf.split(L.Conv2D(12, 1, name="a")(x), [4, 8], axis=-1)
-    groups = found(x, [L.Dense(4)(left), L.Dense(4)(right)])
+    y = L.Conv2D(12, 1, name="a")(x)
+    groups = found(x, [L.Dense(4)(y[..., :4]), L.Dense(4)(y[..., 4:])])
     assert sizes(groups) == {"a": 4, "a#2": 8}
 
 

@@ -10,6 +10,7 @@ import tf_keras as keras
 import keras_spp as spp
 from keras_spp.frameworks.tf_keras.clone import clone_layer
 from tests.helpers.sentences import assert_one_sentence
+from tests.helpers.slow import slow_but
 from tests.zoo.models import L, random_probabilities, randomize, relative_error
 
 INITIALIZERS = keras.initializers
@@ -263,7 +264,7 @@ def test_declared_input_shapes_become_those_of_the_small_model(tmp_path):
     assert relative_error(pruned, keras.models.load_model(tmp_path / "small.keras")) <= 2e-5
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", slow_but(range(10), range(4)))
 def test_random_layers_with_initializers_of_one_size_shrink_exactly(seed):
     random = np.random.default_rng(seed)
 

@@ -357,7 +357,7 @@ assert "keras_spp" not in sys.modules
 
 
 def test_what_a_program_hears_that_has_not_imported_keras_spp(folder):
-    """No code of this package runs there. What tf_keras says is quoted in docs/resume.md."""
+    """No code of this package runs there. What tf_keras says is quoted in docs/how-to/resume.md."""
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=folder,

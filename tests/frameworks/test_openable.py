@@ -7,6 +7,7 @@ import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.frameworks import openable as composites
+from tests.helpers.slow import slow_but
 from tests.zoo.models import L, inputs_for, random_probabilities, randomize, relative_error
 
 
@@ -126,20 +127,20 @@ def keras_cv_backbone(name):
     return randomize(keras.Model(backbone.input, y))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "ResNetBackbone",
-        "ResNetV2Backbone",
-        "DenseNetBackbone",
-        pytest.param("CSPDarkNetBackbone", marks=pytest.mark.slow),
-        pytest.param("YOLOV8Backbone", marks=pytest.mark.slow),
-        "EfficientNetV1Backbone",
-        "EfficientNetLiteBackbone",
-        "EfficientNetV2Backbone",
-        "MobileNetV3Backbone",
-    ],
-)
+BACKBONES = [
+    "ResNetBackbone",
+    "ResNetV2Backbone",
+    "DenseNetBackbone",
+    "CSPDarkNetBackbone",
+    "YOLOV8Backbone",
+    "EfficientNetV1Backbone",
+    "EfficientNetLiteBackbone",
+    "EfficientNetV2Backbone",
+    "MobileNetV3Backbone",
+]
+
+
+@pytest.mark.parametrize("name", slow_but(BACKBONES, ["DenseNetBackbone", "MobileNetV3Backbone"]))
 def test_keras_cv_backbones_shrink_exactly_without_freezing(name):
     model = keras_cv_backbone(name)
     pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tf_keras
@@ -61,15 +62,13 @@ def test_a_missing_package_is_named_with_its_range_and_the_command_that_installs
 @pytest.mark.parametrize(
     ("name", "found"),
     [
-        ("tensorflow", "2.20.0"),
-        ("tensorflow", "2.22.0rc1"),
-        ("tf_keras", "2.22.0"),
+        ("tensorflow", "2.17.1"),
+        ("tensorflow", "2.18.0rc1"),
+        ("tf_keras", "2.17.0"),
         ("tensorflow-model-optimization", "0.7.5"),
     ],
 )
-def test_a_version_outside_the_range_is_named_with_the_command_that_fixes_it(
-    installed, name, found
-):
+def test_a_version_that_is_too_old_is_named_with_the_command_that_fixes_it(installed, name, found):
     installed[name] = found
     assert stack_error() == (
         f"keras_spp needs {name}{STACK[name]} but found {found}: "
@@ -78,11 +77,53 @@ def test_a_version_outside_the_range_is_named_with_the_command_that_fixes_it(
 
 
 def test_several_misfits_are_fixed_by_one_command(installed):
-    installed["tensorflow"] = "2.20.0"
+    installed["tensorflow"] = "2.17.1"
     del installed["tf_keras"]
     assert stack_error() == (
-        "keras_spp needs tensorflow>=2.21,<2.22 but found 2.20.0 and tf_keras>=2.21,<2.22 which "
-        'is not installed: run `pip install "tensorflow>=2.21,<2.22" "tf_keras>=2.21,<2.22"`.'
+        "keras_spp needs tensorflow>=2.18,<2.22 but found 2.17.1 and tf_keras>=2.18,<2.22 which "
+        'is not installed: run `pip install "tensorflow>=2.18,<2.22" "tf_keras>=2.18,<2.22"`.'
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("tensorflow-model-optimization", "0.9.0"), ("tensorflow-model-optimization", "1.0.dev1")],
+)
+def test_a_version_that_nobody_has_tried_is_used_with_a_warning(installed, name, found):
+    installed[name] = found
+    with pytest.warns(UserWarning) as caught:
+        stack.check()
+    (warning,) = caught
+    assert_nothing_but_one_sentence(str(warning.message))
+    assert str(warning.message) == (
+        f"keras_spp was tested with {name}{STACK[name]} but found {found}, which is newer: "
+        f'if something fails, run `pip install "{name}{STACK[name]}"`.'
+    )
+
+
+def test_what_fails_on_a_python_is_refused_there_alone(installed, monkeypatch):
+    installed |= {"tensorflow": "2.18.1", "tf_keras": "2.18.0"}
+    monkeypatch.setattr(stack, "sys", SimpleNamespace(version_info=(3, 11, 9)))
+    stack.check()
+    monkeypatch.setattr(stack, "sys", SimpleNamespace(version_info=(3, 12, 1)))
+    assert stack_error() == (
+        "keras_spp needs tf_keras>=2.19,<2.22 on Python 3.12 and later but found 2.18.0: "
+        'run `pip install "tf_keras>=2.19,<2.22"`.'
+    )
+
+
+@pytest.mark.parametrize("minor", ["2.19", "2.20", "2.21"])
+@pytest.mark.parametrize("patch", ["0", "1"])
+def test_each_tensorflow_goes_with_the_tf_keras_of_its_minor_version(installed, minor, patch):
+    installed |= {"tensorflow": f"{minor}.0", "tf_keras": f"{minor}.{patch}"}
+    stack.check()
+
+
+def test_a_tf_keras_for_another_tensorflow_is_named_with_the_command_that_fixes_it(installed):
+    installed |= {"tensorflow": "2.19.1", "tf_keras": "2.21.0"}
+    assert stack_error() == (
+        "keras_spp needs tf_keras of the minor version of TensorFlow but found tf_keras 2.21.0 "
+        'and tensorflow 2.19.1: run `pip install "tf_keras==2.19.*"`.'
     )
 
 

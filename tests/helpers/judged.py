@@ -1,14 +1,13 @@
 """Networks for allocations to judge, of which layers matter differently."""
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
 import keras_spp as spp
+from keras_spp import frameworks
 from keras_spp.allocation.distortion import Distortion
 from keras_spp.core.groups import Groups
-from keras_spp.frameworks.tf_keras.tracing import find_channels
-from tests.zoo.models import L, randomize
+from tests.helpers.both_keras import L, array, keras
+from tests.helpers.random_weights import randomize
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -23,7 +22,7 @@ def net(quiet="first"):
     model = randomize(keras.Model(x, L.Dense(5)(L.GlobalAveragePooling2D()(y))))
     readers = {"first": "second", "second": "third", "third": "last"}
     reader = model.get_layer(readers[quiet])
-    kernel = reader.kernel.numpy()
+    kernel = array(reader.kernel).copy()
     kernel[:, :, ::2] *= 1e-3
     reader.kernel.assign(kernel)
     return model
@@ -31,6 +30,8 @@ def net(quiet="first"):
 
 def data(model=None):
     """Images, and what the model makes of them as targets: pruning cannot be a gain."""
+    import tensorflow as tf
+
     x = np.random.default_rng(0).normal(size=(64, 8, 8, 3)).astype("float32")
     arrays = x if model is None else (x, model.predict(x, verbose=0).argmax(-1))
     return tf.data.Dataset.from_tensor_slices(arrays).batch(16)
@@ -43,7 +44,7 @@ def goals(pruned):
 
 def measured(model, x, granularity="channel"):
     """The groups, and what tells how much goals change."""
-    groups = Groups(find_channels(model), granularity)
+    groups = Groups(frameworks.of(model).label(model), granularity)
     return groups, Distortion(model, groups, x, 256)
 
 

@@ -1,13 +1,12 @@
 """Small networks to prune and train, and everything that a training step may change."""
 
 import numpy as np
-import tensorflow as tf
-import tf_keras as keras
 
 import keras_spp as spp
-from keras_spp.frameworks.tf_keras.variables import host, raw
+from keras_spp import frameworks
+from tests.helpers.both_keras import BACKEND, L, keras
+from tests.helpers.random_weights import random_probabilities, randomize
 from tests.helpers.wrappers import find_wrappers
-from tests.zoo.models import L, random_probabilities, randomize
 
 
 def conv_net(normalised=True, synchronized=False, **options):
@@ -60,7 +59,7 @@ def settled(pruned, seed):
     """Random probabilities, with zeros where p = 1 as training would have left them."""
     pruner = random_probabilities(pruned, seed)
     for wrapper in pruner.wrappers:
-        wrapper.pruning_obj.weight_mask_op()
+        wrapper.zero_pruned()
     return pruner
 
 
@@ -69,6 +68,11 @@ def sgd(rate=0.01, **options):
 
 
 def compiled(pruned, optimizer=None, **options):
+    if keras.__name__ == "keras" and BACKEND == "tensorflow":
+        options = {
+            "jit_compile": False,
+            **options,
+        }  # XLA takes seconds for what runs in milliseconds
     pruned.compile(optimizer or sgd(), "mse", **options)
     return pruned
 
@@ -93,11 +97,14 @@ def state(pruned, optimizer=True):
     variables = list(pruned.weights)
     if optimizer:
         variables += list(pruned.optimizer.variables)
-    return [(variable.name, host(variable)) for variable in variables]
+    read = frameworks.of(pruned).read
+    return [(variable.name, np.array(read(variable))) for variable in variables]
 
 
 def predicted_mask(wrapper, step):
-    """A step's mask over the weights, from the documented formula alone."""
+    """A step's mask over the weights, from the documented formula of tf_keras alone."""
+    import tensorflow as tf
+
     kept, start = [], 0
     for entry in wrapper.sets:
         p = wrapper.p[start : start + entry["size"]]
@@ -112,11 +119,11 @@ def predicted_mask(wrapper, step):
 
 def pruned_part(pruned):
     """The values of all weights that are pruned for good."""
-    parts = []
+    read, parts = frameworks.of(pruned).read, []
     for wrapper in find_wrappers(pruned):
         for masked in wrapper.masked:
-            weight = raw(masked.weight).numpy()
-            mask = np.broadcast_to(masked.spread(wrapper.mask), weight.shape)
+            weight = read(masked.weight)
+            mask = np.broadcast_to(read(masked.spread(wrapper.mask)), weight.shape)
             parts.append(weight[mask == 0])
     return np.concatenate(parts)
 
@@ -128,10 +135,21 @@ def pruned_part_is_zero(pruned):
 
 
 def train_step(pruned, optimizer, x, y):
+    """A step of a loop of one's own with tf_keras."""
+    import tensorflow as tf
+
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean((pruned(x, training=True) - y) ** 2)
     gradients = tape.gradient(loss, pruned.trainable_variables)
     optimizer.apply_gradients(zip(gradients, pruned.trainable_variables, strict=True))
+
+
+def begin_step(pruner, pruned):
+    """Lets happen what begins a training step, an update perhaps."""
+    if keras.__name__ == "keras":
+        pruner.begin_step()
+    else:
+        pruned(data(1)[0], training=True)
 
 
 def updates_made(pruner):

@@ -69,9 +69,8 @@ ALL = ("by_channel", "by_column", "synchronized", "distilled")
     ("workers", "names"),
     [
         pytest.param(0, ("by_channel", "compensated"), id="mirrored"),
-        pytest.param(2, ("by_column",), id="two-workers"),
         pytest.param(0, ALL[1:], id="mirrored-others", marks=slow),
-        pytest.param(2, ("by_channel", "synchronized", "distilled"), id="two-others", marks=slow),
+        pytest.param(2, ALL, id="two-workers-all", marks=slow),
         pytest.param(4, ALL, id="four-workers-all", marks=slow),
     ],
 )

@@ -1,11 +1,14 @@
 """Pruned, shrunk, pruned and shrunk again: what is said counts from the first model."""
 
+import numpy as np
 import pytest
-import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.analysis.provenance import describe, pruned_from
-from tests.zoo.models import L, random_probabilities, randomize
+from tests.helpers.both_keras import TF_KERAS, L, keras
+from tests.helpers.random_weights import random_probabilities, randomize
+
+pytestmark = pytest.mark.usefixtures("keras")
 
 
 def network():
@@ -30,7 +33,7 @@ def without_round(found):
     return {key: value for key, value in found.items() if key != "last_round"}
 
 
-@pytest.mark.parametrize("name", [None, "m.keras", "m.h5", "m"])
+@pytest.mark.parametrize("name", [None, "m.keras", "m.h5", pytest.param("m", marks=TF_KERAS)])
 def test_a_model_pruned_three_times_says_both(tmp_path, name):
     """Also if each pruned model was trained, saved and loaded between."""
     keep = (lambda pruned: reload(pruned, tmp_path / name)) if name else lambda pruned: pruned
@@ -66,7 +69,7 @@ def test_training_between_two_rounds_is_no_harm():
     first = network()
     last = once(first, 2.0)
     last.compile("sgd", "mse")
-    last.fit(keras.backend.ones((4, 8, 8, 3)), keras.backend.ones((4, 4)), verbose=0)
+    last.fit(np.ones((4, 8, 8, 3)), np.ones((4, 4)), verbose=0)
     assert without_round(pruned_from(once(last, 1.5), None))["macs"][0] == describe(first)["macs"]
 
 

@@ -105,12 +105,12 @@ def test_plans_that_are_carried_out_end_closer_to_the_whole_network(model, monke
     assert ends[1] <= ends[0]
 
 
-def test_it_shows_progress_and_a_table_unless_it_is_told_not_to(model, capsys):
+def test_it_prints_a_table_unless_it_is_told_not_to(model, capsys):
     spp.compress(model, images(64), pruning_ratio=0.5, verbose=0)
     assert capsys.readouterr().out == ""
     spp.compress(model, images(64), pruning_ratio=0.5)
     out = capsys.readouterr().out
-    assert "7/7" in out and "parameters" in out
+    assert "parameters" in out and "%" in out
 
 
 def test_twice_is_bit_for_bit_the_same(model):

@@ -1,3 +1,4 @@
+import pytest
 import tf_keras as keras
 from tf_keras.src.applications.convnext import LayerScale, StochasticDepth
 from tf_keras.src.applications.inception_resnet_v2 import CustomScaleLayer
@@ -18,6 +19,7 @@ def test_a_layer_scale_is_cut_with_its_channels():
     assert small.get_layer("scale").gamma.shape == (4,)
 
 
+@pytest.mark.slow
 def test_a_convnext_keeps_its_normalised_streams_and_shrinks_inside_its_blocks():
     model = randomize(
         keras.applications.ConvNeXtTiny(

@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
-import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.core.channels import Reason
 from keras_spp.rules.einsum import _parse
-from tests.zoo.models import L, random_probabilities, randomize, relative_error
+from tests.helpers.both_keras import L, keras, later, made
+from tests.helpers.compared import relative_error
+from tests.helpers.random_weights import random_probabilities, randomize
+from tests.helpers.slow import slow_but
+
+pytestmark = pytest.mark.usefixtures("keras")
 
 
 def between(*layers, shape=(6, 5)):
@@ -86,14 +90,14 @@ def test_a_shared_layer_reads_the_same_channels_twice():
 @pytest.mark.parametrize(
     ("layer", "reason"),
     [
-        (L.EinsumDense("abc,bd->ad", (8,)), Reason.MIXES),  # the channels are summed up
-        (L.EinsumDense("abc,cd->bad", (6, 8)), Reason.UNKNOWN),  # batch and steps change places
+        (later.EinsumDense("abc,bd->ad", (8,)), Reason.MIXES),  # the channels are summed up
+        (later.EinsumDense("abc,cd->bad", (6, 8)), Reason.UNKNOWN),  # batch and steps change places
     ],
     ids=["summed", "batch moved"],
 )
 def test_what_keeps_no_channels_apart_is_frozen(layer, reason):
     x = keras.Input(batch_shape=(6, 6, 5))
-    y = L.Dense(3)(layer(L.Dense(8, name="first")(L.Dense(8)(x))))
+    y = L.Dense(3)(made(layer)(L.Dense(8, name="first")(L.Dense(8)(x))))
     row = {row.layer: row for row in spp.analyze(keras.Model(x, y))}["first"]
     assert not row.prunable and row.reason.startswith(reason)
 
@@ -104,7 +108,7 @@ def test_channels_behind_a_softmax_are_frozen():
     assert rows["einsum"].reason == Reason.MIXES and rows["first"].prunable
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", slow_but(range(12), range(6)))
 def test_random_equations_shrink_exactly(seed):
     random = np.random.default_rng(seed)
     rank = int(random.integers(2, 5))
@@ -115,7 +119,9 @@ def test_random_equations_shrink_exactly(seed):
     within = [name for name in kept if random.integers(2)]
     kernel = "".join(random.permutation([*summed, *new, *within]))
     made = "".join(random.permutation([*kept, *new]))
-    sizes = dict(zip("abcdxy", (None, 4, 5, 6, 6, 3), strict=True))
+    # No two alike, halved or not: Keras 3 on TensorFlow adds a bias to the last axis, or to the
+    # second, whichever is as long, if it has one axis alone that is longer than 1.
+    sizes = dict(zip("abcdxy", (None, 13, 7, 9, 6, 10), strict=True))
     sizes[read[-1]] = 8
     bias = "".join(name for name in made if random.integers(2)) or None
     equation, shape = f"{read},{kernel}->a{made}", tuple(sizes[name] for name in made)

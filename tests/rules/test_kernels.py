@@ -1,48 +1,50 @@
 import pytest
-import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.core.channels import Reason
+from tests.helpers.both_keras import TF_KERAS, L, keras, later, made
 from tests.rules.test_channelwise import IMAGE, check
-from tests.zoo.models import L
+
+pytestmark = pytest.mark.usefixtures("keras")
 
 
 @pytest.mark.parametrize(
     "layer",
     [
-        L.DepthwiseConv2D(3),
-        L.DepthwiseConv2D(3, depth_multiplier=2, activation="tanh", strides=2),
-        L.SeparableConv2D(6, 3),
-        L.SeparableConv2D(6, 3, depth_multiplier=3, use_bias=False),
-        L.Conv2DTranspose(6, 3, strides=2),
-        L.Conv2D(6, 3, groups=2),
-        L.Conv2D(16, 3, groups=8),
-        L.LocallyConnected2D(6, (3, 2), strides=2, activation="relu"),
-        L.Dense(5, activation="sigmoid"),
+        later.DepthwiseConv2D(3),
+        later.DepthwiseConv2D(3, depth_multiplier=2, activation="tanh", strides=2),
+        later.SeparableConv2D(6, 3),
+        later.SeparableConv2D(6, 3, depth_multiplier=3, use_bias=False),
+        later.Conv2DTranspose(6, 3, strides=2),
+        later.Conv2D(6, 3, groups=2),
+        later.Conv2D(16, 3, groups=8),
+        later.LocallyConnected2D(6, (3, 2), strides=2, activation="relu"),
+        later.Dense(5, activation="sigmoid"),
     ],
-    ids=lambda layer: layer.name,
+    ids=repr,
 )
 def test_a_layer_behind_a_convolution_shrinks_exactly(layer):
-    check(type(layer).from_config(layer.get_config()))
+    check(made(layer))
 
 
 @pytest.mark.parametrize(
     ("shape", "layer"),
     [
-        ((16, 3), L.Conv1D(5, 3, padding="causal")),
-        ((16, 3), L.Conv1DTranspose(5, 3)),
-        ((16, 3), L.SeparableConv1D(5, 3)),
-        ((16, 3), L.DepthwiseConv1D(3)),
-        ((6, 3), L.LocallyConnected1D(5, 3, use_bias=False)),
-        ((6, 6, 6, 2), L.Conv3D(5, 3)),
-        ((6, 6, 6, 2), L.Conv3DTranspose(5, 3)),
+        ((16, 3), later.Conv1D(5, 3, padding="causal")),
+        ((16, 3), later.Conv1DTranspose(5, 3)),
+        ((16, 3), later.SeparableConv1D(5, 3)),
+        ((16, 3), later.DepthwiseConv1D(3)),
+        ((6, 3), later.LocallyConnected1D(5, 3, use_bias=False)),
+        ((6, 6, 6, 2), later.Conv3D(5, 3)),
+        ((6, 6, 6, 2), later.Conv3DTranspose(5, 3)),
     ],
     ids=lambda value: getattr(value, "name", None),
 )
 def test_one_and_three_dimensions(shape, layer):
-    check(type(layer).from_config(layer.get_config()), shape)
+    check(made(layer), shape)
 
 
+@TF_KERAS
 def test_convolutions_of_several_batch_axes_are_followed_where_channels_are_last():
     x = keras.Input((3, 8, 8, 4))
     y = L.Conv2D(6, 3)(L.Conv2D(8, 3, name="first")(x))

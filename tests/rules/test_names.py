@@ -1,5 +1,6 @@
 """Rules of Keras' own layers are registered by the names of their classes."""
 
+import keras as keras3
 import pytest
 import tf_keras as keras
 from hypothesis import given
@@ -13,20 +14,30 @@ from keras_spp.core import rule as rules
 from keras_spp.core.kinds import own_name
 from tests.zoo.models import L, randomize
 
-NAMES = sorted(key for key in rules._REGISTRY if isinstance(key, str))
+KNOWN = sorted(key for key in rules._REGISTRY if isinstance(key, str))
+NAMES = [name for name in KNOWN if "." not in name]
 # Those of Keras that `keras.layers` does not name.
 ELSEWHERE = {
-    "AddLoss", "AddMetric", "CustomScaleLayer", "LayerScale", "StochasticDepth",
-    "SyncBatchNormalization",
+    "AddLoss", "AddMetric", "CustomScaleLayer", "GroupedQueryAttention", "LayerScale",
+    "StochasticDepth", "SyncBatchNormalization",
 }  # fmt: skip
 
 
 def test_every_rule_is_that_of_a_layer_which_keras_has():
     assert len(NAMES) > 80
-    assert {name for name in NAMES if not hasattr(L, name)} == ELSEWHERE
+    layers = {name: getattr(L, name, getattr(keras3.layers, name, None)) for name in NAMES}
+    assert {name for name, layer in layers.items() if layer is None} == ELSEWHERE
     for name in set(NAMES) - ELSEWHERE:
-        assert rules.find(getattr(L, name)) is rules._REGISTRY[name], name
+        assert rules.find(layers[name]) is rules._REGISTRY[name], name
     assert rules.find(L.experimental.SyncBatchNormalization) is rules.find(L.BatchNormalization)
+
+
+def test_every_rule_of_kerashub_is_that_of_a_class_which_it_has():
+    pytest.importorskip("keras_hub")
+    for name in set(KNOWN) - set(NAMES):
+        kind = keras3.saving.get_registered_object(name.replace(".", ">"))
+        assert rules.find(kind) is rules._REGISTRY[name]
+        assert rules.find(type(kind.__name__, (keras3.layers.Layer,), {})) is None
 
 
 @given(

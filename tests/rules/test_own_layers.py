@@ -1,46 +1,56 @@
 import pytest
-import tensorflow as tf
-import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.core import channels
 from keras_spp.core import rule as rules
 from keras_spp.rules import Reason, count, elementwise, merged, moved
-from tests.zoo.models import L, random_probabilities, randomize, relative_error
+from tests.helpers.both_keras import L, keras, ops
+from tests.helpers.compared import relative_error
+from tests.helpers.random_weights import random_probabilities, randomize
+
+pytestmark = pytest.mark.usefixtures("keras")
 
 
-@keras.saving.register_keras_serializable(package="tests")
-class Scale(L.Layer):
-    """One weight per channel."""
-
-    def build(self, shape):
-        self.w = self.add_weight(name="w", shape=shape[-1:], initializer="ones")
-
-    def call(self, x):
-        return x * self.w
-
-
-@keras.saving.register_keras_serializable(package="tests")
-class Mixer(L.Layer):
-    """A dense layer of one's own, with its matrix the other way round."""
-
-    def __init__(self, size, **kwargs):
-        super().__init__(**kwargs)
-        self.size = size
-
-    def build(self, shape):
-        self.matrix = self.add_weight(name="matrix", shape=(self.size, shape[-1]))
-
-    def call(self, x):
-        return keras.backend.dot(x, keras.backend.transpose(self.matrix))
-
-    def get_config(self):
-        return {**super().get_config(), "size": self.size}
+@pytest.fixture(autouse=True)
+def registry(monkeypatch):
+    monkeypatch.setattr(rules, "_REGISTRY", dict(rules._REGISTRY))
 
 
 @pytest.fixture
-def registry(monkeypatch):
-    monkeypatch.setattr(rules, "_REGISTRY", dict(rules._REGISTRY))
+def Scale():
+    @keras.saving.register_keras_serializable(package="tests")
+    class Scale(L.Layer):
+        """One weight per channel."""
+
+        def build(self, shape):
+            self.w = self.add_weight(name="w", shape=shape[-1:], initializer="ones")
+
+        def call(self, x):
+            return x * self.w
+
+    return Scale
+
+
+@pytest.fixture
+def Mixer():
+    @keras.saving.register_keras_serializable(package="tests")
+    class Mixer(L.Layer):
+        """A dense layer of one's own, with its matrix the other way round."""
+
+        def __init__(self, size, **kwargs):
+            super().__init__(**kwargs)
+            self.size = size
+
+        def build(self, shape):
+            self.matrix = self.add_weight(name="matrix", shape=(self.size, shape[-1]))
+
+        def call(self, x):
+            return ops.tensordot(x, ops.transpose(self.matrix), 1)
+
+        def get_config(self):
+            return {**super().get_config(), "size": self.size}
+
+    return Mixer
 
 
 def net(layer):
@@ -49,13 +59,13 @@ def net(layer):
     return randomize(keras.Model(x, L.Dense(4)(y)))
 
 
-def test_a_layer_without_a_rule_freezes_what_it_touches(registry):
+def test_a_layer_without_a_rule_freezes_what_it_touches(Scale):
     rows = {row.layer: row for row in spp.analyze(net(Scale(name="scale")))}
     assert not rows["first"].prunable
     assert rows["first"].reason == "unknown layer (scale)"
 
 
-def test_a_rule_of_a_few_lines_lets_channels_through(registry):
+def test_a_rule_of_a_few_lines_lets_channels_through(Scale):
     @spp.rule(Scale)
     def scale(call, x):
         call.follows(call.layer.w, 0, call.vector(x))
@@ -68,7 +78,7 @@ def test_a_rule_of_a_few_lines_lets_channels_through(registry):
     assert relative_error(pruned, small) <= 2e-5
 
 
-def test_a_reader_of_ones_own_is_masked_and_resized(registry):
+def test_a_reader_of_ones_own_is_masked_and_resized(Mixer):
     @spp.rule(Mixer)
     def mixer(call, x):
         call.reads(call.layer.matrix, 1, call.vector(x))
@@ -86,17 +96,16 @@ def test_a_reader_of_ones_own_is_masked_and_resized(registry):
     assert relative_error(pruned, small) <= 2e-5
 
 
-class Pointwise(L.Conv2D):
-    """A convolution with a constructor of its own."""
+def test_a_size_that_a_subclass_does_not_have_in_its_config_stays():
+    class Pointwise(L.Conv2D):
+        """A convolution with a constructor of its own."""
 
-    def __init__(self, channels, **kwargs):
-        super().__init__(channels, 1, **kwargs)
+        def __init__(self, channels, **kwargs):
+            super().__init__(channels, 1, **kwargs)
 
-    def get_config(self):
-        return {"name": self.name, "channels": self.filters}
+        def get_config(self):
+            return {"name": self.name, "channels": self.filters}
 
-
-def test_a_size_that_a_subclass_does_not_have_in_its_config_stays(registry):
     model = net(Pointwise(12, name="point"))
     rows = {row.layer: row for row in spp.analyze(model)}
     assert not rows["point"].prunable and rows["point"].reason == "unknown layer"
@@ -107,18 +116,17 @@ def test_a_size_that_a_subclass_does_not_have_in_its_config_stays(registry):
     assert relative_error(pruned, small) <= 2e-5
 
 
-class Listed(L.Layer):
-    """Keeps its kernel where no mask can be put on it."""
-
-    def build(self, shape):
-        self.kernels = [self.add_weight(name="kernel", shape=(1, 1, shape[-1], 6))]
-
-    def call(self, x):
-        return tf.nn.conv2d(x, self.kernels[0], 1, "VALID")
-
-
 @pytest.mark.parametrize("granularity", ["channel", "column"])
-def test_a_kernel_out_of_reach_freezes_what_it_reads(registry, granularity):
+def test_a_kernel_out_of_reach_freezes_what_it_reads(granularity):
+    class Listed(L.Layer):
+        """Keeps its kernel where no mask can be put on it."""
+
+        def build(self, shape):
+            self.kernels = [self.add_weight(name="kernel", shape=(1, 1, shape[-1], 6))]
+
+        def call(self, x):
+            return ops.tensordot(x, self.kernels[0][0, 0], 1)
+
     @spp.rule(Listed)
     def listed(call, x):
         call.reads(call.layer.kernels[0], 2, call.vector(x))
@@ -136,7 +144,7 @@ def test_a_kernel_out_of_reach_freezes_what_it_reads(registry, granularity):
     assert relative_error(pruned, spp.shrink(pruned)) <= 2e-5
 
 
-def test_a_rule_that_forgets_a_size_is_told(registry):
+def test_a_rule_that_forgets_a_size_is_told(Mixer):
     @spp.rule(Mixer)
     def mixer(call, x):
         call.reads(call.layer.matrix, 1, call.vector(x))
@@ -172,7 +180,7 @@ def wrong_rank(call, x):
         (lambda call, x: None, "AttributeError"),
     ],
 )
-def test_a_rule_that_fails_freezes_what_it_met_and_is_named_with_its_error(registry, broken, error):
+def test_a_rule_that_fails_freezes_what_it_met_and_is_named_with_its_error(Mixer, broken, error):
     spp.rule(Mixer)(broken)
     model = net(lambda y: L.Conv2D(6, 1, name="behind")(Mixer(12, name="mixer")(y)))
     rows = {row.layer: row for row in spp.analyze(model)}
@@ -185,7 +193,7 @@ def test_a_rule_that_fails_freezes_what_it_met_and_is_named_with_its_error(regis
     assert relative_error(pruned, spp.shrink(pruned)) <= 2e-5
 
 
-def test_rules_that_are_there_can_be_used_as_they_are(registry):
+def test_rules_that_are_there_can_be_used_as_they_are(Scale):
     class Share(L.Layer):
         def build(self, shapes):
             self.share = self.add_weight(name="share", shape=())
@@ -195,7 +203,7 @@ def test_rules_that_are_there_can_be_used_as_they_are(registry):
 
     class Turned(Scale):
         def call(self, x):
-            return tf.reverse(x, [1]) * tf.reduce_sum(self.w) * 0.1
+            return ops.flip(x, [1]) * ops.sum(self.w) * 0.1
 
     spp.rule(Share)(merged)
     spp.rule(Turned)(lambda call, x: moved(call, x, lambda values: values[:, ::-1]))

@@ -1,13 +1,15 @@
 import numpy as np
 import pytest
-import tensorflow as tf
-import tf_keras as keras
 
 import keras_spp as spp
 from keras_spp.core.channels import Reason
-from tests.zoo.models import L, random_probabilities, randomize, relative_error
+from keras_spp.util.nest import flatten
+from tests.helpers.both_keras import TF_KERAS, L, array, keras, later, made, ops
+from tests.helpers.compared import relative_error
+from tests.helpers.random_weights import random_probabilities, randomize
 
 SLOW = pytest.mark.slow
+pytestmark = pytest.mark.usefixtures("keras")
 
 
 def check(model, ratio=0.5):
@@ -23,38 +25,49 @@ def sequence(layer, shape=(6, 5)):
     """A recurrent layer between a convolution and one head for each of its outputs."""
     x = keras.Input(shape)
     y = layer(L.Conv1D(12, 3, activation="relu", name="first")(x))
-    return keras.Model(x, [L.Dense(4)(output) for output in tf.nest.flatten(y)])
+    return keras.Model(x, [L.Dense(4)(output) for output in flatten(y)])
 
 
 @pytest.mark.parametrize(
     "layer",
     [
-        L.SimpleRNN(8, use_bias=False),
-        pytest.param(L.GRU(8), marks=SLOW),
-        L.GRU(8, reset_after=False, return_sequences=True),
-        pytest.param(L.LSTM(8), marks=SLOW),
-        L.LSTM(8, return_sequences=True, return_state=True),
-        L.Bidirectional(L.GRU(8, return_sequences=True)),
-        L.Bidirectional(L.LSTM(8), merge_mode="sum"),
-        pytest.param(L.Bidirectional(L.LSTM(8), merge_mode=None), marks=SLOW),
-        L.Bidirectional(L.LSTM(8), backward_layer=L.LSTM(6, go_backwards=True)),
-        pytest.param(L.Bidirectional(L.LSTM(8, return_state=True)), marks=SLOW),
-        L.RNN(L.SimpleRNNCell(8, use_bias=False), unroll=True),
+        later.SimpleRNN(8, use_bias=False),
+        pytest.param(later.GRU(8), marks=SLOW),
+        later.GRU(8, reset_after=False, return_sequences=True),
+        pytest.param(later.LSTM(8), marks=SLOW),
+        later.LSTM(8, return_sequences=True, return_state=True),
+        later.Bidirectional(later.GRU(8, return_sequences=True)),
+        later.Bidirectional(later.LSTM(8), merge_mode="sum"),
+        pytest.param(later.Bidirectional(later.LSTM(8), merge_mode=None), marks=SLOW),
+        later.Bidirectional(later.LSTM(8), backward_layer=later.LSTM(8, go_backwards=True)),
+        # Keras 3 itself takes them for as wide as the ones that go forward.
         pytest.param(
-            L.RNN(L.GRUCell(8), return_sequences=True, return_state=True), marks=pytest.mark.slow
+            later.Bidirectional(later.LSTM(8), backward_layer=later.LSTM(6, go_backwards=True)),
+            marks=TF_KERAS,
         ),
-        pytest.param(L.RNN(L.LSTMCell(8), go_backwards=True), marks=SLOW),
-        L.Bidirectional(L.RNN(L.GRUCell(8)), merge_mode="ave"),
-        L.Bidirectional(L.RNN(L.GRUCell(8)), backward_layer=L.LSTM(6, go_backwards=True)),
+        pytest.param(later.Bidirectional(later.LSTM(8, return_state=True)), marks=SLOW),
+        later.RNN(later.SimpleRNNCell(8, use_bias=False), unroll=True),
+        pytest.param(
+            later.RNN(later.GRUCell(8), return_sequences=True, return_state=True),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(later.RNN(later.LSTMCell(8), go_backwards=True), marks=SLOW),
+        later.Bidirectional(later.RNN(later.GRUCell(8)), merge_mode="ave"),
+        pytest.param(
+            later.Bidirectional(
+                later.RNN(later.GRUCell(8)), backward_layer=later.LSTM(6, go_backwards=True)
+            ),
+            marks=TF_KERAS,
+        ),
     ],
-    ids=lambda layer: layer.name,
+    ids=repr,
 )
 def test_the_units_of_a_recurrent_layer_are_channels(layer):
-    model = sequence(layer)
+    model = sequence(made(layer))
     small = check(model)
     assert small.get_layer("first").filters == 6
-    made = getattr(small.layers[2], "forward_layer", small.layers[2])
-    assert made.cell.units == 4
+    inner = getattr(small.layers[2], "forward_layer", small.layers[2])
+    assert inner.cell.units == 4
     assert spp.analyze(model).macs > 2.5 * spp.analyze(small).macs
 
 
@@ -64,20 +77,24 @@ def test_the_units_of_a_recurrent_layer_are_channels(layer):
         lambda cells: L.RNN(cells),
         lambda cells: L.RNN(L.StackedRNNCells(cells), return_sequences=True, return_state=True),
         pytest.param(lambda cells: L.Bidirectional(L.RNN(cells)), marks=SLOW),
-        lambda cells: L.Bidirectional(L.RNN(cells, return_state=True), merge_mode="sum"),
+        pytest.param(
+            lambda cells: L.Bidirectional(L.RNN(cells, return_state=True), merge_mode="sum"),
+            marks=SLOW,
+        ),
     ],
     ids=["list", "stacked", "bidirectional", "bidirectional states"],
 )
 def test_each_of_several_cells_reads_the_units_of_the_one_below(make, tmp_path):
     model = sequence(make([L.LSTMCell(8), L.GRUCell(12), L.SimpleRNNCell(6, use_bias=False)]))
     small = check(model)
-    made = getattr(small.layers[2], "forward_layer", small.layers[2])
-    assert [inner.units for inner in made.cell.cells] == [4, 6, 3]
+    layer = getattr(small.layers[2], "forward_layer", small.layers[2])
+    assert [inner.units for inner in layer.cell.cells] == [4, 6, 3]
     assert spp.analyze(model).macs > 2.5 * spp.analyze(small).macs
     small.save(tmp_path / "small.keras")
     assert relative_error(small, keras.models.load_model(tmp_path / "small.keras")) == 0
 
 
+@SLOW  # the one in a TimeDistributed does so, too
 def test_a_pruned_layer_of_cells_trains_saves_and_loads(tmp_path):
     model = sequence(L.RNN([L.LSTMCell(8), L.GRUCell(8)]))
     schedule = spp.SPPSchedule(A=0.5, frequency=1)
@@ -102,13 +119,13 @@ def test_the_macs_of_cells_are_those_of_layers_on_top_of_each_other():
 
 def test_activations_and_initializers_of_a_users_own_are_kept_in_a_cell():
     def activation(x):
-        return tf.tanh(x) / 2
+        return ops.tanh(x) / 2
 
     model = sequence(L.RNN([L.LSTMCell(8), L.GRUCell(6, activation=activation)]))
     small = check(model)
     upper = small.layers[2].cell.cells[1]
     assert upper.activation is activation and upper.units == 3
-    assert check(sequence(L.LSTM(8, recurrent_initializer=lambda s, dtype=None: tf.zeros(s))))
+    assert check(sequence(L.LSTM(8, recurrent_initializer=lambda s, dtype=None: ops.zeros(s))))
 
 
 def test_macs_of_a_recurrent_layer_count_every_step_and_both_kernels():
@@ -143,16 +160,18 @@ def test_states_given_to_cells_and_to_two_directions_are_as_wide_as_their_units(
 def test_constant_states_keep_the_units():
     x = keras.Input((6, 5), batch_size=3)
     y = L.Dense(12, name="first")(x)
-    y = L.GRU(8, name="gru")(y, initial_state=tf.ones((3, 8)))
+    y = L.GRU(8, name="gru")(y, initial_state=ops.ones((3, 8)))
     model = keras.Model(x, L.Dense(2)(y))
     assert spp.analyze(model)[1].reason == Reason.SHAPE
     assert check(model).get_layer("first").units == 6
 
 
-@pytest.mark.parametrize("layer", [L.GRU(8), L.Bidirectional(L.RNN(L.LSTMCell(8)))])
+@pytest.mark.parametrize(
+    "layer", [later.GRU(8), later.Bidirectional(later.RNN(later.LSTMCell(8)))], ids=repr
+)
 def test_a_given_mask_is_no_state(layer):
     x = keras.Input((6, 5))
-    y = layer(L.Dense(12, name="first")(x), mask=tf.reduce_any(x > 0.5, -1))
+    y = made(layer)(L.Dense(12, name="first")(x), mask=ops.any(x > 0.5, -1))
     model = keras.Model(x, L.Dense(2)(y))
     small = check(model)
     assert small.get_layer("first").units == 6
@@ -169,27 +188,31 @@ def test_a_convolutional_recurrent_layer():
     assert [small.get_layer(name).filters for name in ("first", "second")] == [4, 3]
 
 
-@keras.saving.register_keras_serializable("sequence")
-class OwnCell(L.GRUCell):
+def own_cell():
     """Does something else with its input."""
 
-    def call(self, inputs, states, training=None):
-        return super().call(tf.reverse(inputs, [-1]), states, training=training)
+    @keras.saving.register_keras_serializable("sequence")
+    class OwnCell(L.GRUCell):
+        def call(self, inputs, states, training=False):
+            return super().call(ops.flip(inputs, [-1]), states, training=training)
+
+    return OwnCell(8)
 
 
 @pytest.mark.parametrize(
     "layer",
     [
-        L.LSTM(8, activation="softmax"),
-        L.Bidirectional(L.LSTM(8, activation="softmax", return_state=True)),
-        L.RNN(OwnCell(8)),
-        L.RNN([L.LSTMCell(8), OwnCell(8)]),
-        L.Bidirectional(L.RNN(OwnCell(8))),
-        L.GRU(8, time_major=True),
+        lambda: L.LSTM(8, activation="softmax"),
+        lambda: L.Bidirectional(L.LSTM(8, activation="softmax", return_state=True)),
+        lambda: L.RNN(own_cell()),
+        lambda: L.RNN([L.LSTMCell(8), own_cell()]),
+        lambda: L.Bidirectional(L.RNN(own_cell())),
+        pytest.param(lambda: L.GRU(8, time_major=True), marks=TF_KERAS),
     ],
     ids=["softmax", "states", "cell", "cells", "bidirectional", "time major"],
 )
 def test_what_is_not_followed_is_frozen_with_a_reason_and_exact(layer):
+    layer = layer()
     if getattr(layer, "time_major", False):
         x = keras.Input(batch_shape=(3, 5, 4))
         model = keras.Model(x, L.Dense(2)(layer(L.Dense(12)(x))))
@@ -210,11 +233,12 @@ def test_a_mask_reaches_the_layers_of_the_pruned_model():
     model = randomize(keras.Model(x, L.Dense(2)(y)))
     pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)
     words = np.random.default_rng(0).integers(0, 4, (5, 12)) * np.repeat([1, 0], 6)
-    np.testing.assert_allclose(model(words), pruned(words), rtol=1e-5)
+    np.testing.assert_allclose(*map(array, (model(words), pruned(words))), rtol=1e-5)
     random_probabilities(pruned)
     small = spp.shrink(pruned)
     assert small.get_layer("table").output_dim == 8
-    np.testing.assert_allclose(pruned(words), small(words), rtol=1e-4, atol=1e-5)
+    before, after = map(array, (pruned(words), small(words)))
+    np.testing.assert_allclose(before, after, rtol=1e-4, atol=1e-5)
 
 
 def test_attention_keeps_its_channels_and_has_its_products_counted():
@@ -265,6 +289,7 @@ def test_a_pruned_layer_in_a_time_distributed_one_trains_saves_and_loads(tmp_pat
     assert relative_error(pruned, spp.shrink(loaded)) <= 2e-5
 
 
+@TF_KERAS  # Keras 3 takes models with one input alone
 def test_a_time_distributed_model_with_several_inputs():
     inner = [keras.Input((8, 8, 3)), keras.Input((8, 8, 2))]
     y = L.Add()([L.Conv2D(8, 3, name="inside")(inner[0]), L.Conv2D(8, 3)(inner[1])])
@@ -274,6 +299,7 @@ def test_a_time_distributed_model_with_several_inputs():
     check(keras.Model(x, y))
 
 
+@TF_KERAS
 def test_a_stateful_layer_is_reset_with_the_pruned_model():
     x = keras.Input(batch_shape=(2, 5, 3))
     model = randomize(keras.Model(x, L.Dense(3)(L.LSTM(8, stateful=True)(L.Dense(12)(x)))))

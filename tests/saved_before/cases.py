@@ -317,7 +317,7 @@ def compiled(pruned, case):
 
 
 def checkpoint_of(pruned):
-    """As docs/resume.md makes it; the optimizer's slots have to be there."""
+    """As docs/how-to/resume.md makes it; the optimizer's slots have to be there."""
     pruned.optimizer.build(pruned.trainable_variables)
     return tf.train.Checkpoint(model=pruned, optimizer=pruned.optimizer)
 

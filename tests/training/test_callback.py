@@ -3,30 +3,32 @@ import warnings
 
 import numpy as np
 import pytest
-import tensorflow as tf
-import tensorflow_model_optimization as tfmot
-import tf_keras as keras
 
 import keras_spp as spp
+from tests.helpers.both_keras import BACKEND, TF_KERAS, L, array, keras
+from tests.helpers.random_weights import randomize
 from tests.helpers.slow import slow_but
 from tests.helpers.states import assert_same_state
 from tests.helpers.training import compiled, conv_net, data, fit, plain_net, prune, sgd, state
 from tests.helpers.wrappers import find_wrappers
-from tests.zoo.models import L, randomize
 
+pytestmark = pytest.mark.usefixtures("keras")
 WITHOUT_END = pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")
 
 
-class Recorder(keras.callbacks.Callback):
-    """Logs of every batch, and where the model stands after it."""
+def recorded():
+    """A callback with the logs of every batch, and where the model stands after it."""
 
-    def __init__(self):
-        super().__init__()
-        self.logs, self.progress = [], []
+    class Recorder(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.logs, self.progress = [], []
 
-    def on_train_batch_end(self, batch, logs=None):
-        self.logs.append(dict(logs))
-        self.progress.append(spp.Pruner(self.model).progress())
+        def on_train_batch_end(self, batch, logs=None):
+            self.logs.append(dict(logs))
+            self.progress.append(spp.Pruner(self.model).progress())
+
+    return Recorder()
 
 
 def spp_warnings(caught):
@@ -37,14 +39,16 @@ def spp_warnings(caught):
 
 
 def test_every_batch_logs_the_exact_numbers_of_the_present_and_not_averages():
-    recorder = Recorder()
+    recorder = recorded()
     history = fit(compiled(prune()), 40, [spp.SPPCallback(), recorder]).history
     shown = [(logs["macs_speedup"], logs["groups_decided"]) for logs in recorder.logs]
     assert shown == [(p.macs_speedup, p.decided) for p in recorder.progress]
+    assert [p.step for p in recorder.progress] == [*range(1, 41)]
     assert len(set(shown)) > 4 and shown[0] == (1, 0)
     assert (history["macs_speedup"], history["groups_decided"]) == ([shown[-1][0]], [1])
 
 
+@TF_KERAS  # Keras 3 shows averages over the epoch
 @WITHOUT_END
 @pytest.mark.parametrize("verbose", [1, 2])
 def test_the_progress_line_shows_the_present_numbers(verbose, capsys):
@@ -73,7 +77,7 @@ def test_evaluation_returns_no_more_values_than_without_pruning():
     sizes.append(np.size(pruned.evaluate(*data(1), verbose=0, callbacks=[spp.SPPCallback()])))
     sizes.append(np.size(pruned.evaluate(*data(1), verbose=0)))
     assert sizes == [2] * 6
-    assert [metric.name for metric in pruned.metrics] == ["loss", "mae"]
+    assert len(pruned.metrics) == 2  # loss and mae
     assert set(history) == {
         *("loss", "mae", "val_loss", "val_mae"),
         *("macs_speedup", "groups_decided"),
@@ -97,17 +101,19 @@ def test_evaluation_still_returns_no_more_after_training_was_interrupted():
 @WITHOUT_END
 def test_callbacks_listed_after_it_can_use_the_numbers(tmp_path):
     log = keras.callbacks.CSVLogger(str(tmp_path / "log.csv"))
-    save = keras.callbacks.ModelCheckpoint(str(tmp_path / "{macs_speedup:.4f}.h5"))
+    save = keras.callbacks.ModelCheckpoint(str(tmp_path / "{macs_speedup:.4f}.keras"))
     history = fit(compiled(prune()), 5, [spp.SPPCallback(), log, save], epochs=2).history
     header = (tmp_path / "log.csv").read_text().splitlines()[0]
     assert header.startswith("epoch,groups_decided,loss,macs_speedup")
     for speedup in history["macs_speedup"]:
-        assert (tmp_path / f"{speedup:.4f}.h5").exists()
+        assert (tmp_path / f"{speedup:.4f}.keras").exists()
 
 
 @WITHOUT_END
 def test_log_dir_gets_scalars_and_a_histogram_of_p_for_each_set(tmp_path):
-    recorder = Recorder()
+    import tensorflow as tf
+
+    recorder = recorded()
     fit(compiled(prune()), 12, [spp.SPPCallback(log_dir=tmp_path / "run"), recorder])
     (file,) = (tmp_path / "run").iterdir()
     plugins, series = {}, {}
@@ -212,6 +218,8 @@ def test_without_a_frequency_pruning_takes_the_first_tenth_and_fine_tuning_the_r
 
 
 def batches(steps):
+    import tensorflow as tf
+
     def generate():
         yield from zip(*(np.split(array, steps) for array in data(steps)), strict=True)
 
@@ -247,10 +255,10 @@ def test_the_same_fit_goes_on_as_fine_tuning_with_fixed_masks():
         def on_train_batch_end(self, batch, logs=None):
             if spp.Pruner(self.model).progress().finished:
                 losses.append(logs["loss"])
-                zeros.append([w.masked[0].weight.numpy() == 0 for w in find_wrappers(self.model)])
+                zeros.append([array(w.masked[0].weight) == 0 for w in find_wrappers(self.model)])
 
     x, _ = data(1)
-    y = conv_net()(x).numpy()  # within reach of the pruned network too
+    y = array(conv_net()(x))  # within reach of the pruned network too
     pruned = compiled(prune(), keras.optimizers.Adam(0.005))
     callbacks = [spp.SPPCallback(), Watch()]
     pruned.fit(
@@ -261,7 +269,7 @@ def test_the_same_fit_goes_on_as_fine_tuning_with_fixed_masks():
     for first, last in zip(zeros[0], zeros[-1], strict=True):
         np.testing.assert_array_equal(first, last)
     pruner = spp.Pruner(pruned)
-    assert set(pruner.probabilities().numpy()) == {0, 1}
+    assert set(array(pruner.probabilities())) == {0, 1}
     updates = pruner.progress().updates
     fit(pruned, 5)
     assert pruner.progress().updates == updates
@@ -283,17 +291,26 @@ def test_without_the_callback_a_model_with_a_frequency_is_pruned_all_the_same():
     fit(with_callback, 12)
     fit(without, 12, [])
     assert spp.Pruner(without).progress() == spp.Pruner(with_callback).progress()
-    stock = compiled(prune(), "adam")
+    assert "macs_speedup" in fit(without, 2).history
+
+
+@TF_KERAS
+@WITHOUT_END
+def test_the_callback_of_tfmot_does_too():
+    import tensorflow_model_optimization as tfmot
+
+    stock, with_callback = compiled(prune(), "adam"), compiled(prune(), "adam")
+    fit(with_callback, 12)
     fit(stock, 12, [tfmot.sparsity.keras.UpdatePruningStep()])
     assert spp.Pruner(stock).progress() == spp.Pruner(with_callback).progress()
-    assert "macs_speedup" in fit(without, 2).history
 
 
 def test_without_the_callback_a_model_without_a_frequency_says_what_is_missing_once():
     pruned = compiled(prune(frequency=None))
     with pytest.raises(RuntimeError, match=r"pass callbacks=\[spp.SPPCallback\(\)\] to fit"):
         fit(pruned, 40, [])
-    assert fit(pruned, 40).history["groups_decided"] == [1.0]
+    if BACKEND != "jax":  # where Keras loses the variables of a model whose first step fails
+        assert fit(pruned, 40).history["groups_decided"] == [1.0]
 
 
 @WITHOUT_END
@@ -343,11 +360,11 @@ def test_columns_are_pruned_no_further_than_to_the_target_speedup():
     assert 2 <= progress.macs_speedup < 2.3
     assert history["macs_speedup"] == [progress.macs_speedup]
     assert history["groups_decided"] == [1.0]
-    assert set(spp.Pruner(pruned).probabilities().numpy()) == {0, 1}
+    assert set(array(spp.Pruner(pruned).probabilities())) == {0, 1}
 
 
 def test_a_run_that_reaches_the_target_with_its_last_step_is_finished():
-    recorder = Recorder()
+    recorder = recorded()
     fit(columns(), 150, [spp.SPPCallback(), recorder])
     reached = next(p.step for p in recorder.progress if p.macs_speedup >= 2)
     pruned = columns()
@@ -356,12 +373,12 @@ def test_a_run_that_reaches_the_target_with_its_last_step_is_finished():
         fit(pruned, reached)
     assert not [message for message in spp_warnings(caught) if "has not met" in message]
     assert spp.Pruner(pruned).progress().finished
-    assert set(spp.Pruner(pruned).probabilities().numpy()) == {0, 1}
+    assert set(array(spp.Pruner(pruned).probabilities())) == {0, 1}
 
 
 @pytest.mark.parametrize("order", slow_but([1, -1], [1]))  # of saving and of the callback
 def test_a_model_saved_at_the_step_that_reaches_the_target_goes_on_bit_for_bit(order, tmp_path):
-    recorder, whole = Recorder(), columns()
+    recorder, whole = recorded(), columns()
     fit(whole, 150, [spp.SPPCallback(), recorder])
     reached = next(p.step for p in recorder.progress if p.macs_speedup >= 2)
 

@@ -7,6 +7,7 @@ import tf_keras as keras
 import keras_spp as spp
 from keras_spp.frameworks.tf_keras import optimizer_state
 from keras_spp.frameworks.tf_keras.variables import host
+from tests.helpers.slow import slow_but
 from tests.helpers.states import assert_same_state
 from tests.helpers.training import compiled, conv_net, data, fit, prune, sgd, state
 from tests.helpers.wrappers import find_wrappers
@@ -150,7 +151,7 @@ def slots(optimizer, variable):
     return {name: host(slot) for name, slot in optimizer_state.slots(optimizer, variable).items()}
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", slow_but(OPTIMIZERS, ["momentum", "scaled"]))
 def test_moments_of_changed_weights_begin_anew_and_sizes_of_gradients_stay(name):
     layers = [L.Conv2D(16, 3), L.PReLU(shared_axes=[1, 2]), L.Conv2D(8, 3), L.ReLU()]
     head = [L.GlobalAveragePooling2D(), L.Dense(4)]

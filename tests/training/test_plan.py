@@ -6,7 +6,10 @@ import pytest
 import keras_spp as spp
 from tests.helpers.training import compiled, fit, prune, sgd
 
-pytestmark = pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")
+pytestmark = [
+    pytest.mark.usefixtures("keras"),
+    pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach"),
+]
 
 
 def plan(pruned, steps):

@@ -6,6 +6,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
+from tests.helpers.slow import slow_but
 from tests.helpers.states import assert_same_state
 from tests.helpers.training import (
     compiled,
@@ -50,7 +51,7 @@ def test_eager_and_xla_prune_like_the_graph(options, graph):
     assert_same_state(expected, state(pruned), rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("steps", [4, 8])
+@pytest.mark.parametrize("steps", slow_but([4, 8], [4]))
 def test_several_steps_per_execution_change_no_bit(steps, graph):
     assert_same_state(graph[0], state(trained(steps_per_execution=steps)))
 

@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
-import tf_keras as keras
 
 import keras_spp as spp
+from tests.helpers.both_keras import L, array, keras
+from tests.helpers.compared import relative_error
 from tests.helpers.judged import net
-from tests.zoo.models import L, randomize, relative_error
+from tests.helpers.random_weights import randomize
+from tests.helpers.training import compiled
+
+pytestmark = pytest.mark.usefixtures("keras")
 
 
 def pruned_by(schedule, steps):
@@ -19,7 +23,7 @@ def pruned_by(schedule, steps):
     y = L.Conv2D(32, 3, name="second")(L.Conv2D(16, 3, name="first")(x))
     model = randomize(keras.Model(x, L.Dense(4)(y)), 1)
     pruned = spp.prune(model, pruning_ratio=0.5, round_to=1, schedule=schedule)
-    pruned.compile(keras.optimizers.SGD(1e-4), "mse")
+    compiled(pruned, keras.optimizers.SGD(1e-4))
     data = np.ones((steps, 8, 8, 3)), np.ones((steps, 4, 4, 4))
     pruned.fit(*data, 1, verbose=0, callbacks=[spp.SPPCallback(), Count()], shuffle=False)
     return model, pruned, counts
@@ -29,12 +33,12 @@ def test_one_shot_prunes_the_lowest_norms_at_once_and_for_good():
     model, pruned, counts = pruned_by(spp.OneShotSchedule(begin_step=3), 8)
     assert counts == [0, 0, 0, 0, 24, 24, 24, 24]  # the update precedes the step's own counting
     for wrapper in spp.Pruner(pruned).wrappers:
-        kernel = model.get_layer(wrapper.layer.name).kernel.numpy()
+        kernel = array(model.get_layer(wrapper.layer.name).kernel)
         norms = np.abs(kernel).sum(
             axis=tuple(i for i in range(kernel.ndim) if i != kernel.ndim - 2)
         )
         lowest = np.argsort(norms)[: len(norms) // 2]
-        assert set(np.flatnonzero(wrapper.p.numpy() == 1)) == set(lowest), wrapper.layer.name
+        assert set(np.flatnonzero(array(wrapper.p) == 1)) == set(lowest), wrapper.layer.name
     assert relative_error(pruned, spp.shrink(pruned)) <= 2e-5
 
 
@@ -45,7 +49,7 @@ def test_one_shot_foresees_which_producers_pruned_columns_free(target):
     pruned = spp.prune(model, schedule=spp.OneShotSchedule(), **options)
     gradual = spp.Pruner(spp.prune(model, schedule=spp.GradualSchedule(), **options))
     assert spp.Pruner(pruned).sets.goal.sum() < gradual.sets.goal.sum()
-    pruned.compile(keras.optimizers.SGD(1e-6), "mse")
+    compiled(pruned, keras.optimizers.SGD(1e-6))
     pruned.fit(np.ones((6, 8, 8, 3)), np.ones((6, 5)), 2, verbose=0, callbacks=[spp.SPPCallback()])
     assert target <= spp.Pruner(pruned).progress().macs_speedup <= 1.02 * target
 
@@ -56,7 +60,7 @@ def test_gradual_pruning_follows_the_polynomial():
     shares = [1 - (1 - t / 4) ** 3 for t in range(5)]
     expected = [int(np.ceil(8 * s - 1e-4) + np.ceil(16 * s - 1e-4)) for s in shares]
     assert counts == [0, 0, *np.repeat(expected[1:], 2), 24, 24]
-    assert set(spp.Pruner(pruned).probabilities().numpy()) == {0.0, 1.0}
+    assert set(array(spp.Pruner(pruned).probabilities())) == {0.0, 1.0}
 
 
 def test_a_gradual_schedule_gets_a_frequency_for_the_first_tenth_of_training():
@@ -64,7 +68,6 @@ def test_a_gradual_schedule_gets_a_frequency_for_the_first_tenth_of_training():
     assert counts[3] == 0 < counts[4] and counts[19] < 24 == counts[20]
 
 
-@keras.saving.register_keras_serializable(package="tests")
 class Halved(spp.OneShotSchedule):
     """A schedule of the user's own."""
 
@@ -77,6 +80,7 @@ class Unregistered(spp.OneShotSchedule):
 
 
 def test_a_schedule_of_ones_own_survives_saving_if_it_is_registered(tmp_path):
+    keras.saving.register_keras_serializable(package="tests")(Halved)
     with pytest.warns(UserWarning, match="SPP has not met its target"):
         _, pruned, _ = pruned_by(Halved(), 2)
     pruned.save(tmp_path / "model.keras")

@@ -2,9 +2,8 @@ import json
 from dataclasses import dataclass
 
 import pytest
-from rich.table import Table
 
-from keras_spp.util.report import Rows
+from keras_spp.util.report import Columns, Rows
 
 
 @dataclass(frozen=True)
@@ -21,9 +20,11 @@ class Report(Rows[Row]):
         return {"rows": self.rows}
 
     def __rich__(self):
-        table = Table("name", "size")
+        table = Columns("[sizes]")
+        table.words("name")
+        table.numbers("size")
         for row in self.entries:
-            table.add_row(row.name, str(row.size))
+            table.row(row.name, str(row.size))
         return table
 
 
@@ -35,9 +36,17 @@ def test_a_report_is_the_sequence_of_its_entries_a_table_and_plain_data():
     assert json.loads(json.dumps(report.to_dict()))["rows"] == report.rows == [
         {"name": "a", "size": 1}, {"name": "b", "size": 20},
     ]  # fmt: skip
-    first, *others = str(report).splitlines()[1:]
-    assert first.split() == ["┃", "name", "┃", "size", "┃"] and "20" in others[-2]
+    title, _, head, _, *lines = str(report).splitlines()
+    assert title.strip() == "[sizes]" and head.split() == ["name", "size"]
+    assert [line.split() for line in lines if line] == [["a", "1"], ["b", "20"]]
     assert all(line == line.rstrip() for line in str(report).splitlines())
+
+
+def test_a_table_fits_80_columns_without_cutting_anything():
+    name, size = "[block]/" + "layer" * 30, 123_456_789_012
+    text = str(Report((Row(name, size),)))
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert str(size) in text and name in "".join(text.replace(str(size), "").split())
 
 
 def test_a_report_without_a_table_cannot_be_made():

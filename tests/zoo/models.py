@@ -4,29 +4,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from tests.helpers.compared import inputs_for, relative_error  # noqa: F401
 from tests.helpers.random_weights import random_probabilities, randomize  # noqa: F401
 
 L = keras.layers
-
-
-def inputs_for(model, seed=1, batch=3):
-    """Random inputs, one array per model input."""
-    random = np.random.default_rng(seed)
-    return [
-        random.normal(size=(batch, *tensor.shape[1:])).astype("float32") for tensor in model.inputs
-    ]
-
-
-def relative_error(model, other, seed=1):
-    """Largest difference of any output, relative to the largest value of that output."""
-    inputs = inputs_for(model, seed)
-    inputs = inputs[0] if len(inputs) == 1 else inputs
-    first = tf.nest.flatten(model(inputs, training=False))
-    second = tf.nest.flatten(other(inputs, training=False))
-    return max(
-        float(np.abs(a.numpy() - b.numpy()).max() / max(np.abs(a.numpy()).max(), 1e-6))
-        for a, b in zip(first, second, strict=True)
-    )
 
 
 class Builder:

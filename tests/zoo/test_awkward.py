@@ -1,3 +1,5 @@
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -46,10 +48,22 @@ def halve(name):
     return model, pruned, spp.shrink(pruned)
 
 
+class Halved(NamedTuple):
+    """A model, the same pruned and small, and what `spp.analyze` says of the first and the last."""
+
+    name: str
+    model: keras.Model
+    pruned: keras.Model
+    small: keras.Model
+    rows: spp.Analysis
+    small_rows: spp.Analysis
+
+
 @pytest.fixture(scope="module", params=PRUNABLE)
 def halved(request):
-    """Name, model, pruned and small model; the tests of one model follow each other."""
-    return request.param, *halve(request.param)
+    """One after the other; the tests of one follow each other."""
+    model, pruned, small = halve(request.param)
+    return Halved(request.param, model, pruned, small, spp.analyze(model), spp.analyze(small))
 
 
 def outputs(model, x):
@@ -67,9 +81,8 @@ def assert_equal(first, second, x):
         assert np.abs(a - b).max() <= (HALF if low else EXACT) * scale
 
 
-def check_reasons(model):
+def check_reasons(model, report):
     """A report whose rows say why a layer keeps channels."""
-    report = spp.analyze(model)
     assert str(report) and report.macs > 0
     assert report.fixed_size == all(None not in tensor.shape[1:] for tensor in model.inputs)
     closed = tuple(map(str, Reason))
@@ -83,24 +96,23 @@ def check_reasons(model):
 
 
 def test_analysis_gives_a_reason_for_everything_that_stays(halved):
-    _, model, _, _ = halved
-    check_reasons(model)
+    check_reasons(halved.model, halved.rows)
 
 
 @pytest.mark.parametrize("name", sorted(NOTHING))
 def test_a_model_with_nothing_to_prune_is_refused_with_reasons(name):
     model = MODELS[name]()
-    check_reasons(model)
+    check_reasons(model, spp.analyze(model))
     with pytest.raises(ValueError, match=r"has nothing to prune .* says why for each layer"):
         spp.prune(model, pruning_ratio=0.5, round_to=1)
     assert all(row.reason for row in spp.analyze(model))
 
 
 def test_awkward_models_shrink_exactly(halved):
-    _, model, pruned, small = halved
+    _, model, pruned, small, rows, small_rows = halved
     x = sample(model)
     assert_equal(pruned, small, x)
-    assert spp.analyze(small).macs < spp.analyze(model).macs
+    assert small_rows.macs < rows.macs
     assert len(small.trainable_weights) == len(model.trainable_weights)
 
 
@@ -115,12 +127,12 @@ def test_unfinished_awkward_models_shrink_exactly(name):
 
 
 def test_a_third_of_the_macs_goes_where_nothing_forbids_it(halved):
-    name, model, _, small = halved
-    assert name in BOUND or spp.analyze(model).macs / spp.analyze(small).macs >= 1.5
+    assert halved.name in BOUND or halved.rows.macs / halved.small_rows.macs >= 1.5
 
 
+@pytest.mark.parametrize("halved", slow_but(PRUNABLE, PRUNABLE[1::4]), indirect=True)
 def test_a_pruned_model_shares_no_variable_with_its_original(halved):
-    _, model, pruned, small = halved
+    _, model, pruned, small, *_ = halved
     x = sample(model)
     before = [outputs(part, x) for part in (pruned, small)]
     weights = model.get_weights()
@@ -132,17 +144,18 @@ def test_a_pruned_model_shares_no_variable_with_its_original(halved):
 
 
 def test_what_is_called_prunable_goes_and_nothing_else(halved):
-    _, model, _, small = halved
     rows = [
-        [row for row in spp.analyze(part) if row.params and row.channels] for part in (model, small)
+        [row for row in part if row.params and row.channels]
+        for part in (halved.rows, halved.small_rows)
     ]
     for before, after in zip(*rows, strict=True):
         assert before.layer == after.layer
         assert (after.channels < before.channels) == (before.groups > 1), before
 
 
+@pytest.mark.parametrize("halved", slow_but(PRUNABLE, PRUNABLE[2::4]), indirect=True)
 def test_small_models_save_and_load(halved, tmp_path):
-    name, model, _, small = halved
+    name, model, _, small, *_ = halved
 
     def saved_and_loaded(model):
         model.save(tmp_path / "model.keras")

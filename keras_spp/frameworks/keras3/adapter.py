@@ -3,7 +3,6 @@
 from typing import Any
 
 from keras.tree import flatten, map_structure
-from keras.utils import Progbar
 
 from keras_spp.frameworks.convolution import convolved_by
 from keras_spp.frameworks.keras3 import arrays, checkpoints
@@ -66,8 +65,3 @@ keep_probabilities, wrappers = WRAPPING.keep_probabilities, WRAPPING.wrappers
 def plain_class(layer: Any) -> type:
     """Returns the class that replaces a layer's in a small model: its own."""
     return type(layer)
-
-
-def progress_bar(total: int, verbose: int, unit_name: str) -> Progbar:
-    """Returns Keras' progress bar, which shows nothing if `verbose` is 0."""
-    return Progbar(total, verbose=min(verbose, 1), unit_name=unit_name)

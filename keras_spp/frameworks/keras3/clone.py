@@ -61,9 +61,9 @@ def read_config(layer: Any) -> tuple[dict[str, Any], Shared]:
     if is_function(layer):
         return layer.get_config(), {}
     if _has_no_arguments(type(layer)):
-        # Of such a layer Keras remembers what it was called with, and may not know how to save it.
-        base = {"name": layer.name, "trainable": layer.trainable, "dtype": layer.dtype_policy}
-        return base, {}
+        # Of such a layer Keras remembers what it was made with, and may not know how to save it.
+        dtype = keras.dtype_policies.serialize(layer.dtype_policy)
+        return {"name": layer.name, "trainable": layer.trainable, "dtype": dtype}, {}
     config, shared = configs.read_config(layer, "keras", keras.activations.linear)
     return _unbuilt(config), shared
 
@@ -85,18 +85,20 @@ def _unbuilt(config: Any) -> Any:
 
 def _make_copy(layer: keras.layers.Layer, changes: dict[str, Any], kind: Any) -> Any:
     if kind is keras.layers.Lambda:
-        return _clone_lambda(layer)
+        return _clone_lambda(layer, changes)
     config, shared = read_config(layer)
     copy = kind.from_config({**config, **changes})
     give(copy, shared)
     return copy
 
 
-def _clone_lambda(layer: keras.layers.Lambda) -> keras.layers.Lambda:
+def _clone_lambda(layer: keras.layers.Lambda, changes: dict[str, Any]) -> keras.layers.Lambda:
     """Returns a Lambda of the same function: marshalling that would lose its closure."""
     return type(layer)(
         layer.function,
-        output_shape=private.declared_output_shape(layer),
+        output_shape=tuple(changes["output_shape"])
+        if "output_shape" in changes
+        else private.declared_output_shape(layer),
         mask=layer.mask,
         arguments=layer.arguments,
         **keras.layers.Layer.get_config(layer),

@@ -18,8 +18,9 @@ _MAY_SPREAD = frozenset({"Concatenate", "Repeat", "Reshape", "Tile"})
 def shapes(nodes: list[Node], inputs: list[tuple[Any, Shape]]) -> dict[int, Shape]:
     """Returns shapes that Keras leaves open though the inputs' are fixed, by the tensor's id.
 
-    Open sizes occur in a nested model whose own input is open. If a batch differs from the
-    input's, one sample was spread over several entries.
+    Open sizes occur in a nested model whose own input is open, and behind an EinsumDense that was
+    told an open one. If a batch differs from the input's, one sample was spread over several
+    entries.
 
     Args:
         nodes: The calls of a model in order.
@@ -37,6 +38,9 @@ def shapes(nodes: list[Node], inputs: list[tuple[Any, Shape]]) -> dict[int, Shap
         for node in nodes:
             args, kwargs = _filled(node, specs)
             outputs = keras.tree.flatten(node.layer.compute_output_spec(*args, **kwargs))
+            if any(None in output.shape for output in outputs):  # as EinsumDense was told
+                called = keras.Operation.compute_output_spec(node.layer, *args, **kwargs)
+                outputs = keras.tree.flatten(called)
             specs.update(zip(map(id, node.outputs), outputs, strict=True))
     except Exception:  # a layer that needs several samples, say: Keras' own shapes remain
         return {}

@@ -36,11 +36,14 @@ def _is_openable(kind: type) -> bool:
 
 def opened(model: keras.Model) -> keras.Model:
     """Returns the model, or a copy in which openable layers are nested models."""
-    calls = {id(node.layer): node for node in _calls(model) if _is_openable(type(node.layer))}
+    calls: dict[int, list[Any]] = {}
+    for node in _calls(model):
+        if _is_openable(type(node.layer)):
+            calls.setdefault(id(node.layer), []).append(node)
     if not calls:
         return model
     # The layers inside may hide more.
-    graphs = {key: opened(_as_model(node)) for key, node in calls.items()}
+    graphs = {key: opened(_as_model(nodes_of_one)) for key, nodes_of_one in calls.items()}
 
     def make_layer(layer: Any) -> Any:
         graph = graphs.get(id(layer))
@@ -71,13 +74,11 @@ def _calls(model: keras.Model) -> Any:
     return walk(model)
 
 
-def _as_model(node: Any) -> keras.Model:
+def _as_model(calls: list[Any]) -> keras.Model:
     """Returns the layers that a composite calls as a model of the same name."""
-    layer = node.layer
-    inputs = keras.tree.map_structure(
-        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype), node.call_args[0]
-    )
+    layer = calls[0].layer
     try:
+        inputs = keras.tree.map_structure(_input_for, *(node.call_args[0] for node in calls))
         model = keras.Model(inputs, layer.call(inputs), name=layer.name)
     except Exception as error:  # whatever a user's class raises
         raise ValueError(
@@ -86,6 +87,13 @@ def _as_model(node: Any) -> keras.Model:
             f"and with functions of keras.ops alone."
         ) from error
     return model
+
+
+def _input_for(*tensors: Any) -> Any:
+    """Returns an input that takes each of these tensors; where they differ, its size is open."""
+    sizes = zip(*(tensor.shape for tensor in tensors), strict=True)
+    shape = [first if all(size == first for size in others) else None for first, *others in sizes]
+    return keras.Input(batch_shape=shape, dtype=tensors[0].dtype)
 
 
 def _fill(model: keras.Model, graphs: dict[int, keras.Model], result: keras.Model) -> None:

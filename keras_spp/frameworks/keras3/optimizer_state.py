@@ -34,11 +34,11 @@ def remake(optimizer: Any) -> Any:
         return type(optimizer)(
             remake(optimizer.inner_optimizer), scale, optimizer.dynamic_growth_steps
         )
-    config = optimizer.get_config()
-    if (schedule := private.schedule_of(optimizer)) is not None:
-        # It has no state, and may be of a class that nobody can make from a config.
-        config["learning_rate"] = schedule
-    return type(optimizer).from_config(config)
+    if (schedule := private.schedule_of(optimizer)) is None:
+        return type(optimizer).from_config(optimizer.get_config())
+    # It has no state, and may be of a class that nobody can make from a config.
+    config = private.config_without_schedule(optimizer)
+    return type(optimizer).from_config({**config, "learning_rate": schedule})
 
 
 def with_state(optimizer: Any, variables: Sequence[Any]) -> Any:

@@ -7,7 +7,6 @@ what, and this file is the only one to mend.
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -76,8 +75,12 @@ def is_called(operation: Any) -> bool:
 
 
 def uncalled(operation: Any) -> Any:
-    """Returns a copy of a function with all that it holds, of which no calls are known."""
-    twin = copy.copy(operation)
+    """Returns a copy of a function with all that it holds, of which no calls are known.
+
+    `copy.copy` would save and load it, which is what such a function does not allow.
+    """
+    twin = object.__new__(type(operation))
+    vars(twin).update(vars(operation))
     twin._inbound_nodes, twin._outbound_nodes = [], []
     return twin
 
@@ -154,6 +157,15 @@ def schedule_of(optimizer: Any) -> Any:
     """Returns an optimizer's schedule of learning rates; None if its rate is a number."""
     rate = optimizer._learning_rate
     return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
+
+
+def config_without_schedule(optimizer: Any) -> dict[str, Any]:
+    """Returns an optimizer's config without asking its schedule for one, which may have none."""
+    schedule, optimizer._learning_rate = optimizer._learning_rate, 0.0
+    try:
+        return optimizer.get_config()
+    finally:
+        optimizer._learning_rate = schedule
 
 
 def is_spared_from_decay(optimizer: Any, variable: Any) -> bool:

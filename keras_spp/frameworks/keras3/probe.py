@@ -18,7 +18,7 @@ from keras_spp.frameworks.keras3.inference import compiled, reset
 from keras_spp.frameworks.keras3.lockstep import conformed
 from keras_spp.frameworks.keras3.rebuilding import copy_weights, rebuild
 from keras_spp.frameworks.keras3.variables import read, write
-from keras_spp.frameworks.program import Program, Step
+from keras_spp.frameworks.program import Place, Program, Step
 
 
 class Probe:
@@ -152,9 +152,11 @@ class Probe:
     def _repeated(self, step: Step, tensors: Mapping[int, Any]) -> list[Any]:
         """Calls the layer in a TimeDistributed, whose hook sees all time steps at once."""
         hook = self._hooks.get(id(step.core))
-        if hook is None or len(step.inputs) != 1:
+        taken = [place for place in step.args if isinstance(place, Place)]
+        masked = len(step.inputs) > 1 and private.expects_mask(step.core)
+        if hook is None or masked or len(taken) != 1:
             return step.run(tensors)
-        x = tensors[step.inputs[0]]
+        x = tensors[taken[0].number]
         batch, time, *sizes = x.shape
         inputs = keras.ops.reshape(x, (batch * time, *sizes))
         (outputs,) = graph.infer(step.core, (inputs,), {})

@@ -13,6 +13,7 @@ import keras_spp.rules.einsum
 import keras_spp.rules.kernels
 import keras_spp.rules.merges
 import keras_spp.rules.moves
+import keras_spp.rules.products
 import keras_spp.rules.sequences  # noqa: F401
 from keras_spp.core.call import Call, tensors_in
 from keras_spp.core.channels import Channels, Reason, Tensor
@@ -20,9 +21,11 @@ from keras_spp.core.coupling import Coupling
 from keras_spp.core.rule import apply, apply_function
 from keras_spp.frameworks.keras3 import dry_run, graph, labelling
 from keras_spp.frameworks.keras3.adapted import is_adapted
-from keras_spp.frameworks.keras3.held_sizes import freeze_held
+from keras_spp.frameworks.keras3.bias_axis import keep_axis
+from keras_spp.frameworks.keras3.held_sizes import follow_declared, freeze_held
 from keras_spp.frameworks.keras3.op_rules.operation import operation
 from keras_spp.frameworks.tracing import Shape, Tracing, coupled
+from keras_spp.rules.channelwise import channel_axis
 
 
 class _Tracing(Tracing):
@@ -56,6 +59,12 @@ class _Tracing(Tracing):
             return apply_function(_kept_whole, call, args, kwargs)
         outputs = apply(call, args, kwargs)
         freeze_held(call.channels, call.layer, outputs)
+        if isinstance(call.layer, keras.layers.Lambda):
+            follow_declared(call.channels, call.layer, outputs)
+        if channel_axis(call.layer) == 1 and getattr(call.layer, "bias", None) is not None:
+            for x in outputs:
+                bias = [1, x.shape[1], *[1] * (len(x.shape) - 2)]
+                keep_axis(call.channels, call.layer, call.vector(x, 1), 1, x.shape, bias)
         return outputs
 
 

@@ -136,6 +136,7 @@ class PruneSPP(PruningWrapper, keras.layers.Wrapper):
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """Returns what a call makes: shapes alone do not tell types and structures."""
+        args, kwargs = keras.tree.map_structure(_dense, (args, kwargs))
         return keras.Operation.compute_output_spec(self, *args, **kwargs)
 
     def draw(self, step: Any) -> None:
@@ -220,3 +221,10 @@ class PruneSPP(PruningWrapper, keras.layers.Wrapper):
                 name if kind is None else kind.from_config(schedule["config"])
             )
         return super().from_config(config, custom_objects)
+
+
+def _dense(value: Any) -> Any:
+    """Returns a symbolic tensor that is not sparse, as which Keras takes `x * 0.5`, too."""
+    if isinstance(value, keras.KerasTensor) and value.sparse:
+        return keras.KerasTensor(value.shape, value.dtype)
+    return value

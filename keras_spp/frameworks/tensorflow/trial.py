@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -71,8 +72,11 @@ def follow(
             continue
         for constants in _constants(args, kwargs, chosen[0]):
             try:
-                trial = _Trial(functions, args, kwargs, tensors, chosen, constants)
-                return Followed(chosen, trial.places(), trial.edits())
+                with warnings.catch_warnings():
+                    # What Keras says of a softmax over one channel is said of the trial alone.
+                    warnings.simplefilter("ignore")
+                    trial = _Trial(functions, args, kwargs, tensors, chosen, constants)
+                    return Followed(chosen, trial.places(), trial.edits())
             except _NotFollowed as error:
                 reasons.append(error.reason)
     return Reason.MIXES if Reason.MIXES in reasons else Reason.FUNCTION

@@ -41,7 +41,6 @@ from keras_spp.frameworks.tf_keras.openable import opened
 from keras_spp.frameworks.tf_keras.photos import images_in
 from keras_spp.frameworks.tf_keras.private import is_graph_network
 from keras_spp.frameworks.tf_keras.probe import Probe, norms
-from keras_spp.frameworks.tf_keras.progress import progress_bar
 from keras_spp.frameworks.tf_keras.projection import projected_derivatives
 from keras_spp.frameworks.tf_keras.rebuilding import copy_weights, declare_inputs, rebuild
 from keras_spp.frameworks.tf_keras.score_functions import check_score

@@ -1,13 +1,11 @@
 """The installed TensorFlow libraries: a check of their versions, and the import of tfmot."""
 
 import importlib
-import importlib.metadata
 import os
 import sys
 
-from packaging.specifiers import SpecifierSet
-
-from keras_spp.version import STACK
+from keras_spp.frameworks import installed
+from keras_spp.version import SINCE_PYTHON_3_12, STACK
 
 _SWITCH = "TF_USE_LEGACY_KERAS"
 
@@ -16,19 +14,19 @@ def check() -> None:
     """Raises ImportError if the TensorFlow stack does not fit, before any of it is imported.
 
     Raises:
-        ImportError: If a package of the stack is missing or outside the tested range.
+        ImportError: If a package of the stack is missing or too old, or tf_keras is not of
+            TensorFlow's minor version.
     """
-    wrong = []
-    for name, bounds in STACK.items():
-        version = _installed_version(name)
-        if version is None:
-            wrong.append((name, bounds, "which is not installed"))
-        elif not SpecifierSet(bounds).contains(version, prereleases=True):
-            wrong.append((name, bounds, f"but found {version}"))
-    if wrong:
-        needs = " and ".join(f"{name}{bounds} {problem}" for name, bounds, problem in wrong)
-        fix = " ".join(f'"{name}{bounds}"' for name, bounds, _ in wrong)
-        raise ImportError(f"keras_spp needs {needs}: run `pip install {fix}`.")
+    installed.check(STACK)
+    if sys.version_info >= (3, 12):
+        installed.check(SINCE_PYTHON_3_12, " on Python 3.12 and later")
+    tensorflow, tf_keras = (installed.version(name) for name in ("tensorflow", "tf_keras"))
+    minor = _minor(tensorflow)
+    if _minor(tf_keras) != minor:
+        raise ImportError(
+            f"keras_spp needs tf_keras of the minor version of TensorFlow but found tf_keras "
+            f'{tf_keras} and tensorflow {tensorflow}: run `pip install "tf_keras=={minor}.*"`.'
+        )
 
 
 def import_tfmot() -> None:
@@ -50,12 +48,5 @@ def import_tfmot() -> None:
         os.environ[_SWITCH] = chosen
 
 
-def _installed_version(name: str) -> str | None:
-    """Returns the version of a distribution, or of another with its module (tensorflow-cpu)."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        module = name.replace("-", "_")
-        for provider in importlib.metadata.packages_distributions().get(module, []):
-            return importlib.metadata.version(provider)
-    return None
+def _minor(version: str | None) -> str:
+    return ".".join(str(version).split(".")[:2])

@@ -15,6 +15,7 @@ import keras_spp.rules.einsum
 import keras_spp.rules.kernels
 import keras_spp.rules.merges
 import keras_spp.rules.moves
+import keras_spp.rules.products
 import keras_spp.rules.sequences  # noqa: F401
 from keras_spp.core.call import Call
 from keras_spp.core.channels import Channels, Tensor

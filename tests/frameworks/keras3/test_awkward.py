@@ -130,8 +130,22 @@ def masked_words():
     return keras.Model(x, L.Dense(2)(L.LSTM(6)(L.LSTM(8, return_sequences=True)(y))))
 
 
+def masked_steps():
+    x = keras.Input((6, 4))
+    y = L.LSTM(8, return_sequences=True)(L.Masking()(x))
+    return keras.Model(x, L.Dense(2)(L.GRU(5)(L.TimeDistributed(L.Dense(6, "relu"))(y))))
+
+
+def declared_shape():
+    x = keras.Input((6, 6, 3))
+    y = L.Conv2D(8, 3)(x)
+    most = L.Lambda(lambda t: ops.max(t, axis=(1, 2)), output_shape=(8,))(y)
+    return keras.Model(x, L.Dense(2)(L.Lambda(lambda t: 2 * t, output_shape=(8,))(most)))
+
+
 AWKWARD = [
-    depth_to_space, frames, lambda_activation, masked_words, nested_three_levels,
+    depth_to_space, frames, lambda_activation, masked_steps, masked_words,
+    nested_three_levels,
     nested_with_several_outputs, normalised_inputs, open_nested_input, several_inputs_and_outputs,
     siamese, stacked_cells, states, trainer, training_fixed, words,
 ]  # fmt: skip
@@ -299,6 +313,54 @@ def test_a_variable_in_a_call_is_that_of_the_new_layer_and_keeps_its_size():
     small.get_layer("tied").kernel.assign(0 * small.get_layer("tied").kernel)
     x = np.ones((2, 6), "float32")
     assert float(ops.max(ops.abs(outputs(small, x)[0] - outputs(model, x)[0]))) > 0
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="only TensorFlow's graphs tell enough"
+)
+def test_a_lambda_declares_the_channels_that_are_left():
+    small, _ = check_exact(randomize(declared_shape()))
+    assert small.layers[1].filters == 4
+
+
+def test_a_picture_times_a_number_is_not_sparse():
+    x = keras.Input((6, 6, 3))
+    y = L.Conv2D(8, 3, activation="relu")(x * 0.5)  # of which Keras says that it is sparse
+    model = randomize(keras.Model(x, L.Dense(2)(L.Flatten()(L.Conv2D(6, 3)(0.5 * y)))))
+    for granularity in ("channel", "column"):
+        pruned = spp.prune(model, 0.5, granularity=granularity, round_to=1)
+        assert_equal(outputs(model, np.ones((2, 6, 6, 3))), outputs(pruned, np.ones((2, 6, 6, 3))))
+
+
+@pytest.mark.parametrize("use", [ops.add, lambda x, variable: ops.einsum("bc,c->bc", x, variable)])
+def test_a_function_of_a_layers_variable_of_each_channel_keeps_them(use):
+    x = keras.Input((6,))
+    other = L.Dense(8, name="other")
+    y = L.Dense(8, name="first")(other(x))
+    y = use(y, other.bias)
+    model = randomize(keras.Model(x, L.Dense(2)(y)))
+    assert spp.analyze(model)[1].groups == 0
+    check_exact(model)
+
+
+def test_a_lambda_that_computes_its_shape_keeps_its_channels():
+    x = keras.Input((6,))
+    y = L.Dense(8, name="first")(x)
+    y = L.Lambda(lambda t: 2 * t, output_shape=lambda shape: (shape[0], 8))(y)
+    model = randomize(keras.Model(x, L.Dense(2)(y)))
+    assert reasons(model, "first").startswith((Reason.HELD.value, Reason.FUNCTION.value))
+    check_exact(model)
+
+
+def test_functions_and_layers_that_cost_something_are_listed():
+    x = keras.Input((8, 8, 3))
+    y = ops.depthwise_conv(L.Conv2D(4, 1, name="first")(x), np.ones((3, 3, 4, 1), "float32"))
+    y = L.PReLU(shared_axes=[3], name="of_places")(y)
+    rows = spp.analyze(keras.Model(x, L.Dense(2)(L.Flatten()(y))))
+    (row,) = [row for row in rows if row.type == "DepthwiseConv"]
+    assert (row.macs, row.reason, row.groups) == (6 * 6 * 9 * 4, None, 0)
+    assert next(row.reason for row in rows if row.layer == "of_places") is None
+    assert rows.macs == 8 * 8 * 3 * 4 + 6 * 6 * 9 * 4 + 6 * 6 * 4 * 2
 
 
 def test_what_is_not_trained_is_not_pruned():

@@ -164,6 +164,27 @@ def test_a_probe_gives_back_what_it_takes_and_sees_what_layers_see(model):
     np.testing.assert_array_equal(probe.outputs([images(4)])[0], before)
 
 
+def masked_steps():
+    x = keras.Input((6, 4))
+    y = L.LSTM(8, return_sequences=True)(L.Masking()(x))
+    return keras.Model(x, L.Dense(2)(L.GRU(5)(L.TimeDistributed(L.Dense(6, "relu"))(y))))
+
+
+def repeated_model():
+    inner = keras.Sequential([keras.Input((4,)), L.Dense(8, "relu"), L.Dense(6, "relu")])
+    x = keras.Input((6, 4))
+    return keras.Model(x, L.Dense(2)(L.GRU(5)(L.TimeDistributed(inner)(x))))
+
+
+@pytest.mark.parametrize("make", [masked_steps, repeated_model])
+def test_layers_that_are_repeated_behind_a_mask_or_in_a_model(make):
+    model = randomize(make())
+    x = np.random.default_rng(0).normal(size=(32, 6, 4)).astype("float32")
+    small = spp.compress(model, x, pruning_ratio=0.4, round_to=1, verbose=0)
+    assert small.count_params() < 0.8 * model.count_params()
+    assert np.isfinite(outputs(small, x)[0]).all()
+
+
 def test_a_hook_in_a_repeated_layer_sees_all_time_steps():
     x = keras.Input((5, 4))
     model = randomize(keras.Model(x, L.TimeDistributed(L.Dense(3))(x)))

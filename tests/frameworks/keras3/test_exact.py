@@ -4,6 +4,7 @@ import pytest
 
 import keras_spp as spp
 from tests.helpers.keras3 import check_exact
+from tests.helpers.slow import slow_but
 from tests.zoo.keras3_models import STEPS, random_model, step_model
 
 
@@ -18,7 +19,7 @@ def test_every_kind_of_step_shrinks_exactly_and_lets_channels_go(name):
     assert after.macs < before.macs
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", slow_but(range(20), range(8)))
 def test_random_networks_shrink_exactly(seed):
     model = random_model(seed)
     small, groups = check_exact(model, share=0.6, seed=seed)

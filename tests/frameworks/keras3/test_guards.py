@@ -240,7 +240,7 @@ def test_a_layer_that_is_adapted_after_prune_is_refused(how):
 
 def run(program):
     return subprocess.run(
-        [sys.executable, "-P", "-c", textwrap.dedent(program)],
+        [sys.executable, "-c", textwrap.dedent(program)],
         env={
             "PYTHONPATH": str(ROOT), "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "2",
             "KERAS_BACKEND": BACKEND,
@@ -250,6 +250,7 @@ def run(program):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_nothing_of_tf_keras_and_tfmot_is_imported_to_prune():
     result = run("""
         import sys, tempfile

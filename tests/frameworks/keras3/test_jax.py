@@ -31,7 +31,7 @@ assert keras.backend.backend() == "jax"
 
 def run(program, *arguments):
     return subprocess.run(
-        [sys.executable, "-P", "-c", WITHOUT_TENSORFLOW + textwrap.dedent(program), *arguments],
+        [sys.executable, "-c", WITHOUT_TENSORFLOW + textwrap.dedent(program), *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
              "KERAS_BACKEND": "jax"},
         capture_output=True,

@@ -86,6 +86,19 @@ def test_declared_composites_are_opened_and_pruned_inside(opened_blocks):
     assert_equal(before, outputs(model, x), 0)
 
 
+def test_a_composite_that_is_called_on_maps_of_several_sizes_is_opened_once(opened_blocks):
+    x = keras.Input((8, 8, 3))
+    stem = L.Conv2D(8, 3, padding="same", name="stem")
+    small, block = L.MaxPooling2D(), Block(8, name="shared")
+    maps = [block(stem(x)), block(small(stem(x)))]
+    ends = [L.Dense(2)(L.GlobalMaxPooling2D()(y)) for y in maps]
+    opened = frameworks.of(model := randomize(keras.Model(x, ends))).opened(model)
+    assert_equal(outputs(model, inputs_for(model)), outputs(opened, inputs_for(model)))
+    made, _ = check_exact(opened)
+    assert made.get_layer("shared").get_layer("wide").filters == 8
+    assert spp.analyze(model).macs / spp.analyze(made).macs > 3
+
+
 def test_a_composite_that_cannot_be_opened_is_told_in_one_sentence(opened_blocks):
     @spp.openable
     class Bad(L.Layer):

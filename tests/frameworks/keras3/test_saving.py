@@ -106,7 +106,7 @@ def test_a_file_loads_in_a_process_that_has_imported_keras_spp_whenever(tmp_path
         print(type(model.layers[2]).__module__)
         print(sorted({{"tf_keras", "tensorflow_model_optimization"}} & set(sys.modules)))
     """
-    result = python("-P", "-c", textwrap.dedent(program))
+    result = python("-c", textwrap.dedent(program))
     expected = "keras_spp.frameworks.keras3.wrapper\n[]"
     assert result.stdout.strip() == expected, result.stderr[-3000:]
 
@@ -334,3 +334,28 @@ def test_a_second_copy_of_a_backup_is_refused_as_there_is_no_need_for_it(tmp_pat
     callback = spp.BackupAndRestore(tmp_path, double_checkpoint=True)
     with pytest.raises(ValueError, match="`double_checkpoint` must be False: files are"):
         callback.set_model(prune())
+
+
+@keras.saving.register_keras_serializable("tests")
+class Shifted(keras.layers.Layer):
+    """A layer of a user's that leaves its config to Keras."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.shift = 0.5
+
+    def call(self, x):
+        return x + self.shift
+
+
+def test_layers_that_leave_their_config_to_keras_stay_so(tmp_path):
+    L = keras.layers
+    x = inputs = keras.Input((4,))
+    x = Shifted()(L.Dense(10, "tanh", name="a")(x))
+    pruned = prune(keras.Model(inputs, L.Dense(2, name="b")(x)))
+    settled(pruned, 0)
+    x, _ = samples(pruned, 8)
+    for model in (pruned, spp.shrink(pruned)):
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        np.testing.assert_array_equal(model.predict(x, verbose=0), loaded.predict(x, verbose=0))

@@ -8,6 +8,7 @@ import keras_spp as spp
 from keras_spp.core import namespace
 from keras_spp.frameworks.keras3 import arrays
 from tests.helpers.keras3 import assert_equal
+from tests.helpers.slow import slow_but
 from tests.helpers.states import assert_same_state
 from tests.helpers.training_keras3 import (
     BACKEND,
@@ -74,7 +75,10 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+QUICK = ["momentum", "adamw", "average", "accumulated"]
+
+
+@pytest.mark.parametrize("name", slow_but(OPTIMIZERS, QUICK))
 def test_what_is_pruned_is_zero_after_every_step_of_every_optimizer(name):
     pruned = compiled(prune(A=0.6), OPTIMIZERS[name]())
     counts = []

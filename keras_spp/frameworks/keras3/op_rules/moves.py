@@ -14,7 +14,8 @@ import numpy as np
 from keras_spp.core.call import Call, Refused
 from keras_spp.core.channels import Argument, Labels, Reason, Tensor
 from keras_spp.core.common_rules import count, counted, full
-from keras_spp.frameworks.keras3.op_rules.registry import operation_rule
+from keras_spp.core.kinds import own_name
+from keras_spp.frameworks.keras3.op_rules.registry import channel_axis, operation_rule
 from keras_spp.rules import functions
 from keras_spp.rules.channelwise import mixes
 from keras_spp.rules.merges import concatenated
@@ -153,8 +154,9 @@ def take(call: Call, x: Any, indices: Any) -> Labels:
         raise Refused(Reason.SHAPE)
     chosen, axis = np.asarray(indices), call.layer.axis % len(x.shape)
     labels = full(x, OPEN_SIZE)
-    if chosen.ndim != 1 or axis == 0 or labels is None or (chosen < 0).any():
+    if chosen.ndim != 1 or axis == 0 or labels is None:
         raise Refused(Reason.SHAPE)
+    chosen = chosen % labels.shape[axis]  # as negative ones count from the end
     settled = functions.settled(call, x, [np.take(labels, chosen, axis)])
     if settled is None:
         raise Refused(Reason.SHAPE)
@@ -186,7 +188,7 @@ def slice_from(call: Call, x: Any, start_indices: Any) -> Labels:
     return settled[0]
 
 
-@operation_rule("Flip", "Roll", "Unstack")
+@operation_rule("ArraySplit", "Roll", "Unstack")
 def apart(call: Call, x: Tensor) -> list[Labels]:
     """Moves values along an axis other than that of the channels."""
     axis = call.layer.axis
@@ -195,9 +197,41 @@ def apart(call: Call, x: Tensor) -> list[Labels]:
     return moved_by(call, x)
 
 
+@operation_rule("Repeat")
+def repeat(call: Call, x: Tensor) -> Labels:
+    """Records how often each channel is repeated, if there is a number for each."""
+    labels, times, axis = moved_by(call, x)[0], call.layer.repeats, call.layer.axis
+    if np.size(times) > 1 and axis % len(x.shape) in x.varying:
+
+        def cut(keep: np.ndarray) -> Any:
+            left = np.compress(keep, times)
+            return left if isinstance(times, np.ndarray) else left.tolist()
+
+        call.resize("repeats", [call.vector(x, axis)], cut)
+    return labels
+
+
+@operation_rule("Hstack", "Dstack")
+def joined(call: Call, xs: Sequence[Any]) -> Labels | list[Labels]:
+    """Concatenates along the axis that the function is named for."""
+    axis = 1 if own_name(type(call.layer)) == "Hstack" else 2
+    if any(len(np.shape(x) if not isinstance(x, Tensor) else x.shape) <= axis for x in xs):
+        raise Refused(Reason.SHAPE)
+    return concatenated(call, [_as_tensor(call, x) for x in xs], axis)
+
+
+@operation_rule("ExtractPatches")
+def patches(call: Call, x: Tensor) -> Labels:
+    """Keeps the channels, of which a patch has one for each of its places."""
+    axis = channel_axis(call)
+    places = int(np.prod(call.layer.size))
+    call.channels.leave_to_measure(call.layer)  # it is a convolution
+    return call.place(np.tile(call.vector(x, axis), places), axis)
+
+
 @operation_rule(
-    "DepthToSpace", "ExpandDims", "Moveaxis", "Repeat", "SpaceToDepth", "Squeeze", "Swapaxes",
-    "Tile", "Transpose",
+    "DepthToSpace", "ExpandDims", "Flip", "Fliplr", "Moveaxis", "Rot90", "SpaceToDepth",
+    "Squeeze", "Swapaxes", "Tile", "Transpose",
 )  # fmt: skip
 def movement(call: Call, x: Tensor) -> Labels:
     """Moves values by a function none of whose constants holds a number of channels."""

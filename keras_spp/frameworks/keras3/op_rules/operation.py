@@ -8,7 +8,8 @@ import keras
 
 # Importing these registers their rules.
 import keras_spp.frameworks.keras3.op_rules.arithmetic
-import keras_spp.frameworks.keras3.op_rules.moves  # noqa: F401
+import keras_spp.frameworks.keras3.op_rules.moves
+import keras_spp.frameworks.keras3.op_rules.products  # noqa: F401
 from keras_spp.core.call import Call, Refused, tensors_in
 from keras_spp.core.channels import Reason
 from keras_spp.core.common_rules import followed
@@ -17,9 +18,11 @@ from keras_spp.frameworks.keras3.op_rules.registry import find
 
 def operation(call: Call, args: tuple, kwargs: dict[str, Any]) -> Any:
     """Returns the labels of what a function returns: by its rule, by a trial, or frozen ones."""
-    for value in keras.tree.flatten((args, kwargs)):
-        if isinstance(value, keras.Variable):
-            call.channels.give_to_function(call.layer, value)
+    variables = [
+        value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, keras.Variable)
+    ]
+    for variable in variables:
+        call.channels.give_to_function(call.layer, variable)
     rule, edits = find(type(call.layer)), len(call.channels.edits)
     try:
         if rule is None:
@@ -28,7 +31,7 @@ def operation(call: Call, args: tuple, kwargs: dict[str, Any]) -> Any:
     except Refused as refused:
         reason = refused.reason
     call.channels.leave_to_measure(call.layer)
-    if reason is not Reason.MIXES and len(call.channels.edits) == edits:
+    if reason is not Reason.MIXES and not variables and len(call.channels.edits) == edits:
         labels = followed(call, [call.layer.call], args, kwargs)
         if not isinstance(labels, Reason):
             return labels

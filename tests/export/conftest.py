@@ -1,1 +1,0 @@
-from tests.helpers.both_keras import keras  # noqa: F401
