@@ -39,7 +39,7 @@ DATASETS = [
     "importlib-resources>=6,<8",  # it needs that to prepare data, and asks for it only below 3.9
 ]
 VISION = ["keras-cv>=0.9,<0.10", "keras-hub>=0.25,<0.33"]
-REPORT = ["matplotlib>=3.9,<4", "pandas>=2.2.2,<4"]
+REPORT = ["jinja2>=3.1.6,<4", "matplotlib>=3.9,<4", "pandas>=2.2.2,<4"]
 DOCS = [
     "ipykernel>=7.4,<8",  # the notebooks run in it
     "mkdocs>=1.6.1,<2",
@@ -75,7 +75,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["keras_spp", "keras_spp.*"]),
-    package_data={"keras_spp": ["py.typed", "*.pyi"]},
+    package_data={"keras_spp": ["py.typed", "*.pyi", "reporting/templates/*"]},
     install_requires=INSTALL_REQUIRES,
     extras_require={
         "datasets": DATASETS,

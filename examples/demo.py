@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import matplotlib
 import numpy as np
 import tensorflow as tf
 from rich.console import Console
@@ -27,9 +26,6 @@ from rich.table import Table
 
 import keras_spp as spp
 from keras_spp import frameworks
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 
 if os.environ.get("KERAS", "3") == "2":
     import tf_keras as keras
@@ -153,7 +149,7 @@ def train(
     learning_rate: float,
     *callbacks: object,
     weight_decay: float = 0.0,
-) -> None:
+) -> keras.callbacks.History:
     # Recipes, whose models may be of the other one, train so, too.
     keras = importlib.import_module("tf_keras" if "tf_keras" in type(model).__module__ else "keras")
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, data.steps * data.epochs)
@@ -170,34 +166,15 @@ def train(
     )
     verbose = 1 if sys.stdout.isatty() else 2
     options = {"steps_per_epoch": data.steps, "validation_data": data.test, "verbose": verbose}
-    model.fit(data.train, epochs=data.epochs, callbacks=callbacks, **options)
-
-
-class Recorder(keras.callbacks.Callback):
-    """Notes the pruning probabilities now and then, and accuracies at the end of each epoch."""
-
-    def __init__(self, pruning: spp.SPPCallback) -> None:
-        super().__init__()
-        self.pruning, self.step = pruning, 0
-        self.p: list[tuple[int, np.ndarray]] = []
-        self.accuracies: list[tuple[int, float, float]] = []
-
-    def on_train_batch_end(self, batch: int, logs: dict) -> None:
-        self.step += 1
-        if self.step % max(1, self.params["steps"] * self.params["epochs"] // 200) == 0:
-            self.p.append((self.step, self.pruning.pruner.values()))
-
-    def on_epoch_end(self, epoch: int, logs: dict) -> None:
-        self.accuracies.append((self.step, logs["accuracy"], logs["val_accuracy"]))
+    return model.fit(data.train, epochs=data.epochs, callbacks=callbacks, **options)
 
 
 def prune(dense: keras.Model, data: Data, args: argparse.Namespace) -> tuple:
-    """Prunes and fine-tunes in one go; returns the pruned model and what was recorded."""
+    """Prunes and fine-tunes in one go; returns the pruned model and what is known of that."""
     pruned = spp.prune(dense, target_speedup=args.speedup, representative_data=data.train)
-    pruning = spp.SPPCallback()
-    recorder = Recorder(pruning)
-    train(pruned, data, args.learning_rate, pruning, recorder)
-    return pruned, recorder
+    logs = args.output / "logs"
+    epochs = train(pruned, data, args.learning_rate, spp.SPPCallback(logs))
+    return pruned, [logs, epochs]
 
 
 def measure(model: keras.Model, data: Data, tflite: Path) -> dict[str, float]:
@@ -217,21 +194,24 @@ def measure(model: keras.Model, data: Data, tflite: Path) -> dict[str, float]:
 
 
 def compare(
-    dense: keras.Model, pruned: keras.Model, data: Data, output: Path, runs: int = 200
+    dense: keras.Model, pruned: keras.Model, data: Data, output: Path, history: Any, runs: int = 200
 ) -> dict[str, Any]:
-    """Makes the small model and the TFLite files, and measures dense and small."""
+    """Makes the small model, the TFLite files and the report, and measures dense and small."""
     small = spp.shrink(pruned)
     small.save(output / "small.keras")
     models = {"dense": dense, "small": small}
     files = {name: output / f"{name}.tflite" for name in models}
     results: dict[str, Any]
     results = {name: measure(model, data, files[name]) for name, model in models.items()}
-    for row in spp.benchmark(files, runs=runs):
+    timing = spp.benchmark(files, runs=runs)
+    for row in timing:
         results[row.name] |= {"tflite_ms": row.median_ms, "tflite_speedup": row.ratio}
     images = data.test.take(8)
     expected, outputs = (model.predict(images, verbose=0) for model in (pruned, small))
     difference = np.abs(outputs - expected).max() / np.abs(expected).max()
     results["largest_relative_difference"] = float(difference)
+    facts = {"tflite": files, "benchmark": timing, "history": history, "data": data.test}
+    spp.report(dense, small, output / "report.html", **facts)
     return results | {"model": dense.name, "epochs": data.epochs}
 
 
@@ -254,32 +234,8 @@ def report(results: dict[str, Any], output: Path) -> None:
     print("top-1, top-5: Keras models, all test images. TFLite: float32, one thread, median.")
     difference = results["largest_relative_difference"]
     print(f"Outputs of the small model equal the pruned one's up to {difference:.0e} (relative).")
-    print(f"After {results['seconds']:.0f} s, see {output}/.")
-
-
-def plot(recorder: Recorder, dense_accuracy: float, path: Path) -> None:
-    figure, (spread, means, accuracy) = plt.subplots(
-        3, sharex=True, figsize=(8, 9), layout="constrained"
-    )
-    steps, p = map(np.array, zip(*recorder.p, strict=True))
-    shares = np.transpose([np.histogram(row, 25, (0, 1))[0] / row.size for row in p])
-    extent = (0, recorder.step, 0, 1)
-    image = spread.imshow(shares, "viridis", "log", aspect="auto", origin="lower", extent=extent)
-    figure.colorbar(image, ax=spread, label="share of groups")
-    spread.set(ylabel="p", title="Distribution of the pruning probability p")
-
-    sets = recorder.pruning.pruner.sets
-    for number, color in enumerate(plt.get_cmap("viridis")(np.linspace(0, 0.9, len(sets.goal)))):
-        means.plot(steps, p[:, sets.of_group == number].mean(1), color=color)
-    means.set(ylabel="mean p", title="Mean p of each set of groups, from first (dark) to last")
-
-    ends, training, test = zip(*recorder.accuracies, strict=True)
-    accuracy.axhline(dense_accuracy, color="gray", linestyle="--", label="dense, test images")
-    accuracy.plot(ends, training, marker="o", label="pruned, training (random masks)")
-    accuracy.plot(ends, test, marker="o", label="pruned, test images")
-    accuracy.set(xlabel="training step", ylabel="top-1", title="Accuracy")
-    accuracy.legend()
-    figure.savefig(path, dpi=120)
+    print(f"After {results['seconds']:.0f} s, all of it is in {output}/.")
+    print(f"For a browser: {output / 'report.html'}")
 
 
 def main() -> None:
@@ -307,12 +263,11 @@ def main() -> None:
         f"\nSearching for what it can do without; then pruning that and fine-tuning: "
         f"{data.epochs} epochs in all"
     )
-    pruned, recorder = prune(dense, data, args)
+    pruned, history = prune(dense, data, args)
     print("\nShrinking, exporting to TFLite, timing both")
-    results = compare(dense, pruned, data, args.output)
+    results = compare(dense, pruned, data, args.output, history)
     results["dataset"] = args.dataset or "digits"
     results["seconds"] = time.monotonic() - started
-    plot(recorder, results["dense"]["top1"], args.output / "training.png")
     report(results, args.output)
 
 

@@ -185,9 +185,10 @@ def main(recipe: Recipe, arguments: list[str] | None = None) -> None:
         dense.save(args.output / "dense.keras")  # for --model, the next time
     print(f"Pruning {dense.name} to {args.speedup:g}x fewer MACs: {args.epochs} epochs in all")
     pruned = prune(dense, args, data.train)
-    callback = spp.SPPCallback(args.output / "logs")
-    demo.train(pruned, data, args.learning_rate, callback, weight_decay=recipe.weight_decay)
-    results = demo.compare(dense, pruned, data, args.output, runs=50)
+    logs, rate = args.output / "logs", args.learning_rate
+    callback = spp.SPPCallback(logs)
+    epochs = demo.train(pruned, data, rate, callback, weight_decay=recipe.weight_decay)
+    results = demo.compare(dense, pruned, data, args.output, [logs, epochs], runs=50)
     results |= {"dataset": recipe.dataset, "seconds": time.monotonic() - started}
     results["macs_speedup"] = callback.pruner.progress().macs_speedup
     results["arguments"] = {name: str(value) for name, value in vars(args).items()}

@@ -38,3 +38,6 @@ from .export.parity import parity as parity
 from .export.tflite import export_tflite as export_tflite
 from .devices.benchmark import benchmark as benchmark
 from .devices.device import Device as Device
+from .reporting.costs import Tradeoff as Tradeoff
+from .reporting.report import report as report
+from .reporting.tradeoff import tradeoff as tradeoff

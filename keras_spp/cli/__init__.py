@@ -4,7 +4,7 @@ Commands import what only they need, so that those that load no model start at o
 TensorFlow.
 """
 
-from keras_spp.cli import commands, compress  # noqa: F401  (they add themselves to the group)
+from keras_spp.cli import commands, compress, reports  # noqa: F401  (they add themselves to the group)
 from keras_spp.cli.common import main
 
 __all__ = ["main"]

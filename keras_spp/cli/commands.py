@@ -19,6 +19,7 @@ from keras_spp.cli.common import (
     load,
     loads_models,
     main,
+    named_files,
     samples_in,
     show,
     show_json,
@@ -213,12 +214,4 @@ def benchmark(files: tuple[str, ...], as_json: bool, **options: Any) -> None:
 
     Speedups are relative to the first file.
     """
-    models: dict[str, str] = {}
-    for file in files:
-        name, equals, path = file.partition("=")
-        if not equals or Path(file).exists():
-            name, path = Path(file).stem, file
-        if name in models:
-            raise ValueError(f"two files have the name {name!r}: give NAME=FILE.")
-        models[name] = path
-    show(spp.benchmark(models, **options), as_json)
+    show(spp.benchmark(named_files(files), **options), as_json)

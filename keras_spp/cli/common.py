@@ -6,7 +6,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +163,23 @@ def samples_in(path: Path | None, argument: str) -> Any:
     labels = arrays.pop("labels", None)
     inputs = next(iter(arrays.values())) if len(arrays) == 1 else arrays
     return [inputs if labels is None else (inputs, labels)]
+
+
+def named_files(given: Sequence[str]) -> dict[str, str]:
+    """Returns files by their names, given as NAME=FILE or named after the file.
+
+    Raises:
+        ValueError: If two have one name.
+    """
+    files: dict[str, str] = {}
+    for file in given:
+        name, equals, path = file.partition("=")
+        if not equals or Path(file).exists():
+            name, path = Path(file).stem, file
+        if name in files:
+            raise ValueError(f"two files have the name {name!r}: give NAME=FILE.")
+        files[name] = path
+    return files
 
 
 EXIT_CODES = """\b

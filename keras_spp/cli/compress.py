@@ -19,40 +19,22 @@ from keras_spp.cli.common import (
     load,
     loads_models,
     main,
-    samples_in,
     show,
     show_json,
     threads_option,
 )
+from keras_spp.cli.samples import Source, takes_samples
 from keras_spp.export.options import IO_TYPES, QUANTIZATIONS
 from keras_spp.util import progress
 from keras_spp.util.files import atomic_path, temporary_folder
 
-PIXELS = ("0..255", "0..1", "-1..1", "imagenet")
 COMPRESSING, TIMING = 10.0, 1.0  # how long each takes, compared with the other
 
 
 @main.command()
 @click.argument("model", type=PATH)
 @click.argument("out", type=PATH)
-@click.option(
-    "--data",
-    required=True,
-    metavar="SAMPLES",
-    help="Samples without labels: a .npy or .npz file, a folder of images, or the name of a tfds "
-    "dataset, such as cifar10.",
-)
-@click.option("--data-dir", type=PATH, help="Where tfds finds the dataset, or puts it.")
-@click.option("--split", default="train", show_default=True, help="Of the tfds dataset.")
-@click.option(
-    "--pixels",
-    type=click.Choice(PIXELS),
-    default="0..255",
-    show_default=True,
-    help="What MODEL takes pixels of images as; imagenet: 0..1, less the mean of ImageNet, over "
-    "its deviation.",
-)
-@click.option("--samples", default=1024, show_default=True, help="How many to use, at most.")
+@takes_samples
 @click.option("--speedup", type=float, help="MACs before over MACs after.  [default: 2]")
 @click.option("--ratio", type=float, help="Instead: the share of channels that go.")
 @click.option("--latency", metavar="SHARE|TIME", help="Instead: 0.5, or 12ms, on the device.")
@@ -80,10 +62,7 @@ COMPRESSING, TIMING = 10.0, 1.0  # how long each takes, compared with the other
 def compress(
     model: Path,
     out: Path,
-    data: str,
-    data_dir: Path | None,
-    split: str,
-    pixels: str,
+    source: Source,
     speedup: float | None,
     ratio: float | None,
     latency: str | None,
@@ -105,18 +84,16 @@ def compress(
         check_suffix("OUT.tflite", tflite, ".tflite")
     elif timed or quantization != "none":
         raise ValueError("--quantization and --benchmark need --tflite OUT.tflite: give that too.")
-    check_outputs({"OUT": out, "OUT.tflite": tflite}, {"MODEL": model, "--data": Path(data)})
+    check_outputs({"OUT": out, "OUT.tflite": tflite}, {"MODEL": model, "--data": Path(source.data)})
     from keras_spp import frameworks
 
     where = spp.Device(device, threads)
-    arrays = samples_in(Path(data), "--data") if Path(data).suffix in (".npy", ".npz") else None
+    source.read()
     with progress.work("compress", COMPRESSING + TIMING * timed) as whole:
         with atomic_path(out) as temporary, whole.part(COMPRESSING):
             dense = load(model)
             framework = frameworks.of(dense)
-            batches = arrays or _images(
-                framework, dense, data, data_dir, split, pixels, options["samples"]
-            )
+            batches = source.batches(dense, options["samples"])
             small, report = spp.compress(
                 dense,
                 batches,
@@ -161,23 +138,3 @@ def _latency(text: str | None) -> float | str | None:
         return None if text is None else float(text)
     except ValueError:
         return text
-
-
-def _images(
-    framework: Any,
-    model: Any,
-    data: str,
-    data_dir: Path | None,
-    split: str,
-    pixels: str,
-    samples: int,
-) -> list[Any]:
-    """Returns images of a folder or a dataset in batches, as the model takes them."""
-    if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
-        raise ValueError(
-            f"--data {data!r} gives images but MODEL takes {len(model.inputs)} input(s) of another "
-            f"kind: give a .npy or .npz file."
-        )
-    if Path(data).is_dir():
-        return framework.images_in(Path(data), model, pixels, samples)
-    return framework.dataset(data, data_dir, split, model, pixels, samples)

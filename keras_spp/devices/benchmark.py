@@ -75,6 +75,12 @@ class BenchmarkReport(Rows[BenchmarkRow]):
         """Returns the report as plain Python values, ready for JSON."""
         return {"device": self.device, "system": self.system, "rows": self.rows}
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> BenchmarkReport:
+        """Returns the report that `to_dict` was called of."""
+        rows = tuple(BenchmarkRow(**row) for row in content["rows"])
+        return cls(content["device"], rows, content["system"])
+
     def __rich__(self) -> Table:
         first = self.entries[0]
         where = f"{self.device} ({self.system})" if self.system else self.device

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from ai_edge_litert.interpreter import Interpreter
 from rich.table import Table
 
 from keras_spp import frameworks
-from keras_spp.export.samples import arrays, chunks
+from keras_spp.export.differences import Differences, by_output, in_chunks
+from keras_spp.export.samples import arrays
 from keras_spp.frameworks.interface import Model
 from keras_spp.util.checks import check_integer
 from keras_spp.util.files import read_file
@@ -123,7 +124,7 @@ def parity(
         check_integer("samples", samples, 1, "None or ")
     file = _File(path, model)
     names = framework.output_keys(model)
-    outputs = [_Output(name) for name in names]
+    outputs = [Differences(name) for name in names]
     fixed = model.inputs[0].shape[0]
     compared = 0
     keras_model = framework.inference(model)
@@ -134,9 +135,9 @@ def parity(
         count = len(inputs[0])
         if not count:
             continue
-        expected = _in_chunks(keras_model, inputs, fixed)
-        actual = _in_chunks(file.run, inputs, file.batch_size)
-        labels = _by_output(targets, names)
+        expected = in_chunks(keras_model, inputs, fixed)
+        actual = in_chunks(file.run, inputs, file.batch_size)
+        labels = by_output(targets, names)
         for output, want, got, label in zip(outputs, expected, actual, labels, strict=True):
             output.add(want, got, None if label is None else np.asarray(label)[:count])
         compared += count
@@ -144,7 +145,19 @@ def parity(
             break
     if not compared:
         raise ValueError("`data` must hold at least one sample but holds none.")
-    return ParityReport(Path(path), compared, tuple(output.row() for output in outputs))
+    return ParityReport(Path(path), compared, tuple(map(_row, outputs)))
+
+
+def _row(output: Differences) -> ParityRow:
+    return ParityRow(
+        output.name,
+        output.most,
+        output.mean,
+        output.largest,
+        output.agreement,
+        output.first_top1,
+        output.second_top1,
+    )
 
 
 class _File:
@@ -213,101 +226,8 @@ def _listed(shapes: list[tuple]) -> str:
     return ", ".join(map(str, shapes))
 
 
-def _in_chunks(
-    call: Callable[[list[np.ndarray]], list[np.ndarray]],
-    inputs: list[np.ndarray],
-    size: int | None,
-) -> list[np.ndarray]:
-    """Returns the outputs of a function that takes `size` samples at a time."""
-    parts = [[y[:count] for y in call(batch)] for batch, count in chunks(inputs, size)]
-    return [np.concatenate(part) for part in zip(*parts, strict=True)]
-
-
 def _fits(shape: Sequence[int], declared: Sequence[int | None]) -> bool:
     """Tells whether a shape is one that a model declares; the batch does not matter."""
     return len(shape) == len(declared) and all(
         size is None or size == along for along, size in zip(shape[1:], declared[1:], strict=True)
     )
-
-
-def _by_output(targets: Any, names: Sequence[str]) -> list[Any]:
-    """Returns the targets of each output, None where there are none."""
-    if targets is None:
-        return [None] * len(names)
-    if isinstance(targets, Mapping):
-        return [targets.get(name) for name in names]
-    listed = list(targets) if isinstance(targets, list | tuple) and len(names) > 1 else [targets]
-    if len(listed) != len(names):
-        raise ValueError(
-            f"`data` must yield labels for each of the outputs {', '.join(names)}, as a list or a "
-            f"dict, but yields {len(listed)}."
-        )
-    return listed
-
-
-def _classes(labels: np.ndarray | None, outputs: np.ndarray) -> np.ndarray | None:
-    """Returns the class at each place, from integers or one-hot vectors; None for other labels."""
-    if labels is None or labels.dtype.kind not in "iufb":
-        return None
-    if len(labels) != len(outputs):
-        raise ValueError(
-            f"`data` must yield a label for each sample but yields {len(labels)} for "
-            f"{len(outputs)}."
-        )
-    places = outputs.shape[:-1]
-    if labels.shape == outputs.shape:
-        one_hot = np.isin(labels, (0, 1)).all() and (labels.sum(-1) == 1).all()
-        return labels.argmax(-1) if one_hot else None
-    if labels.shape in (places, (*places, 1)) and (labels == np.round(labels)).all():
-        return labels.reshape(places)
-    return None
-
-
-class _Output:
-    """Running sums over the samples of one output."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.largest = self.most = self.total = 0.0
-        self.values = self.places = self.agreed = self.keras_hits = self.tflite_hits = 0
-        self.labelled = True
-
-    def add(self, expected: np.ndarray, actual: np.ndarray, labels: np.ndarray | None) -> None:
-        if expected.shape != actual.shape:
-            raise ValueError(
-                f"`path` must be a file made from the model but gives {actual.shape} where the "
-                f"model gives {expected.shape} for the output {self.name!r}."
-            )
-        difference = np.abs(expected.astype(np.float64) - actual)
-        # np.maximum, unlike max(), keeps a NaN.
-        self.most = float(np.maximum(self.most, difference.max(initial=0)))
-        self.largest = float(np.maximum(self.largest, np.abs(expected).max(initial=0)))
-        self.total += float(difference.sum())
-        self.values += difference.size
-        if expected.ndim < 2 or expected.shape[-1] < 2:
-            return
-        first, second = expected.argmax(-1), actual.argmax(-1)
-        self.places += first.size
-        self.agreed += int((first == second).sum())
-        classes = _classes(labels, expected)
-        if classes is None:
-            self.labelled = False
-        else:
-            self.keras_hits += int((first == classes).sum())
-            self.tflite_hits += int((second == classes).sum())
-
-    def row(self) -> ParityRow:
-        agreed, *hits = (
-            count / self.places if self.places else None
-            for count in (self.agreed, self.keras_hits, self.tflite_hits)
-        )
-        keras_top1, tflite_top1 = hits if self.labelled else (None, None)
-        return ParityRow(
-            self.name,
-            self.most,
-            self.total / max(self.values, 1),
-            self.largest,
-            agreed,
-            keras_top1,
-            tflite_top1,
-        )

@@ -27,8 +27,8 @@ class Stage(NamedTuple):
         return self.state == AWARE
 
 
-def require_none(model: Any, stage: Stage | None) -> None:
+def require_none(model: Any, stage: Stage | None, argument: str = "model") -> None:
     """Raises ValueError, with the remedy, if a model is in an unfinished stage."""
     if stage is not None:
         state, layer, remedy = stage
-        raise ValueError(f"`model` {model.name!r} is {state} (layer {layer!r}): {remedy}.")
+        raise ValueError(f"`{argument}` {model.name!r} is {state} (layer {layer!r}): {remedy}.")

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_spp.util.messages import first_line
+
+_SCALARS, _HISTOGRAMS = "spp/", "spp/p/"
+_BINS = 20  # of a histogram
+
+
+@dataclass
+class Moment:
+    """What was logged of one step.
+
+    Attributes:
+        step: The training step.
+        scalars: Numbers by their names.
+        counts: How many groups have a p in each of equal parts of [0, 1], shape (parts,).
+    """
+
+    step: int
+    scalars: dict[str, float] = field(default_factory=dict)
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(_BINS))
 
 
 class EventLog:
@@ -82,11 +103,11 @@ class EventLog:
     ) -> None:
         with self._writer.as_default(step=step):
             for name, number in scalars.items():
-                self._summary(f"spp/{name}", "scalars", number)
+                self._summary(_SCALARS + name, "scalars", number)
             for name, values in histograms:
-                counts, edges = np.histogram(values, bins=20, range=(0, 1))
+                counts, edges = np.histogram(values, bins=_BINS, range=(0, 1))
                 bars = np.stack([edges[:-1], edges[1:], counts], axis=-1)
-                self._summary(f"spp/p/{name}", "histograms", bars)
+                self._summary(_HISTOGRAMS + name, "histograms", bars)
         self._writer.flush()
 
     def _summary(self, tag: str, plugin: str, value: Any) -> None:
@@ -106,3 +127,54 @@ def _reason(error: Any) -> str:
     """Quotes the file system: TensorFlow puts the operation and the path before what it says."""
     said = error.message.partition(" [Op:")[0]
     return first_line(said.partition("; ")[2] or said)
+
+
+def read_log(folder: str) -> list[Moment]:
+    """Returns what callbacks have logged in a folder, in the order of the steps.
+
+    Args:
+        folder: What was given as `log_dir`. Where a run was resumed, the later log counts.
+
+    Raises:
+        ImportError: If TensorFlow is not installed.
+        FileNotFoundError: If there is no such folder.
+        ValueError: If nothing is logged there.
+    """
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise ImportError(
+            f"{folder!r} needs TensorFlow, which reads TensorBoard's files: run "
+            f"`pip install tensorflow`."
+        ) from error
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"the folder {folder!r} does not exist.")
+    moments: dict[int, Moment] = {}
+    for file in sorted(Path(folder).glob("*.tfevents.*")):
+        of_file: dict[int, Moment] = {}
+        for event in _events(tf, file):
+            for value in event.summary.value:
+                if value.tag.startswith(_SCALARS):
+                    moment = of_file.setdefault(event.step, Moment(event.step))
+                    _add(moment, value.tag, tf.make_ndarray(value.tensor))
+        begins = min(of_file, default=math.inf)
+        moments = {step: known for step, known in moments.items() if step < begins} | of_file
+    if not moments:
+        raise ValueError(f"the folder {folder!r} holds no log of spp.SPPCallback(log_dir=...).")
+    return [moments[step] for step in sorted(moments)]
+
+
+def _events(tf: Any, file: Path) -> Iterator[Any]:
+    """Yields the events of a file, whose end may be missing: a process that was killed wrote it."""
+    try:
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            yield tf.compat.v1.Event.FromString(record)
+    except tf.errors.DataLossError:
+        return
+
+
+def _add(moment: Moment, tag: str, value: np.ndarray) -> None:
+    if tag.startswith(_HISTOGRAMS):
+        moment.counts = moment.counts + value[:, 2]
+    elif value.ndim == 0:
+        moment.scalars[tag.removeprefix(_SCALARS)] = float(value)

@@ -33,7 +33,9 @@ def check(output, printed, results, speedup=2.0):
     assert results["largest_relative_difference"] < 1e-5
     small_model = spp.load_model(output / "small.keras", compile=False)
     assert small_model.count_params() == small["params"]
-    assert (output / "training.png").read_bytes().startswith(b"\x89PNG")
+    page = (output / "report.html").read_text()
+    assert f"{small['top1']:.1%}".replace("%", " %") in page and "MACs speedup by" in page
+    assert printed.splitlines()[-1].endswith(str(output / "report.html"))
     table = printed[printed.index("┏") : printed.index("└")]
     for counts in (dense, small):
         for shown in (f"{counts['top1']:.2%}", f"{counts['macs']:,}", f"{counts['params']:,}"):

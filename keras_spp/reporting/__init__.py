@@ -1,0 +1,1 @@
+"""What people read who decide: a report of a dense and a small model, and what speedups cost."""
