@@ -14,10 +14,10 @@ from keras_spp.core.kinds import own_name
 from tests.zoo.models import L, randomize
 
 NAMES = sorted(key for key in rules._REGISTRY if isinstance(key, str))
-# Those of Keras that `keras.layers` does not name.
+# Those that `tf_keras.layers` does not name; Keras 3 has some of them.
 ELSEWHERE = {
-    "AddLoss", "AddMetric", "CustomScaleLayer", "LayerScale", "StochasticDepth",
-    "SyncBatchNormalization",
+    "AddLoss", "AddMetric", "CustomScaleLayer", "GroupedQueryAttention", "LayerScale",
+    "RMSNormalization", "StochasticDepth", "SyncBatchNormalization",
 }  # fmt: skip
 
 
