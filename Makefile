@@ -37,7 +37,7 @@ $(STAMP): setup.py pyproject.toml keras_spp/version.py
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[all]'
 	@touch $@
 
-demo: $(STAMP) ## Train, prune, shrink, export and time a network [KERAS=2 DATASET=... DATA_DIR=... MODEL=...]
+demo: $(STAMP) ## Train, prune, shrink, export, time a network, write a report [KERAS=2 DATASET=... DATA_DIR=... MODEL=...]
 	@$(if $(KERAS),KERAS='$(KERAS)') $(BIN)/python examples/demo.py $(if $(DATASET),--dataset '$(DATASET)') \
 	  $(if $(DATA_DIR),--data-dir '$(DATA_DIR)') $(if $(MODEL),--model '$(MODEL)')
 

@@ -176,7 +176,7 @@ def latency(report: BenchmarkReport, name: str) -> Chart:
                 panel.annotate(
                     f"95 % below {row.p95_ms:.3g}",
                     (row.median_ms, place),
-                    (6, -lower) if lower else (110, 0),
+                    (6, -lower) if lower else (18 + 6.5 * len(said), 0),
                     color=MUTED,
                     fontsize=10.5,
                     **beside,

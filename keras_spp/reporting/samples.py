@@ -45,9 +45,9 @@ def split(
         held = places % JUDGED == JUDGED - 1 if test_data is None else places < 0
         seen += len(places)
         kept = np.flatnonzero(~held)[: samples - found]
-        held &= np.arange(len(held)) <= (kept[-1] + 1 if len(kept) else -1)
         found += len(kept)
-        used.append([array[kept] for array in inputs])
+        if len(kept):
+            used.append([array[kept] for array in inputs])
         if held.any():
             of_batch = [array[held] for array in inputs]
             judged.append(of_batch if targets is None else (of_batch, _at(model, targets, held)))

@@ -82,7 +82,7 @@ def tradeoff(
         ...     keras.Input((8, 8, 3)), keras.layers.Conv2D(32, 3, activation="relu"),
         ...     keras.layers.Conv2D(32, 3), keras.layers.Flatten(), keras.layers.Dense(4)])
         >>> images = np.random.default_rng(0).normal(size=(96, 8, 8, 3))
-        >>> found = tradeoff(model, images, (1.5, 2), verbose=0)
+        >>> found = tradeoff(model, images, (1.5, 2), allocation=spp.Uniform(), verbose=0)
         >>> [row.target for row in found], found.measure
         ([1.0, 1.5, 2.0], 'the same answer')
     """

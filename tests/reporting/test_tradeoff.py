@@ -93,6 +93,7 @@ def test_no_sample_is_used_and_judges(dense, data, batch):
     first = np.concatenate(used)[:, 0, 0, 0]
     second = np.concatenate([inputs[0][:, 0, 0, 0] for inputs, _ in judged])
     assert len(first) == 30 and not set(first) & set(second)
+    assert 9 <= len(second) <= 20
     labels = np.concatenate([labels for _, labels in judged])
     np.testing.assert_array_equal(labels, y[second.astype(int)])
 
