@@ -21,6 +21,7 @@ from keras_spp.cli.common import (
     named_files,
     samples_in,
     show,
+    show_json,
     threads_option,
 )
 from keras_spp.cli.samples import Source, takes_samples
@@ -69,6 +70,7 @@ from keras_spp.export.options import QUANTIZATIONS
 )
 @click.option("--title", help="Of the page.")
 @input_shape_option
+@json_option
 @loads_models
 def report(
     dense: Path,
@@ -81,6 +83,7 @@ def report(
     tradeoffs: Path | None,
     title: str | None,
     input_shape: list[int] | None,
+    as_json: bool,
 ) -> None:
     """Write a page about SMALL beside DENSE, which it was made from."""
     files = named_files(tflite)
@@ -104,7 +107,10 @@ def report(
         input_shape=input_shape,
         title=title,
     )
-    click.echo(str(path))
+    if as_json:
+        show_json({"path": str(path)})
+    else:
+        click.echo(str(path))
 
 
 def _json(path: Path, made: Any, command: str) -> Any:
