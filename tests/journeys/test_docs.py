@@ -15,7 +15,14 @@ def blocks(page):
     return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", [page for page in DOCS if blocks(page)], ids=lambda p: p.stem)
+def with_blocks():
+    """The pages that have examples; those that take a minute are among the slow tests."""
+    for page in filter(blocks, DOCS):
+        slow = [pytest.mark.slow] if page.stem == "detection" else []
+        yield pytest.param(page, marks=slow, id=page.stem)
+
+
+@pytest.mark.parametrize("page", with_blocks())
 def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
