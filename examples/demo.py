@@ -264,7 +264,7 @@ def main() -> None:
         f"{data.epochs} epochs in all"
     )
     pruned, history = prune(dense, data, args)
-    print("\nShrinking, exporting to TFLite, timing both, writing the report")
+    print("\nShrinking, exporting to TFLite, timing both")
     results = compare(dense, pruned, data, args.output, history)
     results["dataset"] = args.dataset or "digits"
     results["seconds"] = time.monotonic() - started

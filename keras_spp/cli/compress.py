@@ -88,12 +88,12 @@ def compress(
     from keras_spp import frameworks
 
     where = spp.Device(device, threads)
-    arrays = source.arrays()
+    source.read()
     with progress.work("compress", COMPRESSING + TIMING * timed) as whole:
         with atomic_path(out) as temporary, whole.part(COMPRESSING):
             dense = load(model)
             framework = frameworks.of(dense)
-            batches = arrays or source.images(dense, options["samples"])
+            batches = source.batches(dense, options["samples"])
             small, report = spp.compress(
                 dense,
                 batches,

@@ -21,6 +21,7 @@ from keras_spp.cli.common import (
     named_files,
     samples_in,
     show,
+    show_json,
     threads_option,
 )
 from keras_spp.cli.samples import Source, takes_samples
@@ -70,6 +71,7 @@ from keras_spp.util import progress
 )
 @click.option("--title", help="Of the page.")
 @input_shape_option
+@json_option
 @loads_models
 def report(
     dense: Path,
@@ -82,6 +84,7 @@ def report(
     tradeoffs: Path | None,
     title: str | None,
     input_shape: list[int] | None,
+    as_json: bool,
 ) -> None:
     """Write a page about SMALL beside DENSE, which it was made from."""
     files = named_files(tflite)
@@ -105,7 +108,10 @@ def report(
         input_shape=input_shape,
         title=title,
     )
-    click.echo(str(path))
+    if as_json:
+        show_json({"path": str(path)})
+    else:
+        click.echo(str(path))
 
 
 def _json(path: Path, made: Any, command: str) -> Any:
@@ -160,12 +166,12 @@ def tradeoff(
     """
     read = {"MODEL": model, "--data": Path(source.data), "--test-data": test_data}
     check_outputs({"OUT.html": out}, read)
-    arrays = source.arrays()
+    source.read()
     dense = load(model)
     with progress.work("tradeoff", 1) as whole, whole.part():
         found = spp.tradeoff(
             dense,
-            arrays or source.images(dense, 4 * options["samples"] // 3),
+            source.batches(dense, 4 * options["samples"] // 3),
             _numbers(speedups),
             test_data=samples_in(test_data, "--test-data"),
             device=None if untimed else spp.Device(device, threads),

@@ -24,16 +24,23 @@ class Source:
     split: str
     pixels: str
 
-    def arrays(self) -> list[Any] | None:
-        """Returns the batch in a file; None if the samples are images."""
+    @functools.cached_property
+    def _arrays(self) -> list[Any] | None:
+        """What a file holds; None if they come from elsewhere."""
         path = Path(self.data)
         return samples_in(path, "--data") if path.suffix in (".npy", ".npz") else None
 
-    def images(self, model: Any, samples: int) -> list[Any]:
-        """Returns images of a folder or a dataset in batches, as a model takes them."""
+    def read(self) -> None:
+        """Reads a file, if it is one: what is wrong with it is said before a model is loaded."""
+        _ = self._arrays
+
+    def batches(self, model: Any, samples: int) -> list[Any]:
+        """Returns samples in batches: those of a file, or images as the model takes them."""
         from keras_spp import frameworks
 
         path, framework = Path(self.data), frameworks.of(model)
+        if self._arrays is not None:
+            return self._arrays
         if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
             raise ValueError(
                 f"--data {self.data!r} gives images but MODEL takes {len(model.inputs)} input(s) "

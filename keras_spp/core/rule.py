@@ -129,8 +129,9 @@ def _without_rule(call: Call, args: tuple, kwargs: dict) -> list[Labels]:
 
 # Names that a subclass may define and still have the rule of its ancestor.
 _HARMLESS = frozenset({
-    "__abstractmethods__", "__annotations__", "__dict__", "__doc__", "__init__", "__module__",
-    "__orig_bases__", "__parameters__", "__slots__", "__weakref__", "_abc_impl",
+    "__abstractmethods__", "__annotations__", "__dict__", "__doc__", "__firstlineno__", "__init__",
+    "__module__", "__orig_bases__", "__parameters__", "__slots__", "__static_attributes__",
+    "__type_params__", "__weakref__", "_abc_impl",
     "_keras_api_names", "_keras_api_names_v1", "compute_output_shape", "from_config",
     "get_config", "get_prunable_weights",
 })  # fmt: skip

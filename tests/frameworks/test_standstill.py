@@ -150,8 +150,17 @@ def test_freezing_layers_and_columns_make_no_difference():
 # -- no false alarm --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
-@pytest.mark.parametrize("passes", [1, 7])
+@pytest.mark.parametrize(
+    ("mode", "passes"),
+    [
+        ("eager", 1),
+        ("graph", 7),
+        ("xla", 1),
+        pytest.param("eager", 7, marks=pytest.mark.slow),
+        pytest.param("graph", 1, marks=pytest.mark.slow),
+        pytest.param("xla", 7, marks=pytest.mark.slow),
+    ],
+)
 def test_the_optimizer_given_is_followed_however_often_a_step_calls_the_model(mode, passes):
     pruned, optimizer = compiled(prune(dense_net(), frequency=50), "adam"), sgd(0.01)
     pruner = spp.Pruner(pruned, optimizer)

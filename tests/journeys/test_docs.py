@@ -6,18 +6,22 @@ import numpy as np
 import pytest
 
 from tests.helpers.documents import DOCS, README, ROOT, blocks
-from tests.helpers.slow import slow_but
 
 pytestmark = pytest.mark.usefixtures("warm_quantizer")
 
 
-PAGES = {page.stem: page for page in DOCS if blocks(page)}
-LONG = {"distribution", "export", "fine-tune", "resume", "training"}  # half a minute in all
+LONG = {"detection", "distribution", "export", "fine-tune", "resume", "training"}  # minutes in all
 
 
-@pytest.mark.parametrize("page", slow_but(PAGES, set(PAGES) - LONG))
+def with_examples():
+    """The pages that have examples; those that take long are among the slow tests."""
+    for page in filter(blocks, DOCS):
+        slow = [pytest.mark.slow] if page.stem in LONG else []
+        yield pytest.param(page, marks=slow, id=str(page.relative_to(ROOT / "docs")))
+
+
+@pytest.mark.parametrize("page", with_examples())
 def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
-    page = PAGES[page]
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
     if page == ROOT / "docs" / "index.md":

@@ -348,6 +348,7 @@ class Shifted(keras.layers.Layer):
         return x + self.shift
 
 
+@pytest.mark.filterwarnings("ignore:shrink")
 def test_layers_that_leave_their_config_to_keras_stay_so(tmp_path):
     L = keras.layers
     x = inputs = keras.Input((4,))
