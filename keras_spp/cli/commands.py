@@ -138,13 +138,13 @@ def export(
     **options: Any,
 ) -> None:
     """Convert MODEL to the TFLite file OUT.tflite."""
-    check_suffix("OUT.tflite", out, ".tflite")
     inputs = {
         "MODEL": model,
         "`original`": original,
         "`representative_data`": representative_data,
     }
     check_outputs({"OUT.tflite": out, "`cache`": cache}, inputs)
+    check_suffix("OUT.tflite", out, ".tflite")
     where = spp.Device(device, threads, cache=cache)
     data = samples_in(representative_data, "representative_data")
     report = spp.export_tflite(
