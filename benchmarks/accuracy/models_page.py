@@ -1,4 +1,4 @@
-"""The tables of docs/models.md: what was measured of the published networks."""
+"""The tables of docs/measured/models.md: what was measured of the published networks."""
 
 from __future__ import annotations
 

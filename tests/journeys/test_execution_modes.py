@@ -249,7 +249,7 @@ def test_two_callbacks_in_one_fit_are_refused():
 
 def documented():
     """The classes that docs/how-to/training.md shows."""
-    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "training.md").read_text()
     (block,) = re.findall(r"```python\n(class AfterPruning:.*?)\n\n\npruned = ", page, re.DOTALL)
     exec(compile(block, "training.md", "exec"), names := {"keras": keras})
     return names

@@ -49,7 +49,7 @@ def test_the_wheel_has_the_package_alone(built):
         packed = set(wheel.namelist())
     ours = {
         str(path.relative_to(ROOT))
-        for pattern in ("*.py", "*.pyi", "py.typed")
+        for pattern in ("*.py", "*.pyi", "py.typed", "templates/*")
         for path in (ROOT / "keras_spp").rglob(pattern)
     }
     assert {name for name in packed if ".dist-info/" not in name} == ours
@@ -63,7 +63,7 @@ def test_links_work_where_the_files_of_the_repository_are_not(built):
     for line in re.findall(r"^Project-URL: .*, (.*)$", head, re.MULTILINE):
         assert line in text
     assert all(block in text for block in blocks(README))
-    assert "docs/compress.md" in README.read_text() and "docs/compress.md" not in text
+    assert "docs/how-to/compress.md" in README.read_text() and "docs/how-to/compress.md" not in text
 
 
 def test_the_citation_is_of_this_version():

@@ -257,7 +257,7 @@ def test_weight_decay_is_that_of_the_literature():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_command_in_the_docstring_and_on_the_page_is_understood(name):
-    page = (ROOT / "docs" / "recipes.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "recipes.md").read_text()
     for text in (RECIPES[name].description, page):
         (command,) = set(re.findall(rf"python -m examples\.{name} (.*?)[`\n]", text))
         args = recipe.parse(RECIPES[name], command.replace("[", "").replace("]", "").split())
