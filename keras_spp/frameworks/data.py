@@ -65,7 +65,8 @@ def batches(
     empty = True
     for batch in itertools.islice(_gather(source) if is_function else source, most):
         empty = False
-        if any(isinstance(value, int | float | str) for value in flatten(batch)):
+        inputs = batch[0] if isinstance(batch, tuple) and batch else batch
+        if any(isinstance(value, int | float | str) for value in flatten(inputs)):
             raise TypeError(
                 f"`{argument}` must yield arrays but yields numbers in lists: give np.asarray(...)."
             )

@@ -27,7 +27,7 @@ class Work:
     """
 
     def __init__(self, total: float, around: Work | _Display) -> None:
-        self.total, self.done = max(total, 1e-9), 0.0
+        self.total, self.done = max(float(total), 1e-9), 0.0
         self._around, self._part = around, 0.0
 
     def advance(self, size: float = 1.0) -> None:
