@@ -114,6 +114,7 @@ def test_synchronized_normalisation_stays_so_when_it_is_pruned_and_shrunk():
 # -- what has to be the same everywhere ----------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_workers_that_are_not_alike_are_told_before_they_train(runs):
     folder = runs(2, "by_column")
     first, second = (json.loads((folder / f"said-{index}.json").read_text()) for index in (0, 1))

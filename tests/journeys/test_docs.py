@@ -10,7 +10,10 @@ from tests.helpers.documents import DOCS, README, ROOT, blocks
 pytestmark = pytest.mark.usefixtures("warm_quantizer")
 
 
-LONG = {"detection", "distribution", "export", "fine-tune", "resume", "training"}  # minutes in all
+LONG = {  # minutes in all
+    "detection", "distribution", "export", "fine-tune", "report", "resume", "ten-minutes",
+    "training",
+}  # fmt: skip
 
 
 def with_examples():

@@ -36,6 +36,7 @@ def test_killed_when_a_group_dies_and_in_the_middle_of_a_backup_at_the_switch(tm
     RUN.assert_as_undisturbed(tmp_path, *arguments)
 
 
+@pytest.mark.slow
 def test_killed_between_the_last_decision_and_what_makes_up_for_it(tmp_path):
     # The callback that writes comes first: what it has written is decided and not compensated.
     arguments = ["--save-freq", "1", "--optimizer", "momentum", "--compensate", "--reverse"]

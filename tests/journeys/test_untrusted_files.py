@@ -100,7 +100,7 @@ def attack(seed, count, folder):
 
 
 @pytest.mark.parametrize(
-    ("seed", "count"), [(0, 50), pytest.param(None, 5000, marks=pytest.mark.slow)]
+    ("seed", "count"), [(0, 20), pytest.param(None, 5000, marks=pytest.mark.slow)]
 )
 def test_changed_files_import_and_call_nothing(tmp_path, seed, count):
     """The interpreter itself tells of modules, files, programs and connections."""
