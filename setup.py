@@ -41,10 +41,10 @@ DATASETS = [
 VISION = ["keras-cv>=0.9,<0.10", "keras-hub>=0.25,<0.33"]
 REPORT = ["jinja2>=3.1.6,<4", "matplotlib>=3.9,<4", "pandas>=2.2.2,<4"]
 DOCS = [
-    "ipykernel>=7.4,<8",  # the notebooks run in it
+    "ipykernel>=7.3,<8",  # the notebooks run in it
     "mkdocs>=1.6.1,<2",
     "mkdocs-jupyter>=0.26,<0.27",
-    "mkdocs-material>=9.8,<10",
+    "mkdocs-material>=9.7,<10",
     "mkdocstrings[python]>=1.0,<2",
     "nbclient>=0.11,<0.12",
 ]
