@@ -46,6 +46,7 @@ DOCS = [
     "mkdocs-jupyter>=0.26,<0.27",
     "mkdocs-material>=9.7,<10",
     "mkdocstrings[python]>=1.0,<2",
+    "pymdown-extensions<12; python_version < '3.11'",  # the mkdocstrings for 3.10 fails with 12
     "nbclient>=0.11,<0.12",
 ]
 DEV = [
