@@ -137,13 +137,12 @@ class Lockstep:
             self.reset(program.model)
         for number, pair in enumerate(self._held):
             tensors = [{key: value.tensor() for key, value in side.items()} for side in pair]
-            model, original = tensors if len(tensors) > 1 else (*tensors, {})
             for at in range(self._at, stop):
                 if at in watches:
-                    watches[at](model, original)
+                    watches[at](*tensors)
                 self._call(at, tensors)
             if stop in watches:
-                watches[stop](model, original)
+                watches[stop](*tensors)
             if hold:
                 taken = self._take(tensors, live)
                 hold = number > 0 or _bytes(taken) * len(self._held) <= MEMORY
@@ -162,7 +161,7 @@ class Lockstep:
         return [(v, self.read(v)) for v in itertools.chain.from_iterable(variables)]
 
     def _call(self, at: int, tensors: list[dict[int, Any]]) -> None:
-        for program, values in zip(self._programs, tensors, strict=True):
+        for program, values in zip(self._programs, tensors, strict=False):  # perhaps one runs alone
             step = program.steps[at]
             try:
                 values.update(zip(step.outputs, step.run(values), strict=True))
@@ -180,11 +179,8 @@ class Lockstep:
 
     def _take(self, tensors: list[dict[int, Any]], live: list[int]) -> tuple[dict[int, Held], ...]:
         """Holds what is needed later; what both models have in common, once."""
-        model = tensors[0]
+        model, original = tensors
         first = {key: self.held(model[key]) for key in live if key in model}
-        if len(tensors) == 1:
-            return (first,)
-        original = tensors[1]
         second = {
             key: first[key] if original[key] is model.get(key) else self.held(original[key])
             for key in live
@@ -215,7 +211,7 @@ class Lockstep:
             number: self.held_as_it_is(value)
             for number, value in zip(program.inputs, values, strict=True)
         }
-        return (held,) * len(self._programs)
+        return held, held if len(self._programs) > 1 else {}
 
     def _find_consumers(self) -> dict[int, list[int]]:
         """Returns the calls that take each tensor; one past the last for the model's outputs."""
