@@ -42,8 +42,8 @@ def importance(
     moments = _moments(framework, model, known, batches)
     systems: dict[str, list[Rows]] = {}
     for reader in groups.readers:
-        if (kernel := known.get(id(reader.layer))) is not None and id(reader.layer) in moments:
-            for entry, rows in _systems(framework, reader, kernel, moments[id(reader.layer)]):
+        if (number := id(reader.layer)) in moments:
+            for entry, rows in _systems(framework, reader, known[number], moments[number]):
                 systems.setdefault(entry.name, []).extend(rows)
     sizes = {entry.name: entry.size for entry in groups.sets}
     with threads_for(1):  # many small products
@@ -75,8 +75,9 @@ def _moments(
         return look
 
     framework.Probe(model, hooks=hook).outputs(batches, eager=True)
-    seen = {key: value for key, value in moments.items() if value.rows}
-    return {key: value.system(intercept=True).inputs for key, value in seen.items()}
+    return {
+        key: value.system(intercept=True).inputs for key, value in moments.items() if value.rows
+    }
 
 
 def _systems(

@@ -121,7 +121,7 @@ class Pair:
         if at in self._additions:
             others = self._additions[at].others_of(originals, shape, positions)
         unlike = self._fitted is None and self._differs(x, outputs, positions)
-        return Wanted(sizes, positions, outputs, others, unlike)
+        return Wanted(sizes, positions, outputs.astype(np.float32), others, unlike)
 
     def _samples(self, steps: int) -> int:
         """Returns how many feature maps the layer meets in all, of so many time steps."""

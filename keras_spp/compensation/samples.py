@@ -63,6 +63,17 @@ def gathered(framework: Adapter, model: Model, representative_data: Any, samples
     return batches
 
 
+def parted(batches: list[Any], every: int) -> tuple[list[Any], list[Any]]:
+    """Returns all but every so many-th batch, and these.
+
+    Example:
+        >>> parted(list("abcdefg"), 3)
+        (['a', 'b', 'd', 'e', 'g'], ['c', 'f'])
+    """
+    last = every - 1
+    return [batch for at, batch in enumerate(batches) if at % every != last], batches[last::every]
+
+
 def split(framework: Adapter, model: Model, batches: list[Any]) -> tuple[list[Any], list[Any]]:
     """Holds back an eighth of the samples.
 
@@ -75,8 +86,7 @@ def split(framework: Adapter, model: Model, batches: list[Any]) -> tuple[list[An
         The samples to use, and those held back: none if the others were too few then.
     """
     if model.inputs[0].shape[0] is not None:
-        rest = batches[HELD_BACK - 1 :: HELD_BACK]
-        used = [batch for batch in batches if not any(batch is b for b in rest)]
+        used, rest = parted(batches, HELD_BACK)
         return (used, rest) if count(used) >= FEWEST else (batches, [])
 
     def taken(batch: Any, held_back: bool) -> Any:

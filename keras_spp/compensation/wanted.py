@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,7 +17,8 @@ class Wanted:
     Attributes:
         sizes: Those of its feature map without the channels.
         positions: At which positions of each sample it is looked at, shape (samples, positions).
-        outputs: What it gives there, before the activation, shape (samples * positions, channels).
+        outputs: What it gives there, before the activation, float32 of shape
+            (samples * positions, channels).
         others: What an addition behind it takes besides, rows like the outputs; None without an
             addition, or if that is not there yet.
         unlike: Whether the layer computes something else than its kernel says.
@@ -63,8 +64,6 @@ class Recorded:
         if key in self._parts:
             return self._parts[key]
         wanted = compute()
-        outputs = wanted.outputs.astype(np.float32, copy=False)
-        wanted = replace(wanted, outputs=outputs)
         self._left -= wanted.bytes
         if self._left >= 0:
             self._parts[key] = wanted

@@ -111,17 +111,18 @@ def _gather(data: Iterable) -> Iterator[Any]:
     for batch in data:
         fits = is_single(batch) and (not singles or shapes(batch) == shapes(singles[0]))
         if singles and (not fits or len(singles) == BATCH):
-            yield _concatenate(singles)
+            yield concatenated(singles)
             singles = []
         if is_single(batch):
             singles.append(batch)
         else:
             yield batch
     if singles:
-        yield _concatenate(singles)
+        yield concatenated(singles)
 
 
-def _concatenate(batches: list[Any]) -> Any:
+def concatenated(batches: Sequence[Any]) -> Any:
+    """Returns batches of one structure as one batch."""
     return map_structure(lambda *parts: np.concatenate(parts), *batches)
 
 

@@ -12,12 +12,12 @@ from keras_spp import frameworks
 from keras_spp.allocation.search import Search, Shares, with_care
 from keras_spp.allocation.sensitivity import change
 from keras_spp.compensation import compensate
-from keras_spp.compensation.samples import CHUNK, FEWEST, gathered
+from keras_spp.compensation.samples import CHUNK, FEWEST, gathered, parted
 from keras_spp.compensation.wanted import Recorded
 from keras_spp.core.divergence import divergence
 from keras_spp.core.goals import Allocation
 from keras_spp.core.groups import Goals, Groups
-from keras_spp.frameworks.data import count
+from keras_spp.frameworks.data import concatenated, count
 from keras_spp.frameworks.interface import Model
 from keras_spp.pruning.one_shot import pruned_at_once
 from keras_spp.util import progress
@@ -32,7 +32,7 @@ ORDERS = 2  # of those searches: what one of them finds is often far from the be
 ROWS = 12_000  # positions of the feature maps that such a plan looks at
 BATCHES = 4, 12  # of samples to compensate with, and to judge by
 FINALISTS = 6  # plans that are carried out once more, with all samples
-MOST = 32  # batches of samples: of these two thirds to compensate with, the others to judge by
+MOST, JUDGED = 32, 3  # batches of samples, of which every third judges what the others made
 TOGETHER = 2e10  # MACs of samples that pass through a network together: many calls take longer
 FIRST = 0.35  # step of the shares' logarithms: what quick plans have found is near by
 
@@ -82,12 +82,11 @@ class CompensatedSearch(Search):
             return
         quick, starts, seed, trials = self._measure, self._starts, self.seed, self.trials
         found = starts[:1]
-        used, judged = _shared_out(self._samples)
-        # What passes through networks is what takes time.
+        # How many samples pass through networks is what takes time.
         quickly, carried_out, again = (
             trials * self.samples,
-            self._plans * outcome.passes,
-            FINALISTS * _passes(used, judged),
+            self._plans * outcome.samples,
+            FINALISTS * count(self._samples),
         )
         total = ORDERS * quickly + carried_out + again
         with progress.work("search", total, self.verbose) as search:
@@ -107,7 +106,7 @@ class CompensatedSearch(Search):
 
     def _decide(self, outcome: Outcome, meet: Callable[[Allocation], Goals]) -> None:
         """Takes the best of the best few plans."""
-        used, judged = _shared_out(self._samples)
+        used, judged = parted(self._samples, JUDGED)
         if count(judged) < FEWEST:
             return
         better = outcome.of(used, judged)
@@ -121,16 +120,6 @@ class CompensatedSearch(Search):
         self._found = Shares(plans[int(np.argmin(np.nan_to_num(costs, nan=np.inf)))])
 
 
-def _shared_out(batches: list[Any]) -> tuple[list[Any], list[Any]]:
-    """Returns two thirds of the samples to compensate with, and the others to judge by."""
-    return [batch for at, batch in enumerate(batches) if at % 3 != 2], batches[2::3]
-
-
-def _passes(used: list[Any], judged: list[Any]) -> int:
-    """Returns how many samples pass through networks when a plan is carried out with these."""
-    return count(used) + count(judged)
-
-
 class Outcome:
     """What goals do to the outputs when they are carried out and compensated.
 
@@ -142,7 +131,7 @@ class Outcome:
         rows: At how many positions of feature maps to look.
 
     Attributes:
-        passes: How many samples pass through networks for one plan.
+        samples: How many samples pass through a network for one plan.
     """
 
     def __init__(
@@ -157,7 +146,7 @@ class Outcome:
         self._framework = frameworks.of(model)
         self._used, self._judged = self._together(used), self._together(judged)
         self._recorded = Recorded()
-        self.passes = _passes(used, judged)
+        self.samples = count(used + judged)
         self._logits = self._framework.logits_of(model)
         self._outputs = self._of(model)
 
@@ -179,12 +168,7 @@ class Outcome:
         if self.model.inputs[0].shape[0]:
             return batches
         size = max(1, int(TOGETHER / (max(self.groups.dense(), 1) * CHUNK)))
-        return [
-            self._framework.map_structure(
-                lambda *parts: np.concatenate(parts), *batches[at : at + size]
-            )
-            for at in range(0, len(batches), size)
-        ]
+        return [concatenated(batches[at : at + size]) for at in range(0, len(batches), size)]
 
     def _of(self, model: Model) -> list[np.ndarray]:
         """Computes a model's outputs for the samples that judge, layer by layer.
