@@ -2,25 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_spp.export.samples import chunks
 
+Call = Callable[[list[np.ndarray]], list[np.ndarray]]
 
-def in_chunks(
-    call: Callable[[list[np.ndarray]], list[np.ndarray]],
-    inputs: list[np.ndarray],
-    size: int | None,
-) -> list[np.ndarray]:
+
+def compared(
+    names: Sequence[str],
+    batches: Iterable[tuple[list[np.ndarray], Any]],
+    first: tuple[Call, int | None],
+    second: tuple[Call, int | None],
+    samples: int | None = None,
+) -> tuple[list[Differences], int]:
+    """Runs two models on the same samples.
+
+    Args:
+        names: Those of the outputs.
+        batches: Inputs, and labels or None, of `data`.
+        first: The first model: its function, and how many samples that takes at a time, None for
+            any number.
+        second: The second one.
+        samples: Stop after so many; None for all.
+
+    Returns:
+        How the outputs differ, one by one, and how many samples there were.
+
+    Raises:
+        ValueError: If there are no samples, or labels do not fit them.
+    """
+    outputs = [Differences(name) for name in names]
+    seen = 0
+    for inputs, targets in batches:
+        if samples is not None:
+            inputs = [array[: samples - seen] for array in inputs]
+        count = len(inputs[0])
+        if not count:
+            continue
+        both = [_in_chunks(call, inputs, size) for call, size in (first, second)]
+        labels = _by_output(targets, names)
+        for output, expected, actual, label in zip(outputs, *both, labels, strict=True):
+            output.add(expected, actual, None if label is None else np.asarray(label)[:count])
+        seen += count
+        if seen == samples:
+            break
+    if not seen:
+        raise ValueError("`data` must hold at least one sample but holds none.")
+    return outputs, seen
+
+
+def _in_chunks(call: Call, inputs: list[np.ndarray], size: int | None) -> list[np.ndarray]:
     """Returns the outputs of a function that takes `size` samples at a time."""
     parts = [[y[:count] for y in call(batch)] for batch, count in chunks(inputs, size)]
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
-def by_output(targets: Any, names: Sequence[str]) -> list[Any]:
+def _by_output(targets: Any, names: Sequence[str]) -> list[Any]:
     """Returns the targets of each output, None where there are none."""
     if targets is None:
         return [None] * len(names)

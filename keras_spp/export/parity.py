@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from rich.table import Table
 
 from keras_spp import frameworks
-from keras_spp.export.differences import Differences, by_output, in_chunks
+from keras_spp.export.differences import Differences, compared
 from keras_spp.export.samples import arrays
 from keras_spp.frameworks.interface import Model
 from keras_spp.util.checks import check_integer
@@ -123,29 +123,14 @@ def parity(
     if samples is not None:
         check_integer("samples", samples, 1, "None or ")
     file = _File(path, model)
-    names = framework.output_keys(model)
-    outputs = [Differences(name) for name in names]
-    fixed = model.inputs[0].shape[0]
-    compared = 0
-    keras_model = framework.inference(model)
-
-    for inputs, targets in arrays(model, data, file.shapes, "data"):
-        if samples is not None:
-            inputs = [array[: samples - compared] for array in inputs]
-        count = len(inputs[0])
-        if not count:
-            continue
-        expected = in_chunks(keras_model, inputs, fixed)
-        actual = in_chunks(file.run, inputs, file.batch_size)
-        labels = by_output(targets, names)
-        for output, want, got, label in zip(outputs, expected, actual, labels, strict=True):
-            output.add(want, got, None if label is None else np.asarray(label)[:count])
-        compared += count
-        if compared == samples:
-            break
-    if not compared:
-        raise ValueError("`data` must hold at least one sample but holds none.")
-    return ParityReport(Path(path), compared, tuple(map(_row, outputs)))
+    outputs, count = compared(
+        framework.output_keys(model),
+        arrays(model, data, file.shapes, "data"),
+        (framework.inference(model), model.inputs[0].shape[0]),
+        (file.run, file.batch_size),
+        samples,
+    )
+    return ParityReport(Path(path), count, tuple(map(_row, outputs)))
 
 
 def _row(output: Differences) -> ParityRow:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from keras_spp import frameworks
-from keras_spp.export.differences import Differences, by_output, in_chunks
+from keras_spp.export.differences import Differences, compared
 from keras_spp.export.samples import arrays
 from keras_spp.frameworks.data import BATCH
 from keras_spp.frameworks.interface import Model
@@ -72,22 +70,12 @@ def agreement(dense: Model, small: Model, data: Any) -> Agreement:
         ValueError: If it is empty, or does not fit the models.
     """
     framework = frameworks.of(dense)
-    outputs = [Differences(name) for name in framework.output_keys(dense)]
-    calls = [
+    first, second = (
         (frameworks.of(model).inference(model), model.inputs[0].shape[0] or BATCH)
         for model in (dense, small)
-    ]
-    samples = 0
-    for inputs, targets in arrays(dense, data, open_sizes(dense), "data"):
-        if not len(inputs[0]):
-            continue
-        both = [in_chunks(call, inputs, size) for call, size in calls]
-        labels = by_output(targets, [output.name for output in outputs])
-        for output, first, second, label in zip(outputs, *both, labels, strict=True):
-            output.add(first, second, None if label is None else np.asarray(label))
-        samples += len(inputs[0])
-    if not samples:
-        raise ValueError("`data` must hold at least one sample but holds none.")
+    )
+    batches = arrays(dense, data, open_sizes(dense), "data")
+    outputs, samples = compared(framework.output_keys(dense), batches, first, second)
     return Agreement(samples, tuple(map(_row, outputs)))
 
 
