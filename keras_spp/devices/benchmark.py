@@ -83,7 +83,7 @@ class BenchmarkReport(Rows[BenchmarkRow]):
 
     def __rich__(self) -> Table:
         first = self.entries[0]
-        where = f"{self.device} ({self.system})" if self.system else self.device
+        where = place_of(self.device, self.system)
         table = Columns(f"{where}: threads {first.threads}, runs {first.runs}")
         table.words("model")
         table.numbers(*_TITLES)
@@ -264,6 +264,16 @@ def _summarize(name: str, path: Path, timing: Timing, first: Timing, threads: in
         threads=threads,
         runs=timing.runs,
     )
+
+
+def place_of(device: str, system: str) -> str:
+    """Returns where files were timed, and on what, if that is known.
+
+    Example:
+        >>> place_of("android", "Pixel 8, Android 15"), place_of("local", "")
+        ('android (Pixel 8, Android 15)', 'local')
+    """
+    return f"{device} ({system})" if system else device
 
 
 def _rounded(value: float | None) -> str:

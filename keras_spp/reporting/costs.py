@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
+from keras_spp.devices.benchmark import place_of
 from keras_spp.reporting import numbers
-from keras_spp.util.report import Rows
+from keras_spp.util.report import Columns, Rows
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Tradeoff(Rows[TradeoffRow]):
             said += f": by chance a share may be {100 * self.chance:.1f} points off"
         said += "."
         if self.device is not None:
-            where = f"{self.device} ({self.system})" if self.system else self.device
+            where = place_of(self.device, self.system)
             said += f" Timed on {where}, weights {self.quantization.replace('none', 'float32')}."
         for speedup, why in self.unreachable.items():
             said += f" {speedup:g}x: {why.rstrip('.')}."
@@ -137,9 +137,8 @@ class Tradeoff(Rows[TradeoffRow]):
         return [*cells, *timed]
 
     def __rich__(self) -> Table:
-        table = Table(title=escape(self.model), caption=escape(self.note()))
-        for title in self.titles():
-            table.add_column(title, justify="right")
+        table = Columns(self.model, self.note())
+        table.numbers(*self.titles())
         for cells in self.cells():
-            table.add_row(*cells)
+            table.row(*cells)
         return table

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_spp.devices.benchmark import BenchmarkReport
+from keras_spp.devices.benchmark import BenchmarkReport, place_of
 from keras_spp.export.columns import DENSE
 from keras_spp.export.parity import ParityReport
 from keras_spp.reporting import charts, numbers
@@ -112,8 +112,7 @@ def _macs(rows: Sequence[LayerChange]) -> int:
 
 def time(report: BenchmarkReport, place: int) -> dict[str, Any]:
     """Returns a measurement as a chart and a table."""
-    threads = report[0].threads
-    where = f"{report.device} ({report.system})" if report.system else report.device
+    threads, where = report[0].threads, place_of(report.device, report.system)
     titles = ("file", "median ms", "90 %", "95 %", "least", "speedup", "operations", "delegated")
     table = Table((*titles, "runs"))
     for row in report:
