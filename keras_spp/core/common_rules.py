@@ -16,6 +16,11 @@ def count(keep: np.ndarray) -> int:
     return int(keep.sum())
 
 
+def shape_of(value: Any) -> tuple[int | None, ...]:
+    """Returns the shape of a tensor, a variable, or a constant."""
+    return tuple(value.shape) if hasattr(value, "shape") else np.shape(value)
+
+
 def counted(sizes: Sequence[Any], at: int) -> Callable[[np.ndarray], list[Any]]:
     """Returns a function from a keep-vector to these sizes, with the kept number at index `at`."""
     return lambda keep: [*sizes[:at], count(keep), *sizes[at + 1 :]]

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_spp.core.call import Call
 from keras_spp.core.channels import Argument, Labels, Reason, Tensor
+from keras_spp.core.common_rules import shape_of
 from keras_spp.core.rule import keras_rule
 
 _NAMES = "abcdefghijklmnopqrstuvwxyz"
@@ -20,8 +21,7 @@ def are_apart(operands: Sequence[Any], terms: Sequence[str], made: str) -> bool:
     once = all(len(set(term)) == len(term) for term in (*terms, made))
     sizes: dict[str, set[int | None]] = {}
     for x, term in zip(operands, terms, strict=True):
-        shape = x.shape if isinstance(x, Tensor) else np.shape(x)
-        for name, size in zip(term, shape, strict=True):
+        for name, size in zip(term, shape_of(x), strict=True):
             sizes.setdefault(name, set()).add(size)
     fit = all(len(of_name - {1, None}) < 2 for of_name in sizes.values())
     return once and fit and all(batch == made[:1] for batch in batches)

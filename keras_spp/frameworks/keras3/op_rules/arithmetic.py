@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_spp.core.call import Call, Refused, tensors_in
 from keras_spp.core.channels import Argument, Labels, Reason, Tensor
-from keras_spp.core.common_rules import merged
+from keras_spp.core.common_rules import merged, shape_of
 from keras_spp.core.kinds import own_name
 from keras_spp.frameworks.keras3.bias_axis import keep_axis
 from keras_spp.frameworks.keras3.op_rules.registry import channel_axis, operation_rule
@@ -73,8 +73,7 @@ def positionwise(call: Call, *args: Any, **kwargs: Any) -> Any:
 
 
 def _keep_axis(call: Call, x1: Any, x2: Any) -> None:
-    shape = x1.shape if isinstance(x1, Tensor) else np.shape(x1)
-    added = x2.shape if isinstance(x2, Tensor) else np.shape(x2)
+    shape, added = shape_of(x1), shape_of(x2)
     for x in (x1, x2):
         for axis in x.varying if isinstance(x, Tensor) and len(added) <= len(shape) else []:
             place = axis - len(x.shape)

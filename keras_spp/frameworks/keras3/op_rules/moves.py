@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_spp.core.call import Call, Refused
 from keras_spp.core.channels import Argument, Labels, Reason, Tensor
-from keras_spp.core.common_rules import count, counted, full
+from keras_spp.core.common_rules import count, counted, full, shape_of
 from keras_spp.core.kinds import own_name
 from keras_spp.frameworks.keras3.op_rules.registry import channel_axis, operation_rule
 from keras_spp.rules import functions
@@ -215,7 +215,7 @@ def repeat(call: Call, x: Tensor) -> Labels:
 def joined(call: Call, xs: Sequence[Any]) -> Labels | list[Labels]:
     """Concatenates along the axis that the function is named for."""
     axis = 1 if own_name(type(call.layer)) == "Hstack" else 2
-    if any(len(np.shape(x) if not isinstance(x, Tensor) else x.shape) <= axis for x in xs):
+    if any(len(shape_of(x)) <= axis for x in xs):
         raise Refused(Reason.SHAPE)
     return concatenated(call, [_as_tensor(call, x) for x in xs], axis)
 

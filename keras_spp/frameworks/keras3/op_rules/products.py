@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_spp.core.call import Call, Refused, tensors_in
 from keras_spp.core.channels import Argument, Labels, Reason, Tensor
+from keras_spp.core.common_rules import shape_of
 from keras_spp.frameworks.keras3.op_rules.registry import channel_axis, operation_rule
 from keras_spp.rules.products import are_apart, contracted
 
@@ -25,7 +26,7 @@ def einsum(call: Call, *operands: Any) -> Labels | list[Labels]:
     left, made = equation.split("->")
     terms = left.split(",")
     hidden = [
-        len(_shape(x)) - len(term.replace("...", "")) if "..." in term else 0
+        len(shape_of(x)) - len(term.replace("...", "")) if "..." in term else 0
         for x, term in zip(operands, terms, strict=True)
     ]
     names = _STACKED[: max(hidden)]  # of what an ellipsis stands for, which broadcasts
@@ -39,7 +40,7 @@ def einsum(call: Call, *operands: Any) -> Labels | list[Labels]:
 @operation_rule("Matmul")
 def matmul(call: Call, x1: Any, x2: Any) -> Labels | list[Labels]:
     """Keeps the rows of the first or the columns of the second; freezes what is summed over."""
-    ranks = [len(_shape(x)) for x in (x1, x2)]
+    ranks = [len(shape_of(x)) for x in (x1, x2)]
     if min(ranks) < 2:
         raise Refused(Reason.SHAPE)
     names = _STACKED[: max(ranks) - 2]
@@ -80,14 +81,6 @@ def product(call: Call, *args: Any, **kwargs: Any) -> list[Labels]:
     """Freezes what is multiplied: every element reads many channels."""
     call.channels.leave_to_measure(call.layer)
     return call.opaque(tensors_in(args, kwargs), Reason.MIXES)
-
-
-def _is_constant(value: Any) -> bool:
-    return not isinstance(value, Tensor | keras.Variable)
-
-
-def _shape(value: Any) -> tuple[int | None, ...]:
-    return np.shape(value) if _is_constant(value) else tuple(value.shape)
 
 
 def _products(
