@@ -52,7 +52,8 @@ test-tensorflow: $(STAMP) ## Run the tests of tf_keras, of Keras 3 on TensorFlow
 # networks JAX compiles each operation, which takes minutes.
 ON_BACKENDS := tests/frameworks/test_graph.py tests/frameworks/test_groups.py \
   $(addprefix tests/rules/test_,kernels.py einsum.py own_layers.py) tests/shrinking/test_shrink.py \
-  tests/pruning/test_prune.py $(addprefix tests/training/test_,callback.py reached_target.py) tests/journeys/test_any_order.py \
+  tests/pruning/test_prune.py $(addprefix tests/training/test_,callback.py reached_target.py) \
+  tests/journeys/test_any_order.py \
   $(addprefix tests/frameworks/keras3/test_,training_step.py own_loops.py)
 
 test-jax: $(STAMP) ## Run tests of Keras 3 on JAX: rules, pruning, training, shrinking [TESTS=tests for all]
@@ -66,7 +67,7 @@ test-torch: $(STAMP) ## Run a handful of them on PyTorch, where it is installed 
 	  tests/shrinking/test_shrink.py $(addprefix tests/frameworks/keras3/test_,exact.py own_loops.py)
 
 test-short: $(STAMP) ## Run what another Python or TensorFlow may break, in minutes [PYTHON=...]
-	$(BIN)/python -m pytest $(SHORT) -n 2 --dist worksteal
+	$(BIN)/python $(PYTEST) $(SHORT)
 
 test-slow: $(STAMP) ## Run the slow tests: random graphs and orders, kills, four workers, the demo
 	$(BIN)/python -m pytest -m slow

@@ -19,7 +19,7 @@ import tf_keras
 
 import keras_spp as spp
 from keras_spp import frameworks
-from tests.helpers import calibrated, keras3
+from tests.helpers.calibrated import calibrate
 from tests.helpers.profiler import counts
 from tests.helpers.random_weights import assign, random_probabilities
 from tests.zoo import keras3_networks, networks
@@ -138,7 +138,7 @@ class _Network:
         random_probabilities(pruned)
         x = np.random.default_rng(1).normal(size=(64, *pruned.inputs[0].shape[1:]))
         x = x.astype(self._keras.backend.floatx())
-        (keras3 if self._is_keras_3 else calibrated).calibrate(pruned, x)
+        calibrate(pruned, x)
         return self._outputs(pruned, x[:4]), x[:4]
 
     def _outputs(self, model: Any, x: np.ndarray) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""The picture in the README: what each layer of a network takes before and after, in milliseconds.
+"""The picture on the first page of docs/: milliseconds of each layer before and after.
 
     python -m benchmarks.latency.layers --model FILE --small FILE --write docs/layers.png
         [--device local] [--threads 1]

@@ -1,6 +1,5 @@
 """A Keras 3 model without some of its groups, in two ways that must agree."""
 
-import keras
 import numpy as np
 
 from keras_spp import frameworks
@@ -9,29 +8,6 @@ from keras_spp.shrinking.cut import shrunk_to
 from tests.zoo.keras3_models import inputs_for, outputs
 
 EXACT = 2e-5
-
-
-def calibrate(model, x):
-    """Gives every batch normalisation the mean, and four times the deviation, of the batch `x`.
-
-    Why, `tests.helpers.calibrated.calibrate` says, which does it with tf_keras.
-    """
-    layers = model._flatten_layers()
-    norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
-
-    def call(norm, inputs):
-        channels = norm.axis % len(inputs.shape)
-        axes = [axis for axis in range(len(inputs.shape)) if axis != channels]
-        mean, variance = keras.ops.moments(inputs, axes)
-        norm.moving_mean.assign(mean)
-        norm.moving_variance.assign(16 * variance)
-        return type(norm).call(norm, inputs, training=False)
-
-    for norm in norms:  # past what Keras does when attributes are set
-        vars(norm)["call"] = lambda inputs, *_, norm=norm, **__: call(norm, inputs)
-    model(x, training=False)
-    for norm in norms:
-        del vars(norm)["call"]
 
 
 def masked_and_small(model, share=0.5, seed=0, granularity="channel"):

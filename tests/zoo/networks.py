@@ -2,6 +2,8 @@
 
 import inspect
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import tf_keras as keras
 
@@ -118,11 +120,11 @@ APPLICATIONS = sorted(
 
 def build(name: str) -> keras.Model:
     """A network with ten logits, at the smallest input that it accepts."""
-    return _keras_cv(name) if name in KERAS_CV else _application(name)
+    return _keras_cv(name) if name in KERAS_CV else application(getattr(keras.applications, name))
 
 
-def _application(name: str) -> keras.Model:
-    make = getattr(keras.applications, name)
+def application(make: Callable[..., Any]) -> Any:
+    """A network of `keras.applications`, of either Keras, by the function that makes it."""
     for size in SIZES:
         try:
             return make(

@@ -6,7 +6,8 @@ import pytest
 
 import keras_spp as spp
 from keras_spp.core.kinds import is_a
-from tests.helpers.keras3 import assert_equal, calibrate, masked_and_small
+from tests.helpers.calibrated import calibrate
+from tests.helpers.keras3 import assert_equal, masked_and_small
 from tests.zoo.keras3_models import outputs, randomize
 
 # Sizes of the images, and the least that half of the channels save in MACs: the wide inner layer of

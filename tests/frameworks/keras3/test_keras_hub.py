@@ -8,7 +8,8 @@ import pytest
 
 import keras_spp as spp
 from keras_spp import frameworks
-from tests.helpers.keras3 import assert_equal, calibrate, masked_and_small
+from tests.helpers.calibrated import calibrate
+from tests.helpers.keras3 import assert_equal, masked_and_small
 from tests.helpers.slow import slow_but
 from tests.zoo.keras3_models import outputs, randomize
 from tests.zoo.keras3_networks import classifier
