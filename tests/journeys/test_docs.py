@@ -85,6 +85,13 @@ def test_relative_links_lead_somewhere():
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_files_that_pages_name_are_there():
+    named = r"(?<![\w/.])(?:keras_spp|tests|benchmarks|examples)/[\w/]+\.(?:py|sh|md)"
+    for page in [README, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *DOCS]:
+        for file in re.findall(named, page.read_text()):
+            assert (ROOT / file).is_file(), f"{page.name}: {file}"
+
+
 def test_every_reason_is_explained():
     from keras_spp.core.channels import Reason
 
