@@ -11,18 +11,16 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
+from benchmarks.accuracy.moving import Moved, Moving, rank_together
+from benchmarks.accuracy.rewrapped import rewrapped
 from keras_spp.core import probability
 from keras_spp.core.arrays import Array
 from keras_spp.core.namespace import namespace_of
 from keras_spp.core.probability import Sets
 from keras_spp.frameworks.tensorflow import arrays
-from keras_spp.frameworks.tf_keras.clone import clone_layer
 from keras_spp.frameworks.tf_keras.masked_weight import MaskedWeight
-from keras_spp.frameworks.tf_keras.rebuilding import copy_weights, rebuild
 from keras_spp.frameworks.tf_keras.wrapper import PruneSPP
 from keras_spp.pruning.compensated_search import CompensatedSearch
-
-Moved = tuple[tf.Tensor, tf.Tensor]
 
 
 @keras.saving.register_keras_serializable(package="benchmarks")
@@ -85,17 +83,11 @@ class DrawsColumns(PruneSPP):
         return tf.cast(columns < keep, keep.dtype)
 
 
-def draw_columns(pruned: keras.Model) -> keras.Model:
-    """Makes the wrappers of a pruned model, not trained yet, such ones."""
-
-    def make_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if isinstance(layer, PruneSPP):
-            return DrawsColumns.from_config(layer.get_config())
-        return clone_layer(layer)
-
-    model = rebuild(pruned, make_layer)
-    copy_weights(pruned, model)
-    return model
+@keras.saving.register_keras_serializable(package="benchmarks")
+def at_random(weight: tf.Tensor) -> tf.Tensor:
+    """A score that tells nothing: beside it one sees what the order of the groups is worth."""
+    numbers = tf.random.stateless_uniform(weight.shape[:-1], [0, weight.shape.num_elements()])
+    return numbers[..., None] * tf.ones_like(weight)
 
 
 SCHEDULES: dict[str, Any] = {
@@ -105,6 +97,8 @@ SCHEDULES: dict[str, Any] = {
     "never_falls": NeverFalls,
     "overshooting": Overshooting,
     "independent": spp.SPPSchedule,
+    "moving": Moving,
+    "random": functools.partial(spp.OneShotSchedule, score=at_random),
 }
 ALLOCATIONS: dict[str, Any] = {
     "search": functools.partial(spp.Search, verbose=0),  # no bar among the rows
@@ -123,7 +117,10 @@ ALLOCATIONS: dict[str, Any] = {
     "fisher_scarcity_1": fisher(unison=0.0, centred=False, scarcity=1.0),
 }
 # What is made of a pruned model before it is trained.
-PREPARE = {"independent": draw_columns}
+PREPARE = {
+    "independent": functools.partial(rewrapped, wrapper=DrawsColumns),
+    "moving": rank_together,
+}
 # Search is the library's default; the norm is that of all gradients, as `global_clipnorm`.
 # Compensated says with how many samples the network is compensated when its last group is decided.
 METHOD_OPTIONS = {"allocation": "search", "distill": 0.0, "clip_norm": None, "compensated": 0}

@@ -51,10 +51,14 @@ def test_where_they_rise_about_half_of_a_tenth_that_shall_stay_takes_part_in_the
     assert takes_part[-1] < 0.55 * 6
 
 
+def drawing_columns(pruned):
+    return variants.PREPARE["independent"](pruned)
+
+
 @pytest.mark.filterwarnings("ignore:SPP has not met", "ignore:SPP will not reach")
 @pytest.mark.slow
 def test_where_every_column_draws_its_own_mask():
-    pruned = compiled(variants.draw_columns(prune(conv_net(), frequency=1000)), sgd(0.05))
+    pruned = compiled(drawing_columns(prune(conv_net(), frequency=1000)), sgd(0.05))
     pruner = spp.Pruner(pruned)
     pruner.set_probabilities(np.full(len(pruner.probabilities()), 0.5))
     before = {wrapper.name: wrapper.layer.kernel.numpy() for wrapper in pruner.wrappers}
@@ -67,7 +71,7 @@ def test_where_every_column_draws_its_own_mask():
     share = moved.mean((0, 1))  # of the columns of each channel
     assert 0.3 < moved.mean() < 0.7 and ((share > 0) & (share < 1)).mean() > 0.9
 
-    pruned = compiled(variants.draw_columns(prune(conv_net())), sgd())
+    pruned = compiled(drawing_columns(prune(conv_net())), sgd())
     fit(pruned, 40)
     assert spp.Pruner(pruned).progress().finished
     small = spp.shrink(pruned)
@@ -88,3 +92,33 @@ def test_where_what_is_left_of_a_layer_counts_more_or_nothing():
     names = ["fisher_scarcity_0", "fisher", "fisher_scarcity_1"]
     found = [largest(name) for name in names]
     assert found == sorted(found, reverse=True) and len(set(found)) == 3, found
+
+
+def test_where_groups_of_all_layers_are_ranked_together():
+    schedule = variants.SCHEDULES["moving"](A=0.2)
+    pruned = spp.prune(conv_net(), target_speedup=2.0, schedule=schedule, round_to=1)
+    moving = variants.PREPARE["moving"](pruned)
+    prices, dense = spp.Pruner(moving).schedule.prices, spp.analyze(conv_net()).macs
+    pruner = spp.Pruner(pruned)
+    for number, price in enumerate(prices):
+        p = np.zeros(len(pruner.sets.of_group))
+        p[np.flatnonzero(pruner.sets.of_group == number)[-1]] = 1
+        pruner.set_probabilities(p)
+        assert price == pytest.approx(dense - dense / pruner.progress().macs_speedup)
+
+    history = fit(compiled(moving, sgd()), 200).history
+    progress = spp.Pruner(moving).progress()
+    assert progress.finished and 2 <= progress.macs_speedup < 2.6, progress
+    assert history["groups_decided"] == [1.0]
+    small = spp.shrink(moving)
+    assert min(layer.filters for layer in small.layers if hasattr(layer, "filters")) >= 1
+    x = data(2)[0]
+    np.testing.assert_allclose(small(x), moving(x, training=False), rtol=1e-4, atol=1e-6)
+
+
+def test_a_score_that_tells_nothing():
+    weight = tf.ones((3, 3, 16, 8))
+    sums = [variants.at_random(tf.ones((3, 3, size, 8))) for size in (16, 32)]
+    order = np.argsort(tf.reduce_sum(variants.at_random(weight), (0, 1, 3)))
+    assert (order != np.arange(16)).any()
+    np.testing.assert_array_equal(variants.at_random(weight), sums[0])

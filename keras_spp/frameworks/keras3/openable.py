@@ -8,13 +8,14 @@ layers inside are copied: many composites do not come back from their configs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from keras_spp.frameworks.keras3 import private
 from keras_spp.frameworks.keras3.clone import clone
-from keras_spp.frameworks.keras3.graph import layers, nodes, operations
+from keras_spp.frameworks.keras3.graph import is_function, nodes, operations
 from keras_spp.frameworks.keras3.rebuilding import rebuild
 from keras_spp.frameworks.openable import is_declared
 from keras_spp.util.messages import first_line
@@ -36,33 +37,49 @@ def _is_openable(kind: type) -> bool:
 
 def opened(model: keras.Model) -> keras.Model:
     """Returns the model, or a copy in which openable layers are nested models."""
-    calls: dict[int, list[Any]] = {}
-    for node in _calls(model):
-        if _is_openable(type(node.layer)):
-            calls.setdefault(id(node.layer), []).append(node)
-    if not calls:
+    graphs = _graphs(model)
+    if not graphs:
         return model
-    # The layers inside may hide more.
-    graphs = {key: opened(_as_model(nodes_of_one)) for key, nodes_of_one in calls.items()}
+
+    copies: dict[int, tuple[Any, Any]] = {}  # composites may share a layer
 
     def make_layer(layer: Any) -> Any:
-        graph = graphs.get(id(layer))
-        return clone(layer) if graph is None else rebuild(graph, clone)
+        if id(layer) in graphs:
+            return rebuild(graphs[id(layer)], make_layer, edit_call)
+        if id(layer) not in copies:
+            copies[id(layer)] = layer, clone(layer)
+        return copies[id(layer)][1]
 
     def edit_call(layer: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         return (args[:1], {}) if id(layer) in graphs else (args, kwargs)
 
     result = rebuild(model, make_layer, edit_call)
-    _fill(model, graphs, result)
+    for layer, copy in copies.values():
+        if not is_function(layer):
+            copy.set_weights(layer.get_weights())
+        if hasattr(copy, "finalize_state"):
+            copy.finalize_state()
     return result
 
 
-def _calls(model: keras.Model) -> Any:
+def _graphs(model: keras.Model) -> dict[int, keras.Model]:
+    """Returns what each openable layer calls, by its id; the layers inside may hide more."""
+    calls: dict[int, list[Any]] = {}
+    for node in _calls(model):
+        if _is_openable(type(node.layer)):
+            calls.setdefault(id(node.layer), []).append(node)
+    graphs = {key: _as_model(nodes_of_one) for key, nodes_of_one in calls.items()}
+    for graph in list(graphs.values()):
+        graphs |= _graphs(graph)
+    return graphs
+
+
+def _calls(model: keras.Model) -> Iterator[Any]:
     """Yields the calls of a model and of those nested in it."""
     inside = {id(part): part for part in operations(model)}
     seen: set[int] = set()
 
-    def walk(part: keras.Model) -> Any:
+    def walk(part: keras.Model) -> Iterator[Any]:
         if id(part) not in seen:
             seen.add(id(part))
             for node in nodes(part):
@@ -94,14 +111,3 @@ def _input_for(*tensors: Any) -> Any:
     sizes = zip(*(tensor.shape for tensor in tensors), strict=True)
     shape = [first if all(size == first for size in others) else None for first, *others in sizes]
     return keras.Input(batch_shape=shape, dtype=tensors[0].dtype)
-
-
-def _fill(model: keras.Model, graphs: dict[int, keras.Model], result: keras.Model) -> None:
-    """Copies the weights: the layers of both come in the same order, composites opened."""
-    originals: list[Any] = []
-    for layer in layers(model):
-        originals += layers(graphs[id(layer)]) if id(layer) in graphs else [layer]
-    for old, new in zip(originals, layers(result), strict=True):
-        new.set_weights(old.get_weights())
-        if hasattr(new, "finalize_state"):
-            new.finalize_state()

@@ -22,7 +22,8 @@ class Block(L.Layer):
         self.narrow = L.Conv2D(filters, 1, name="narrow")
 
     def build(self, shape):
-        self.wide.build(shape)
+        if not self.wide.built:
+            self.wide.build(shape)
         self.norm.build((*shape[:-1], 16))
         self.narrow.build((*shape[:-1], 16))
 
@@ -66,6 +67,18 @@ def test_a_composite_that_nobody_declared_stays_whole():
     model = net(Block(8, name="one"))
     rows = {row.layer: row for row in spp.analyze(model)}
     assert rows["stem"].reason == "unknown layer (one)" and "wide" not in rows
+
+
+def test_composites_that_share_a_layer_share_its_copy(opened_blocks):
+    one, two = Block(8, name="one"), Block(8, name="two")
+    two.wide = one.wide
+    model = net(one, two)
+    opened = frameworks.of(model).opened(model)
+    x = inputs_for(model)
+    assert_equal(outputs(model, x), outputs(opened, x))
+    names = [layer.name for layer in frameworks.of(opened).layers(opened)]
+    assert names.count("wide") == 1 and names.count("narrow") == 2
+    check_exact(opened)
 
 
 def test_declared_composites_are_opened_and_pruned_inside(opened_blocks):
