@@ -25,8 +25,8 @@ from benchmarks.accuracy.network import LIBRARIES, VERSION, backend_of, measure
 from benchmarks.apart import apart
 from keras_spp.util.files import atomic_path
 
-EXACT = 1e-10  # float64
-ROUNDED = 2e-5  # float32
+EXACT = 1e-10  # in float64
+ROUNDED = 2e-5  # in float32
 COUNTED = 5e-3
 SPEEDUP = 1.9
 Key = tuple[str, str, str]
@@ -37,9 +37,12 @@ def problems(row: dict[str, Any]) -> list[str]:
     found = []
     if row["version"] != VERSION:
         found.append("measured with other source files of keras_spp")
-    if not row["difference"] <= EXACT:
+    # On JAX, Keras computes means in float32 whatever it is given.
+    exact = EXACT if row["backend"] == "tensorflow" else ROUNDED
+    if not row["difference"] <= exact:
         found.append(f"pruned and shrunk outputs differ by {row['difference']:.1e}")
-    if not row["difference32"] <= ROUNDED:
+    # A network that rounds more by itself, as float64 tells, may do so when it is rebuilt.
+    if not row["difference32"] <= max(ROUNDED, row["rounding32"]):
         found.append(f"pruned and shrunk outputs differ by {row['difference32']:.1e} in float32")
     if not row["variation"] > 1e-3:
         found.append("the outputs hardly depend on the inputs, so they compare nothing")

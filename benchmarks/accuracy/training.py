@@ -16,6 +16,7 @@ from benchmarks.accuracy.silent import silent
 from examples import images
 from keras_spp.frameworks.tf_keras.loading import load_model
 from keras_spp.frameworks.tf_keras.softmax import ends_in_softmax
+from keras_spp.training.state import State
 from keras_spp.util.files import atomic_path
 
 
@@ -48,7 +49,8 @@ def measure(
         ).history
         return trained, history
 
-    callbacks: list[Any] = [spp_callback(run, dense, data_dir)] if pruned else []
+    followed = Trajectories()
+    callbacks: list[Any] = [spp_callback(run, dense, data_dir), followed] if pruned else []
     if pruned and run["granularity"] == "channel":  # columns stay, and would be trained again
         callbacks.append(StopWhenPruned())
     rate = keras.optimizers.schedules.CosineDecay(run["learning_rate"], steps * run["epochs"])
@@ -59,7 +61,7 @@ def measure(
     counts: dict[str, Any] = {"macs_speedup": 1.0}
     if pruned:
         progress, model = spp.Pruner(model).progress(), spp.shrink(model)
-        counts = count(dense, model, progress)
+        counts = count(dense, model, progress) | followed.counts()
         if (done := len(history["loss"])) < run["epochs"]:
             _, rest = fit(model, spp.sliced_optimizer(trained, model), initial_epoch=done)
             history = {name: history[name] + values for name, values in rest.items()}
@@ -112,6 +114,40 @@ class StopWhenPruned(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if logs and logs["groups_decided"] == 1:
             self.model.stop_training = True
+
+
+class Trajectories(keras.callbacks.Callback):
+    """Counts groups that rose above a pruning probability of 0.5, and those that came back."""
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self._state = State(self.model)
+        self._seen, self._p = 0, self._state.values()
+        self._risen = self._fallen = self._p > 0.5
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        self._look()
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        if self._state.updates == self._seen:
+            return
+        self._seen, self._p = self._state.updates, self._state.values()
+        sets = self._state.sets
+        done = np.bincount(sets.of_group, self._p >= 1, len(sets.goal)) >= sets.goal
+        goes_on = ~done[sets.of_group]  # elsewhere survivors have 0 wherever they stood
+        self._fallen = self._fallen | (self._risen & goes_on & (self._p < 0.5))
+        self._risen = self._risen | (self._p > 0.5)
+
+    def counts(self) -> dict[str, int]:
+        """How many rose, how many of them fell below 0.5 before the end, and how many survived."""
+        found = {
+            "risen": self._risen,
+            "fallen": self._fallen,
+            "survived": self._risen & (self._p < 1),
+        }
+        return {name: int(groups.sum()) for name, groups in found.items()}
 
 
 def load(run: dict[str, Any], shape: tuple, data_dir: str | None) -> tuple[Any, Any, int]:

@@ -226,3 +226,23 @@ def test_plans_are_measured_with_statistics_restored_and_without(folder, capsys,
     for _, _, restored, unrestored, left in rows:
         assert float(restored) > 0 and float(unrestored) > 0 and restored != unrestored
         assert all(1 <= int(count) <= 16 for count in left.split())
+
+
+class Drawn(spp.SPPSchedule):
+    """Probabilities as they are written here, update by update."""
+
+    COURSE = np.float32([[0.6, 0.6, 0.2, 0], [0.8, 0.4, 0.6, 0], [1, 0.4, 1, 0]])
+
+    def move(self, p, scores, sets, made):
+        return tf.gather(self.COURSE, tf.minimum(made, 2)), tf.ones(4)
+
+
+@pytest.mark.filterwarnings("ignore:SPP will not reach")
+def test_groups_that_rose_and_came_back_are_counted():
+    model = keras.Sequential([keras.Input((2,)), L.Dense(4), L.Dense(1)])
+    pruned = spp.prune(model, 0.5, schedule=Drawn(frequency=1), round_to=1)
+    pruned.compile("sgd", "mse")
+    followed = training.Trajectories()
+    x = np.ones((6, 2))
+    pruned.fit(x, x[:, 0], batch_size=1, verbose=0, callbacks=[spp.SPPCallback(), followed])
+    assert followed.counts() == {"risen": 3, "fallen": 1, "survived": 1}

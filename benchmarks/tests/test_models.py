@@ -23,6 +23,7 @@ def row(**changes):
         "difference": 1e-15,
         "variation": 1.0,
         "difference32": 1e-6,
+        "rounding32": 3e-6,
         "graph32": 1e-6,
         "seconds": {"analyse": 1.0, "shrink": 2.0},
         **changes,
@@ -50,6 +51,15 @@ def test_what_is_as_it_should_be_has_no_problem():
 def test_each_shortcoming_is_said(changes, said):
     (problem,) = models.problems(row(**changes))
     assert said in problem
+
+
+def test_what_a_network_rounds_by_itself_is_no_problem():
+    assert models.problems(row(difference32=3e-5, rounding32=4e-5)) == []
+
+
+def test_means_of_jax_are_in_float32():
+    assert models.problems(row(library="keras", backend="jax", difference=1e-6)) == []
+    assert models.problems(row(library="keras", backend="jax", difference=1e-4))
 
 
 def test_what_cannot_be_counted_is_not_miscounted():
