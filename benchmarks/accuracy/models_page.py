@@ -13,52 +13,56 @@ from keras_spp.util.files import atomic_path
 
 Row = dict[str, Any]
 START, END = "<!-- models: start -->", "<!-- models: end -->"
-_OF_BOTH = ("tf_keras", "keras")
-_TITLES = {"keras_cv": "KerasCV (tf_keras)", "keras_hub": "KerasHub (Keras 3)"}
-_KERAS = {"tf_keras": "tf_keras", "keras": "Keras 3"}
-# What each Keras computes for itself; the other columns say the same of the network in both.
-_BY_KERAS = ("speedup", "difference", "float32", "graph", "seconds")
+# The tables: what computed their networks, and the library and the backend of that.
+TABLES: dict[str, dict[str, tuple[str, str]]] = {
+    "keras.applications": {
+        "tf_keras": ("tf_keras", "tensorflow"),
+        "Keras 3": ("keras", "tensorflow"),
+        "on JAX": ("keras", "jax"),
+    },
+    "KerasHub": {"Keras 3": ("keras_hub", "tensorflow"), "on JAX": ("keras_hub", "jax")},
+    "KerasCV": {"tf_keras": ("keras_cv", "tensorflow")},
+}
 
 
 def page(rows: Iterable[Row]) -> str:
     """The results as Markdown."""
     rows = list(rows)
     parts = []
-    found = _of(rows, *_OF_BOTH)
-    if found:
-        names = sorted({row["model"] for row in found})
-        pairs = [[row for row in found if row["model"] == name] for name in names]
-        parts += ["## keras.applications", _table([_both(pair) for pair in pairs])]
-        parts += [_summary(_of(found, library), _KERAS[library]) for library in _OF_BOTH]
-        parts += _missing(found, "keras")
-    for library, title in _TITLES.items():
-        if found := _of(rows, library):
-            cells = [{**_network(row), **_measured(row)} for row in found]
-            parts += [f"## {title}", _table(cells), _summary(found), *_missing(found, library)]
-    if found := [row for row in rows if row["backend"] == "jax"]:
-        cells = [{"library": row["library"], "model": row["model"], **_exact(row)} for row in found]
-        parts += ["## Keras 3 on JAX", _table(cells)]
-    return "\n\n".join(part for part in parts if part)
+    for title, frameworks in TABLES.items():
+        found = {
+            framework: {row["model"]: row for row in rows if _of(row) == of}
+            for framework, of in frameworks.items()
+        }
+        known = [name for library, _ in frameworks.values() for name in LIBRARIES[library]]
+        names = [name for name in dict.fromkeys(known) if any(name in of for of in found.values())]
+        if not names:
+            continue
+        parts += [f"## {title}", _table([_line(name, found) for name in names])]
+        parts += [_summary(framework, list(of.values())) for framework, of in found.items() if of]
+        for framework, (library, backend) in frameworks.items():
+            missing = [name for name in LIBRARIES[library] if name not in found[framework]]
+            if missing and found[framework] and backend == "tensorflow":
+                parts.append(f"Not measured: {', '.join(missing)}.")
+    return "\n\n".join(parts)
 
 
-def _of(rows: list[Row], *libraries: str) -> list[Row]:
-    """The rows of these libraries on TensorFlow, in the libraries' order."""
-    by_key = {(row["library"], row["model"]): row for row in rows if row["backend"] == "tensorflow"}
-    keys = [(library, name) for library in libraries for name in LIBRARIES[library]]
-    return [by_key[key] for key in keys if key in by_key]
+def _of(row: Row) -> tuple[str, str]:
+    return row["library"], row["backend"]
 
 
-def _both(pair: list[Row]) -> dict[str, str]:
-    """One line on a network of both Keras: once what is equal, apart what each computes."""
-    networks = [_network(row) for row in pair]
+def _line(name: str, found: dict[str, dict[str, Row]]) -> dict[str, str]:
+    """What is measured of a network: once what is equal, apart what each framework computes."""
+    rows = {framework: of[name] for framework, of in found.items() if name in of}
+    networks = list(map(_network, rows.values()))
     cells = {
-        title: " / ".join(dict.fromkeys(network[title] for network in networks))
+        title: " / ".join(dict.fromkeys(network[title] for network in networks if network[title]))
         for title in networks[0]
     }
-    for title in _BY_KERAS:
-        for library, keras in _KERAS.items():
-            own = [row for row in pair if row["library"] == library]
-            cells[f"{title}, {keras}"] = _measured(own[0])[title] if own else ""
+    for title in ("difference", "float32", "seconds"):
+        for framework in found:
+            row = rows.get(framework)
+            cells[f"{title}, {framework}"] = "" if row is None else _measured(row)[title]
     return cells
 
 
@@ -67,43 +71,33 @@ def _network(row: Row) -> dict[str, str]:
         "model": row["model"],
         "MACs": f"{row['macs'] / 1e6:,.1f} M",
         "small": f"{row['macs_small'] / 1e6:,.1f} M",
+        "speedup": f"{speedup(row):.2f}x",
         "params": f"{row['params'] / 1e6:,.2f} M",
         "left": f"{row['params_small'] / 1e6:,.2f} M",
         "frozen": f"{row['frozen']:.0%}",
         "because": ", ".join(row["reasons"]),
-        "counts off": f"{max(worst_counts(row)):.2%}",
+        "counts off": f"{max(worst_counts(row)):.2%}" if row["miscounted"] else "",
     }
 
 
 def _measured(row: Row) -> dict[str, str]:
     return {
-        **_exact(row),
-        "graph": f"{row['graph32']:.0e}",
-        "seconds": f"{seconds(row):.1f}",
-    }
-
-
-def _exact(row: Row) -> dict[str, str]:
-    """What is measured on every backend."""
-    return {
-        "speedup": f"{speedup(row):.2f}x",
         "difference": f"{row['difference']:.0e}",
         "float32": f"{row['difference32']:.0e}",
+        "seconds": f"{seconds(row):.1f}",
     }
 
 
 def _table(lines: list[dict[str, str]]) -> str:
     titles = list(lines[0])
-    rule = ["---" if title in ("model", "library", "because") else "---:" for title in titles]
+    rule = ["---" if title in ("model", "because") else "---:" for title in titles]
     cells = [titles, rule, *(list(line.values()) for line in lines)]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
-def _summary(rows: list[Row], of: str = "") -> str:
-    if not rows:
-        return ""
+def _summary(framework: str, rows: list[Row]) -> str:
     text = (
-        f"{of + ': ' if of else ''}{len(rows)} networks; largest relative difference "
+        f"{framework}: {len(rows)} networks; largest relative difference "
         f"{max(row['difference'] for row in rows):.0e}; median speedup in MACs "
         f"{np.median([speedup(row) for row in rows]):.2f}x"
     )
@@ -112,13 +106,6 @@ def _summary(rows: list[Row], of: str = "") -> str:
         exponent = np.polyfit(layers, np.log([seconds(row) for row in rows]), 1)[0]
         text += f"; seconds grow with the number of layers to the power {exponent:.2f}"
     return f"{text}."
-
-
-def _missing(rows: list[Row], library: str) -> list[str]:
-    """Says what of a library was not measured."""
-    there = {row["model"] for row in rows if row["library"] == library}
-    names = [name for name in LIBRARIES[library] if name not in there]
-    return [f"Not measured: {', '.join(names)}."] if names and there else []
 
 
 def speedup(row: Row) -> float:

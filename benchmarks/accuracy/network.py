@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import hashlib
 import time
@@ -107,21 +106,17 @@ class _Network:
         }
 
     def in_float32(self) -> dict[str, Any]:
-        """Rounding: of the rebuild, and for comparison of the same model, as a graph and at all."""
+        """Rounding: of the rebuild, and for comparison of the pruned model itself."""
         self._start_session("float32")
         model = self._build(self._name)
         self._randomize(model)
         pruned = spp.prune(model, pruning_ratio=0.5, round_to=1)
         del model
         expected, x = self._prepare(pruned)
-        found = {
+        return {
             "difference32": difference(expected, self._outputs(spp.shrink(pruned), x)),
             "rounding32": difference(self._in_float64, expected),
         }
-        if self._on_tensorflow:
-            graph = tf.function(functools.partial(pruned, training=False))
-            found["graph32"] = difference(expected, self._flat(graph(x)))
-        return found
 
     def _start_session(self, precision: str) -> None:
         self._keras.backend.clear_session()
@@ -147,10 +142,7 @@ class _Network:
         return self._outputs(pruned, x[:4]), x[:4]
 
     def _outputs(self, model: Any, x: np.ndarray) -> list[np.ndarray]:
-        return self._flat(model(x, training=False))
-
-    def _flat(self, outputs: Any) -> list[np.ndarray]:
-        return [np.asarray(output) for output in tf.nest.flatten(outputs)]
+        return [np.asarray(output) for output in tf.nest.flatten(model(x, training=False))]
 
     def _miscounted(self, model: Any, analysis: spp.Analysis) -> list[tuple[float, float]]:
         """By how much MACs and parameters of the analysis are off, where they can be counted."""
