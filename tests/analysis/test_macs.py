@@ -1,3 +1,4 @@
+import keras as keras_3
 import pytest
 import tf_keras as keras
 
@@ -27,6 +28,15 @@ def test_macs_of_each_kind_of_layer():
         "norm": 0,
         "dense": 144 * 2 * 5,
     }
+
+
+@pytest.mark.parametrize("library", [keras, keras_3], ids=["tf_keras", "keras_3"])
+def test_macs_of_dilated_kernels_agree_too(library):
+    layers, x = library.layers, library.Input((8, 8, 4))
+    y = layers.Conv2D(6, 3, padding="same", dilation_rate=6)(x)
+    y = layers.DepthwiseConv2D(3, padding="same", dilation_rate=3)(y)
+    model = library.Model(x, y)
+    assert counts(model)[0] == spp.analyze(model).macs == 8 * 8 * 9 * (4 * 6 + 6)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

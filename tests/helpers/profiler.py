@@ -17,7 +17,21 @@ def counts(model: keras.Model) -> tuple[float, int]:
     options = options.with_empty_output().with_accounted_types(_COUNTED).build()
     root = profile(graph, cmd="op", options=options)
     operations = sum(node.float_ops for node in _all(root) if node.name in _COUNTED)
-    return operations / 2, sum(math.prod(variable.shape) for variable in graph.variables)
+    macs = operations / 2 - _of_padding(graph)
+    return macs, sum(math.prod(variable.shape) for variable in graph.variables)
+
+
+def _of_padding(graph: tf.Graph) -> int:
+    """MACs at positions that TensorFlow adds to cut a map into parts, for a dilated kernel."""
+    added = 0
+    for joined in graph.get_operations():
+        if joined.type == "BatchToSpaceND" and (part := joined.inputs[0].op).type in _COUNTED:
+            height, width, inputs, _ = part.inputs[1].shape
+            positions = (
+                part.outputs[0].shape.num_elements() - joined.outputs[0].shape.num_elements()
+            )
+            added += positions * height * width * (inputs if part.type == "Conv2D" else 1)
+    return added
 
 
 def _graph(model: keras.Model) -> tf.Graph:
