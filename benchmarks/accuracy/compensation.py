@@ -2,7 +2,7 @@
 
     python -m benchmarks.accuracy.compensation --data-dir DIR --model FILE [--dataset cifar10]
         [--speedup 2 3] [--granularity channel column] [--samples 64 256 1024 4096] [--seed 0]
-        [--parts]
+        [--epochs 20] [--parts]
 
 FILE is a saved tf_keras classifier whose input is (pixel / 255 - mean) / std with ImageNet's
 constants, DIR a TensorFlow Datasets folder (or with --dataset folder one of images). Samples are
@@ -20,7 +20,8 @@ import tf_keras as keras
 import keras_spp as spp
 from examples import images
 from keras_spp import frameworks
-from keras_spp.compensation.samples import gathered
+from keras_spp.compensation.fitting import fit
+from keras_spp.compensation.samples import gathered, split
 from keras_spp.frameworks.tf_keras.loading import load_model
 from keras_spp.pruning.network import label
 from keras_spp.pruning.one_shot import pruned_at_once
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--granularity", nargs="+", default=["channel"])
     parser.add_argument("--samples", type=int, nargs="+", default=[64, 256, 1024, 4096])
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="of spp.compress")
+    parser.add_argument("--epochs", type=int, default=20, help="of spp.compress")
     parser.add_argument("--parts", action="store_true")
     options = parser.parse_args()
 
@@ -56,30 +58,30 @@ def main() -> None:
     for granularity in options.granularity:
         for speedup in options.speedup:
             if options.parts:
-                parts(model, x, top1, granularity, speedup)
+                parts(model, x, top1, granularity, speedup, options.epochs)
                 continue
             for seed in options.seed:
-                by_samples(model, x, top1, granularity, speedup, options.samples, seed)
+                how = {"granularity": granularity, "seed": seed, "epochs": options.epochs}
+                by_samples(model, x, top1, speedup, options.samples, how)
 
 
-def by_samples(model, x, top1, granularity, speedup, counts, seed):
+def by_samples(model, x, top1, speedup, counts, how):
     """Prints a line of accuracies, one for each number of samples."""
-    how, cells = {"granularity": granularity, "round_to": 1, "seed": seed, "verbose": 0}, []
+    cells = []
     for count in counts:
         start = time.perf_counter()
-        small = spp.compress(model, x, speedup, samples=count, **how)
+        small = spp.compress(model, x, speedup, samples=count, round_to=1, verbose=0, **how)
         seconds = time.perf_counter() - start
         cells.append(f"{top1(small):.2f} ({seconds:.0f} s)")
-    print(f"| {granularity} {speedup:g}x, seed {seed} | {' | '.join(cells)} |", flush=True)
+    what = f"{how['granularity']} {speedup:g}x, seed {how['seed']}, {how['epochs']} epochs"
+    print(f"| {what} | {' | '.join(cells)} |", flush=True)
 
 
-def parts(model, x, top1, granularity, speedup):
+def parts(model, x, top1, granularity, speedup, epochs):
     """Prints what each part adds."""
-    x = x[:PARTS]
+    x, framework = x[:PARTS], frameworks.of(model)
     norms = label(model, granularity, scores=by_norms)
-    chosen = label(
-        model, granularity, scores=by_data(gathered(frameworks.of(model), model, x, PARTS))
-    )
+    chosen = label(model, granularity, scores=by_data(gathered(framework, model, x, PARTS)))
     goals = Speedup(speedup).meet(norms, spp.Search(verbose=0), x, 1)
 
     def line(what, network, change):
@@ -90,6 +92,11 @@ def parts(model, x, top1, granularity, speedup):
     def solved(**options):
         return lambda small: spp.compensate(small, model, x, PARTS, **options)
 
+    def fitted(small):
+        used, held_back = split(framework, model, gathered(framework, model, x, PARTS))
+        spp.compensate(small, model, used, PARTS)
+        fit(framework, small, model, (used, held_back), epochs, 0)
+
     line("least norms go, nothing else", norms, lambda small: None)
     line(
         "statistics of normalisations", norms, lambda s: spp.reestimate_batch_norm(s, x, most=None)
@@ -98,7 +105,8 @@ def parts(model, x, top1, granularity, speedup):
     line("least squares", norms, solved(residual=False))
     line("least squares, additions too", norms, solved())
     line("what the others can make up for goes, nothing else", chosen, lambda small: None)
-    line("all", chosen, solved())
+    line("all that is solved for", chosen, solved())
+    line("and fitted together", chosen, fitted)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--speedup", type=float, nargs="+", default=[1.5, 2.0])
     parser.add_argument("--rate", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=20, help="of spp.compress")
     options = parser.parse_args()
 
     photos = Photos(options.data_dir, (options.size, options.size, 3), options.seed)
@@ -56,7 +57,7 @@ def main() -> None:
         file = options.trained / f"{path.stem}_{options.size}_{options.seed}.keras"
         if not file.exists():
             classifier(load_model(path, compile=False), photos, options.rate).save(file)
-        measure(file, photos, options.speedup, FINE * options.rate)
+        measure(file, photos, options.speedup, FINE * options.rate, options.epochs)
 
 
 class Photos:
@@ -120,7 +121,7 @@ def top1(model: keras.Model, photos: Photos) -> float:
     return 100 * model.evaluate(photos.test, verbose=0)[1]
 
 
-def measure(file: Path, photos: Photos, speedups: list[float], rate: float) -> None:
+def measure(file: Path, photos: Photos, speedups: list[float], rate: float, epochs: int) -> None:
     """Prints the lines of a network."""
     model, x = load_model(file, compile=False), photos.samples()
     whole = spp.analyze(model).macs
@@ -135,7 +136,8 @@ def measure(file: Path, photos: Photos, speedups: list[float], rate: float) -> N
     line(model.name, load_model(file, compile=False))
     for speedup in speedups:
         start = time.perf_counter()
-        small, report = spp.compress(model, x, speedup, round_to=1, verbose=0, return_report=True)
+        options = {"round_to": 1, "epochs": epochs, "verbose": 0, "return_report": True}
+        small, report = spp.compress(model, x, speedup, **options)
         line("`spp.compress`", small, f"{time.perf_counter() - start:.0f}")
         file.with_name(f"{file.stem}_{speedup:g}x.txt").write_text(str(report))
         line("the least norms go", least_norms(model, x, speedup))

@@ -43,6 +43,7 @@ COMPRESSING, TIMING = 10.0, 1.0  # how long each takes, compared with the other
 )
 @click.option("--round-to", default=8, show_default=True, help="Channels that stay: multiples.")
 @click.option("--seed", default=0, show_default=True)
+@click.option("--epochs", default=20, show_default=True, help="Of fitting all weights at the end.")
 @click.option("--tflite", type=PATH, metavar="OUT.tflite", help="Export the small model, too.")
 @click.option(
     "--quantization",

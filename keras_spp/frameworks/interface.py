@@ -162,6 +162,11 @@ class Adapter(Protocol):
     ) -> AbstractContextManager[None]:
         """Lets layers convolve by other functions of (inputs, kernel) while they are called."""
 
+    def derivatives(
+        self, scalar: Callable[..., Tensor], variables: Sequence[Variable]
+    ) -> Callable[..., list[np.ndarray]]:
+        """Returns a function that differentiates one of tensors, a number, by variables."""
+
     def before_activation(self, layer: Layer, x: np.ndarray) -> np.ndarray:
         """Returns what a layer makes of an array in inference, without its activation."""
 

@@ -14,6 +14,7 @@ from keras_spp.allocation.sensitivity import change
 from keras_spp.analysis.analysis import analyze_at
 from keras_spp.analysis.provenance import describe, origin, remember, summary
 from keras_spp.compensation.compensate import compensate
+from keras_spp.compensation.fitting import fit
 from keras_spp.compensation.report import Compensation
 from keras_spp.compensation.samples import gathered, split
 from keras_spp.core.goals import Allocation
@@ -29,8 +30,8 @@ from keras_spp.pruning.planning import Options
 from keras_spp.util import progress
 from keras_spp.util.checks import check_integer
 
-# How long it takes to plan, where solving for the weights at the end takes 1.
-PLANNING = 9.0
+# How long it takes to plan, and an epoch of fitting, where solving for the weights takes 1.
+PLANNING, EPOCH = 9.0, 0.1
 
 
 def compress(
@@ -49,6 +50,7 @@ def compress(
     counted: str = "all",
     input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     samples: int = 1024,
+    epochs: int = 20,
     verbose: int = 1,
     return_report: bool = False,
 ) -> Any:
@@ -56,7 +58,8 @@ def compress(
 
     The model is analysed, a plan is made, the channels go that the others can make up for, and
     the weights of what remains are solved for, layer by layer, so that they give what the
-    original gave (see `spp.compensate`). The result can be exported, or trained further.
+    original gave (see `spp.compensate`). Then all of them are fitted together, by gradients, so
+    that the outputs are the original's. The result can be exported, or trained further.
 
     Args:
         model: A trained functional or Sequential model of tf_keras or Keras 3. It is not modified.
@@ -78,7 +81,9 @@ def compress(
         counted: As for `spp.prune`.
         input_shape: As for `spp.prune`.
         samples: How many samples to use, at most. An eighth of them only tells how much the two
-            networks agree.
+            networks agree, and whether fitting helped: if not, it is undone.
+        epochs: How often each sample is seen when all weights are fitted together; 0: they stay
+            as they were solved for.
         verbose: 0 shows nothing, 1 the progress and a closing table.
         return_report: Whether to return the report, too.
 
@@ -106,6 +111,7 @@ def compress(
     start = time.perf_counter()
     framework = frameworks.of(model)
     check_integer("samples", samples, 1)
+    check_integer("epochs", epochs, 0)
     check_integer("verbose", verbose, 0)
     if target_speedup is None and pruning_ratio is None and target_latency is None:
         target_speedup = 2.0
@@ -129,7 +135,8 @@ def compress(
     if options.allocation is None and options.target.in_macs:
         options = dataclasses.replace(options, allocation=CompensatedSearch(seed))
     planning = PLANNING if pruning_ratio is None else 0.0  # by default a ratio takes no search
-    with progress.work("compress", planning + 1, verbose) as whole:
+    reason = None
+    with progress.work("compress", planning + 1 + EPOCH * epochs, verbose) as whole:
         with whole.part(planning):
             goals = options.goals(network, used)
         small = pruned_at_once(network.model, network.groups, goals)
@@ -137,6 +144,9 @@ def compress(
         remember(small, origin(model) or last, last)
         with whole.part():
             small, solved = compensate(small, opened, used, samples, seed=seed, return_report=True)
+        if epochs:
+            with whole.part(EPOCH * epochs):
+                reason = fit(framework, small, opened, (used, held_back), epochs, seed)
     before, after = (analyze_at(network.sizes, which) for which in (opened, small))
     report = Compression(
         model=model.name,
@@ -144,6 +154,8 @@ def compress(
         params=(before.params, after.params),
         samples=count(used),
         held_back=count(held_back),
+        epochs=0 if reason else int(epochs),
+        reason=reason,
         seconds=round(time.perf_counter() - start, 1),
         outputs=tuple(_changes(framework, opened, small, held_back)),
         entries=tuple(_layers(last["widths"], describe(small)["widths"], solved)),

@@ -56,6 +56,8 @@ class Compression(Rows[CompressedLayer]):
         params: Parameters, before and after.
         samples: How many samples were used.
         held_back: How many only told how much the two models agree.
+        epochs: How often all weights were fitted to them together at the end; 0 if they were not.
+        reason: Why they were not; None if they were, or were not to be.
         seconds: How long all of it took.
         outputs: How much they agree.
         entries: The layers with kernels.
@@ -66,6 +68,8 @@ class Compression(Rows[CompressedLayer]):
     params: tuple[int, int]
     samples: int
     held_back: int
+    epochs: int
+    reason: str | None
     seconds: float
     outputs: tuple[OutputChange, ...]
     entries: tuple[CompressedLayer, ...]
@@ -104,4 +108,6 @@ class Compression(Rows[CompressedLayer]):
             lines.append(
                 f"{output.output}: {output.lost:.2%} lost{same} (of {self.held_back} held back)"
             )
+        if self.reason is not None:
+            lines.append(f"weights not fitted together: {self.reason}")
         return [*lines, f"{self.samples:,} samples, {self.seconds:.0f} s"]

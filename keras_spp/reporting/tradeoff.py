@@ -66,7 +66,7 @@ def tradeoff(
         path: An HTML page to write, with a chart and the table; None for none.
         verbose: 0 shows nothing, 1 a progress bar and a closing table.
         **options: Others of `spp.compress`: `granularity`, `policy`, `allocation`, `round_to`,
-            `counted`.
+            `counted`, `epochs`.
 
     Returns:
         A `Tradeoff`, which prints as a table, and which `spp.report` takes.

@@ -19,8 +19,8 @@ def model():
 
 
 def compress(model, x, *arguments, **options):
-    # A search takes most of the time; what it finds is not tested here.
-    options = {"verbose": 0, "round_to": 1, "allocation": spp.Uniform(), **options}
+    # A search takes most of the time, and fitting the rest; what they find is not tested here.
+    options = {"verbose": 0, "round_to": 1, "allocation": spp.Uniform(), "epochs": 1, **options}
     return spp.compress(model, x, *arguments, **options)
 
 
@@ -185,6 +185,7 @@ def test_it_can_be_pruned_again_and_remembers_the_first(model, tmp_path):
         ({"target_speedup": 0.5}, "`target_speedup` must be"),
         ({"target_speedup": 2, "pruning_ratio": 0.5}, "exclude each other"),
         ({"samples": 0}, "`samples` must be an integer"),
+        ({"epochs": -1}, "`epochs` must be an integer of at least 0"),
         ({"samples": 15}, "at least 16 samples"),
         ({"verbose": -1}, "`verbose` must be an integer"),
         ({"granularity": "row"}, "`granularity` must be"),

@@ -12,7 +12,7 @@ from tests.helpers.pages import Page, screenshot
 from tests.helpers.sentences import assert_one_sentence
 from tests.reporting.conftest import network
 
-FAST = {"allocation": spp.Uniform(), "verbose": 0}
+FAST = {"allocation": spp.Uniform(), "epochs": 1, "verbose": 0}
 
 
 @pytest.fixture

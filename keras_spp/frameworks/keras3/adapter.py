@@ -12,6 +12,7 @@ from keras_spp.frameworks.keras3.alone import alone, input_shapes
 from keras_spp.frameworks.keras3.batch_statistics import BatchStatistics
 from keras_spp.frameworks.keras3.channel_statistics import ChannelStatistics
 from keras_spp.frameworks.keras3.clone import clone
+from keras_spp.frameworks.keras3.derivatives import derivatives
 from keras_spp.frameworks.keras3.distillation import distilled
 from keras_spp.frameworks.keras3.distribution import (
     checksum,

@@ -11,6 +11,7 @@ from keras_spp.frameworks.tf_keras.alone import alone, input_shapes
 from keras_spp.frameworks.tf_keras.batch_statistics import BatchStatistics
 from keras_spp.frameworks.tf_keras.channel_statistics import ChannelStatistics
 from keras_spp.frameworks.tf_keras.clone import clone_layer as clone
+from keras_spp.frameworks.tf_keras.derivatives import derivatives
 from keras_spp.frameworks.tf_keras.distillation import distilled
 from keras_spp.frameworks.tf_keras.distribution import (
     checksum,

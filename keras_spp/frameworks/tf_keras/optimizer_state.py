@@ -23,6 +23,11 @@ def inner(optimizer: Any) -> Any:
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
+def adam(rate: float, steps: int) -> Any:
+    """Makes an Adam whose rate falls to 0 within so many steps, along a cosine."""
+    return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps))
+
+
 def remake(optimizer: Any) -> Any:
     """Makes an optimizer of the same class and configuration, without state."""
     if hasattr(optimizer, "inner_optimizer"):  # a LossScaleOptimizer, which has adapted its scale
