@@ -54,7 +54,7 @@ def compress(
     verbose: int = 1,
     return_report: bool = False,
 ) -> Any:
-    """Prunes a trained model without training it: some hundred unlabelled samples are enough.
+    """Prunes a model when it has been trained: some hundred unlabelled samples are enough.
 
     The model is analysed, a plan is made, the channels go that the others can make up for, and
     the weights of what remains are solved for, layer by layer, so that they give what the
