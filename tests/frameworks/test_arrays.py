@@ -156,7 +156,7 @@ def test_an_update_is_numpys_in_eager_graph_and_xla(name, mode, seed):
         move = tf.function(move, jit_compile=mode == "xla")
     found = move(tf.constant(p), tf.constant(scores), tf.constant(made, tf.int64))
     for ours, theirs in zip(expected, found, strict=True):
-        np.testing.assert_allclose(theirs, ours, rtol=1e-6, atol=1e-7, err_msg=f"seed {seed}")
+        np.testing.assert_allclose(theirs, ours, rtol=1e-6, atol=3e-7, err_msg=f"seed {seed}")
         # Who is pruned must not depend on the last bit that a compiler rounds otherwise.
         np.testing.assert_array_equal(theirs == 1, ours == 1, f"seed {seed}")
 
@@ -194,5 +194,5 @@ def test_the_decision_as_a_whole_is_numpys(score, mode, seed):
     found = tf.nest.flatten(call(*tf.nest.map_structure(tf.constant, (state, new, sound))))
     for ours, theirs in zip(expected, found, strict=True):
         assert theirs.dtype.as_numpy_dtype == ours.dtype
-        np.testing.assert_allclose(theirs, ours, rtol=1e-6, atol=1e-7, err_msg=f"seed {seed}")
+        np.testing.assert_allclose(theirs, ours, rtol=1e-6, atol=3e-7, err_msg=f"seed {seed}")
         np.testing.assert_array_equal(theirs == 1, ours == 1, f"seed {seed}")

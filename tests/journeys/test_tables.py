@@ -52,7 +52,7 @@ REPORTS = {
     "compression": (
         Compression(
             "mobilenet_v2_1.00_224", (9_300_774_272, 4_150_000_000), (93_504_872, 42_000_000), 1024,
-            128, 1234.5, (OutputChange(LAYER, 0.0123, 0.987),),
+            128, 0, "no derivatives", 1234.5, (OutputChange(LAYER, 0.0123, 0.987),),
             (
                 CompressedLayer(LAYER, (12800, 6400), 0.98765, 0.12345, None),
                 CompressedLayer("x", None, None, None, REASON),

@@ -203,7 +203,7 @@ def test_rules_that_are_there_can_be_used_as_they_are(Scale):
 
     class Turned(Scale):
         def call(self, x):
-            return ops.flip(x, [1]) * ops.sum(self.w) * 0.1
+            return ops.flip(x, 1) * ops.sum(self.w) * 0.1
 
     spp.rule(Share)(merged)
     spp.rule(Turned)(lambda call, x: moved(call, x, lambda values: values[:, ::-1]))

@@ -194,7 +194,7 @@ def own_cell():
     @keras.saving.register_keras_serializable("sequence")
     class OwnCell(L.GRUCell):
         def call(self, inputs, states, training=False):
-            return super().call(ops.flip(inputs, [-1]), states, training=training)
+            return super().call(ops.flip(inputs, -1), states, training=training)
 
     return OwnCell(8)
 

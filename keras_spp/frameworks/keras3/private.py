@@ -7,6 +7,7 @@ what, and this file is the only one to mend.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,14 +22,25 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 # Whether Flax' modules hold the variables on JAX.
 from keras.src.backend.config import is_nnx_enabled
+from keras.src.models.functional import Functional  # the class of models with a graph
 
-# The class of models with a graph, and whether a class can be made again as class(inputs, outputs).
-from keras.src.models.functional import Functional, functional_like_constructor
-
-__all__ = ["functional_like_constructor", "sequence_mask"]
+__all__ = ["sequence_mask"]
 
 
 # -- models and calls ----------------------------------------------------------------------------
+
+
+def functional_like_constructor(kind: type) -> bool:
+    """Tells whether a class can be made again as kind(inputs, outputs, name=...).
+
+    Keras 3.12 has a function of this name that takes any constructor without arguments for one.
+    """
+    return _constructor(kind) == _constructor(Functional)
+
+
+def _constructor(kind: Any) -> list[str]:
+    """Returns the names of what a class is made of."""
+    return list(inspect.signature(kind.__init__).parameters)
 
 
 def functional(model: Any) -> Any:

@@ -7,6 +7,7 @@ import pytest
 import keras_spp as spp
 from keras_spp import frameworks
 from keras_spp.core.channels import Reason
+from tests.helpers.both_keras import skipped_where_keras_refuses
 from tests.helpers.keras3 import EXACT, assert_equal, check_exact, masked_and_small
 from tests.zoo.keras3_models import L, ops, outputs, randomize
 
@@ -153,7 +154,8 @@ AWKWARD = [
 
 @pytest.mark.parametrize("make", AWKWARD, ids=lambda make: make.__name__)
 def test_awkward_models_shrink_exactly(make):
-    model = randomize(make())
+    with skipped_where_keras_refuses("attribute"):  # depth_to_space, functions as regularizers
+        model = randomize(make())
     small, groups = check_exact(model)
     assert not groups.coupling.channels.failures
     assert type(small) is type(model)
@@ -293,7 +295,8 @@ def test_attention_and_products_are_measured():
 def test_a_limit_for_each_channel_holds_them():
     limits = np.ones(8, "float32")
     x = keras.Input((6,))
-    y = L.Dense(8, kernel_constraint=lambda w: ops.clip(w, -limits, limits), name="held")(x)
+    with skipped_where_keras_refuses("attribute `constraint`"):
+        y = L.Dense(8, kernel_constraint=lambda w: ops.clip(w, -limits, limits), name="held")(x)
     y = L.Dense(8, kernel_constraint=lambda w: ops.clip(w, -1, 1), name="free")(y)
     model = keras.Model(x, L.Dense(2)(y))
     assert reasons(model, "held").startswith(Reason.HELD.value)
@@ -319,17 +322,16 @@ def test_a_variable_in_a_call_is_that_of_the_new_layer_and_keeps_its_size():
     keras.backend.backend() != "tensorflow", reason="only TensorFlow's graphs tell enough"
 )
 def test_a_lambda_declares_the_channels_that_are_left():
-    small, _ = check_exact(randomize(declared_shape()))
-    assert small.layers[1].filters == 4
+    assert check_exact(randomize(declared_shape()))[0].layers[1].filters == 4
 
 
 def test_a_picture_times_a_number_is_not_sparse():
     x = keras.Input((6, 6, 3))
     y = L.Conv2D(8, 3, activation="relu")(x * 0.5)  # of which Keras says that it is sparse
     model = randomize(keras.Model(x, L.Dense(2)(L.Flatten()(L.Conv2D(6, 3)(0.5 * y)))))
-    for granularity in ("channel", "column"):
-        pruned = spp.prune(model, 0.5, granularity=granularity, round_to=1)
-        assert_equal(outputs(model, np.ones((2, 6, 6, 3))), outputs(pruned, np.ones((2, 6, 6, 3))))
+    for how in ("channel", "column"):
+        pruned = spp.prune(model, 0.5, granularity=how, round_to=1)
+        assert_equal(*(outputs(part, np.ones((2, 6, 6, 3))) for part in (model, pruned)))
 
 
 @pytest.mark.parametrize("use", [ops.add, lambda x, variable: ops.einsum("bc,c->bc", x, variable)])
@@ -395,5 +397,4 @@ def test_initializers_for_one_size_alone_do_not_keep_a_copy_from_being_built(tmp
     assert type(dense.kernel_initializer) is keras.initializers.Orthogonal
     small.save(tmp_path / "small.keras")
     loaded = keras.models.load_model(tmp_path / "small.keras")
-    x = np.arange(14).reshape(2, 7)
-    assert_equal(outputs(small, x), outputs(loaded, x))
+    assert_equal(*(outputs(part, np.arange(14).reshape(2, 7)) for part in (small, loaded)))
