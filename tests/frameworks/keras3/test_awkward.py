@@ -154,7 +154,7 @@ AWKWARD = [
 
 @pytest.mark.parametrize("make", AWKWARD, ids=lambda make: make.__name__)
 def test_awkward_models_shrink_exactly(make):
-    with skipped_where_keras_refuses("attribute"):  # depth_to_space, functions as regularizers
+    with skipped_where_keras_refuses("no attribute 'depth_to_space'", "attribute `regularizer`"):
         model = randomize(make())
     small, groups = check_exact(model)
     assert not groups.coupling.channels.failures
