@@ -24,28 +24,15 @@ def derivatives(
     """
     match keras.backend.backend():
         case "tensorflow":
-            computed = _on_tensorflow(scalar, variables)
+            from keras_spp.frameworks.tensorflow import derivatives as on_tensorflow
+
+            values = [variable.value for variable in variables]
+            return on_tensorflow.derivatives(scalar, values)
         case "jax":
             computed = _on_jax(scalar, variables)
         case _:
             computed = _on_torch(scalar, variables)
     return lambda *tensors: [keras.ops.convert_to_numpy(x) for x in computed(*tensors)]
-
-
-def _on_tensorflow(
-    scalar: Callable[..., Any], variables: Sequence[keras.Variable]
-) -> Callable[..., Any]:
-    import tensorflow as tf
-
-    @tf.function(reduce_retracing=True)
-    def computed(*tensors: Any) -> list[Any]:
-        values = [variable.value for variable in variables]
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(values)
-            result = scalar(*tensors)
-        return tape.gradient(result, values, unconnected_gradients="zero")
-
-    return computed
 
 
 def _on_jax(scalar: Callable[..., Any], variables: Sequence[keras.Variable]) -> Callable[..., Any]:

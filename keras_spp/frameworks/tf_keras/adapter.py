@@ -4,6 +4,7 @@ from tensorflow.nest import flatten, map_structure
 
 from keras_spp.frameworks.convolution import convolved_by
 from keras_spp.frameworks.tensorflow import arrays
+from keras_spp.frameworks.tensorflow.derivatives import derivatives
 from keras_spp.frameworks.tensorflow.photos import dataset
 from keras_spp.frameworks.tf_keras import checkpoints
 from keras_spp.frameworks.tf_keras import optimizer_state as optimizers
@@ -11,7 +12,6 @@ from keras_spp.frameworks.tf_keras.alone import alone, input_shapes
 from keras_spp.frameworks.tf_keras.batch_statistics import BatchStatistics
 from keras_spp.frameworks.tf_keras.channel_statistics import ChannelStatistics
 from keras_spp.frameworks.tf_keras.clone import clone_layer as clone
-from keras_spp.frameworks.tf_keras.derivatives import derivatives
 from keras_spp.frameworks.tf_keras.distillation import distilled
 from keras_spp.frameworks.tf_keras.distribution import (
     checksum,

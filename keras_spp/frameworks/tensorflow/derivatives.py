@@ -1,4 +1,4 @@
-"""Derivatives of a number by variables."""
+"""Derivatives of a number by variables of TensorFlow, for both Keras."""
 
 from __future__ import annotations
 
