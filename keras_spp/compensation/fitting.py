@@ -47,8 +47,8 @@ def fit(
         Why the model is as it was; None if it is better.
     """
     used, held_back = (list(_limited(framework, model, original, batches)) for batches in samples)
-    if not held_back:
-        return "no samples are left to tell whether that helps"
+    if (missing := _missing(used, held_back)) is not None:
+        return missing
     scales = _scales(used)
     before = [(variable, framework.read(variable)) for variable in model.variables]
     trained = {id(variable): variable for variable in model.trainable_variables}
@@ -64,6 +64,15 @@ def fit(
         if reason is not None or id(variable) not in trained:
             framework.write(variable, value)
     return reason
+
+
+def _missing(used: list[_Batch], held_back: list[_Batch]) -> str | None:
+    """Returns what there is nothing of; None: there is something to fit to."""
+    if not used:
+        return f"what the original gives for one batch takes more than {_MOST / 2**30:.3g} GiB"
+    if not held_back:
+        return "no samples are left to tell whether that helps"
+    return None if used[0].wanted else "no output is of floats"
 
 
 class _Batch(NamedTuple):

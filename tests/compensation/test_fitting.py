@@ -108,6 +108,19 @@ def test_nothing_is_fitted_where_no_samples_can_tell_whether_it_helps():
     assert report.held_back == 0 and "no samples are left" in report.reason
 
 
+def test_nothing_is_fitted_where_there_is_nothing_to_fit_to(monkeypatch):
+    model = net()
+    _, report = compress(keras.Model(model.inputs, L.Lambda(classes)(model.output)), epochs=1)
+    assert report.reason == "no output is of floats"
+    monkeypatch.setattr(fitting, "_MOST", 28 * 5 * 4 - 1)
+    _, report = compress(model, epochs=1)
+    assert report.reason.startswith("what the original gives for one batch takes more than ")
+
+
+def classes(logits):
+    return keras.ops.cast(logits > 0, "int32") if hasattr(keras, "ops") else logits > 0
+
+
 def test_only_so_many_outputs_are_held(monkeypatch):
     monkeypatch.setattr(fitting, "_MOST", 60 * 5 * 4)  # two batches of 28 outputs
     seen = []
