@@ -2,22 +2,28 @@
 
     python -m benchmarks.accuracy.compensation --data-dir DIR --model FILE [--dataset cifar10]
         [--speedup 2 3] [--granularity channel column] [--samples 64 256 1024 4096] [--seed 0]
-        [--epochs 20] [--parts]
+        [--epochs 20] [--results FILE] [--parts]
 
 FILE is a saved tf_keras classifier whose input is (pixel / 255 - mean) / std with ImageNet's
 constants, DIR a TensorFlow Datasets folder (or with --dataset folder one of images). Samples are
 training images as they are, without labels; the accuracy is that of all test images, with any
 number of survivors, and in brackets the seconds that all of `spp.compress` took.
 
---parts prints instead what each part adds with 1,024 samples, at the shares of `spp.Search`.
+--parts prints instead what each part adds with 1,024 samples, at the shares of `spp.Search`. The
+file of results gets a line of JSON for each; what is there already is not done again.
 """
 
 import argparse
-import time
+import functools
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import tf_keras as keras
 
 import keras_spp as spp
+from benchmarks.accuracy.runs import add, read
 from examples import images
 from keras_spp import frameworks
 from keras_spp.compensation.fitting import fit
@@ -35,12 +41,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--dataset", default="cifar10")
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model", required=True, type=Path)
     parser.add_argument("--speedup", type=float, nargs="+", default=[2.0])
     parser.add_argument("--granularity", nargs="+", default=["channel"])
     parser.add_argument("--samples", type=int, nargs="+", default=[64, 256, 1024, 4096])
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="of spp.compress")
     parser.add_argument("--epochs", type=int, default=20, help="of spp.compress")
+    parser.add_argument("--results", type=Path, help="file of JSON lines to add to")
     parser.add_argument("--parts", action="store_true")
     options = parser.parse_args()
 
@@ -55,58 +62,74 @@ def main() -> None:
         return 100 * network.evaluate(test, verbose=0)[1]
 
     print(f"{model.name}: top-1 {top1(model):.2f} %")
-    for granularity in options.granularity:
-        for speedup in options.speedup:
-            if options.parts:
-                parts(model, x, top1, granularity, speedup, options.epochs)
-                continue
-            for seed in options.seed:
-                how = {"granularity": granularity, "seed": seed, "epochs": options.epochs}
-                by_samples(model, x, top1, speedup, options.samples, how)
+    same = {"model": options.model.name, "dataset": options.dataset, "epochs": options.epochs}
+
+    def line(how: dict[str, Any], make: Callable[[], tuple[keras.Model, dict[str, Any]]]) -> None:
+        run = same | how
+        if options.results and any(each["run"] == run for each in read(options.results)):
+            return
+        small, found = make()
+        found["top1"] = top1(small) / 100
+        told = [f"{name} {value}" for name, value in how.items() if value is not None]
+        seconds = f" ({found['seconds']} s)" if "seconds" in found else ""
+        print(f"{', '.join(told)}: {100 * found['top1']:.2f} %{seconds}", flush=True)
+        if options.results:
+            add(options.results, {"run": run, **found})
+
+    for granularity, speedup in itertools.product(options.granularity, options.speedup):
+        how = {"granularity": granularity, "speedup": speedup}
+        if options.parts:
+            for part, make in parts(model, x[:PARTS], **how, epochs=options.epochs):
+                line({**how, "seed": None, "samples": PARTS, "part": part}, make)
+            continue
+        for seed, samples in itertools.product(options.seed, options.samples):
+            more = {"seed": seed, "samples": samples}
+            make = functools.partial(compressed, model, x, **how, **more, epochs=options.epochs)
+            line({**how, **more, "part": None}, make)
 
 
-def by_samples(model, x, top1, speedup, counts, how):
-    """Prints a line of accuracies, one for each number of samples."""
-    cells = []
-    for count in counts:
-        start = time.perf_counter()
-        small = spp.compress(model, x, speedup, samples=count, round_to=1, verbose=0, **how)
-        seconds = time.perf_counter() - start
-        cells.append(f"{top1(small):.2f} ({seconds:.0f} s)")
-    what = f"{how['granularity']} {speedup:g}x, seed {how['seed']}, {how['epochs']} epochs"
-    print(f"| {what} | {' | '.join(cells)} |", flush=True)
+def compressed(model, x, speedup, **how):
+    """Compresses a model; returns the small one, and what it took."""
+    options = {"round_to": 1, "verbose": 0, "return_report": True}
+    small, report = spp.compress(model, x, speedup, **options, **how)
+    return small, {"seconds": round(report.seconds), "macs_speedup": report.speedup}
 
 
-def parts(model, x, top1, granularity, speedup, epochs):
-    """Prints what each part adds."""
-    x, framework = x[:PARTS], frameworks.of(model)
+def parts(model, x, granularity, speedup, epochs):
+    """Yields what each part is, and a function that makes the network with it."""
+    framework = frameworks.of(model)
+    used, held_back = split(framework, model, gathered(framework, model, x, PARTS))
     norms = label(model, granularity, scores=by_norms)
     chosen = label(model, granularity, scores=by_data(gathered(framework, model, x, PARTS)))
     goals = Speedup(speedup).meet(norms, spp.Search(verbose=0), x, 1)
 
-    def line(what, network, change):
-        small = pruned_at_once(network.model, network.groups, goals)
-        change(small)
-        print(f"| {granularity} {speedup:g}x | {what} | {top1(small):.2f} |", flush=True)
+    def small(network, change):
+        network = pruned_at_once(network.model, network.groups, goals)
+        change(network)
+        return network, {}
 
     def solved(**options):
-        return lambda small: spp.compensate(small, model, x, PARTS, **options)
+        return lambda network: spp.compensate(network, model, x, PARTS, **options)
 
-    def fitted(small):
-        used, held_back = split(framework, model, gathered(framework, model, x, PARTS))
-        spp.compensate(small, model, used, PARTS)
-        fit(framework, small, model, (used, held_back), epochs, 0)
+    def fitted(network):
+        spp.compensate(network, model, used, PARTS)
+        fit(framework, network, model, (used, held_back), epochs, 0)
 
-    line("least norms go, nothing else", norms, lambda small: None)
-    line(
-        "statistics of normalisations", norms, lambda s: spp.reestimate_batch_norm(s, x, most=None)
-    )
-    line("intercepts", norms, solved(ridge=1e12, residual=False))
-    line("least squares", norms, solved(residual=False))
-    line("least squares, additions too", norms, solved())
-    line("what the others can make up for goes, nothing else", chosen, lambda small: None)
-    line("all that is solved for", chosen, solved())
-    line("and fitted together", chosen, fitted)
+    for part, network, change in (
+        ("least norms go, nothing else", norms, lambda network: None),
+        (
+            "statistics of normalisations",
+            norms,
+            lambda network: spp.reestimate_batch_norm(network, x, most=None),
+        ),
+        ("intercepts", norms, solved(ridge=1e12, residual=False)),
+        ("least squares", norms, solved(residual=False)),
+        ("additions made up for, too", norms, solved()),
+        ("what the others can make up for goes, nothing else", chosen, lambda network: None),
+        ("all that is solved for", chosen, solved()),
+        ("and all weights fitted together", chosen, fitted),
+    ):
+        yield part, functools.partial(small, network, change)
 
 
 if __name__ == "__main__":

@@ -99,6 +99,13 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def add(path: Path, line: dict[str, Any]) -> None:
+    """Adds a line to a results file, with the date."""
+    lines = [*read(path), line | {"date": date.today().isoformat()}]
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     for folder in filter(None, (options.results.parent, options.keep)):
@@ -108,10 +115,7 @@ def main(arguments: list[str] | None = None) -> None:
         if any(line["run"] == run for line in read(options.results)):
             continue
         result = apart(measure, run, options.model, options.data_dir, options.keep)
-        line = {"run": run, **result, "date": date.today().isoformat()}
-        lines = [*read(options.results), line]
-        with atomic_path(options.results) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        add(options.results, {"run": run, **result})
         print(
             f"{number}/{len(todo)} {run['method']} {run['granularity']} {run['speedup']} seed "
             f"{run['seed']}: top-1 {result['top1']:.4f}, {result['macs_speedup']:.2f}x, "
