@@ -32,6 +32,8 @@ from tests.saved_before.cases import (
 )
 from tests.zoo.models import relative_error
 
+GOES_ON = pytest.mark.slow  # two processes take every case to its end
+
 TESTS = Path(__file__).parents[1]
 ORDERS = {"keras_spp, tf_keras": "package first", "tf_keras, keras_spp": "tf_keras first"}
 CLOSE = 1e-5  # of an array's largest value, where convolutions are rounded in another way
@@ -72,11 +74,8 @@ def shares():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """All that was saved, in the folder "saved", and what came of it, in one for each order.
-
-    The workers of pytest-xdist share it.
-    """
+def files(tmp_path_factory):
+    """All that was saved, in the folder "saved". The workers of pytest-xdist share it."""
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     found = base / "saved_before"
@@ -87,9 +86,18 @@ def folder(tmp_path_factory):
             for path in sorted(FOLDER.glob("*.tar.xz")):
                 target = made / "saved" / path.name.partition(".")[0]
                 shutil.unpack_archive(path, target, filter="data")
-            run(made)
             made.rename(found)
     return found
+
+
+@pytest.fixture(scope="module")
+def folder(files):
+    """The same, and beside it what came of it, in a folder for each order."""
+    with filelock.FileLock(files / "went_on.lock"):
+        if not (files / "went_on").exists():
+            run(files)
+            (files / "went_on").touch()
+    return files
 
 
 def run(made):
@@ -100,7 +108,7 @@ def run(made):
     running = []
     for order, share in shares().items():
         results = made / ORDERS[order]
-        results.mkdir()
+        results.mkdir(exist_ok=True)
         program = f"import {order}; from tests.saved_before import go_on; go_on.main()"
         command = [sys.executable, "-c", program, str(made / "saved"), str(results), *share]
         with open(made / f"{ORDERS[order]}.log", "w") as log:
@@ -159,6 +167,7 @@ def only(arrays, *kinds):
 # -- pruned networks -----------------------------------------------------------------------------
 
 
+@GOES_ON
 @pytest.mark.parametrize("job", LOADED)
 def test_what_was_saved_is_all_there_after_loading(job, folder):
     found, half = part(results_of(folder, job), "loaded"), saved(folder, job, "half")
@@ -169,6 +178,7 @@ def test_what_was_saved_is_all_there_after_loading(job, folder):
     assert_same(*outputs, is_alike(folder, job))
 
 
+@GOES_ON
 @pytest.mark.parametrize(
     "job", [job for job in JOBS if job.endswith(tuple(f"/{file}/keras" for file in FILES))]
 )
@@ -177,6 +187,7 @@ def test_it_loads_alike_with_and_without_the_checks_of_the_package(job, folder):
     assert str(results_of(folder, job)["config"]) == str(checked["config"])
 
 
+@GOES_ON
 @pytest.mark.parametrize("job", WHOLE)
 def test_it_goes_on_as_if_nothing_had_happened(job, folder):
     assert_went_on(folder, job, results_of(folder, job))
@@ -193,6 +204,7 @@ def assert_went_on(folder, job, results):
     assert json.loads(str(results["progress"])) == json.loads(progress.read_text())
 
 
+@GOES_ON
 @pytest.mark.parametrize("job", WHOLE)
 def test_what_is_left_of_it_is_the_same_network(job, folder):
     results, bits = results_of(folder, job), is_alike(folder, job)
@@ -203,6 +215,7 @@ def test_what_is_left_of_it_is_the_same_network(job, folder):
         np.testing.assert_allclose(small["outputs"], pruned, atol=CLOSE * np.abs(pruned).max())
 
 
+@GOES_ON
 @pytest.mark.parametrize("job", BARE)
 def test_without_its_optimizer_it_goes_on_with_a_new_one(job, folder):
     results, bits = results_of(folder, job), is_alike(folder, job)
@@ -212,6 +225,7 @@ def test_without_its_optimizer_it_goes_on_with_a_new_one(job, folder):
     assert_same(part(results, "drawn"), saved(folder, job, "fresh_drawn"), bits)
 
 
+@GOES_ON
 @pytest.mark.parametrize("job", IN_BOTH_ORDERS)
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_order_of_imports_makes_no_difference(order, job, folder):
@@ -220,11 +234,11 @@ def test_the_order_of_imports_makes_no_difference(order, job, folder):
     assert_went_on(folder, job, results)
 
 
-def test_the_files_hold_networks_in_the_middle_of_pruning(folder):
+def test_the_files_hold_networks_in_the_middle_of_pruning(files):
     for name in ("channel", "column", "planned"):
-        p = saved(folder, name, "half")["p"]
+        p = saved(files, name, "half")["p"]
         assert (p >= 1).any() and ((p > 0) & (p < 1)).any(), name
-    p = saved(folder, "column", "whole")["p"]
+    p = saved(files, "column", "whole")["p"]
     assert (p >= 1).any() and ((p > 0) & (p < 1)).any()
 
 
@@ -233,9 +247,9 @@ def test_the_files_hold_networks_in_the_middle_of_pruning(folder):
 
 @pytest.mark.parametrize("load", [spp.load_model, keras.models.load_model])
 @pytest.mark.parametrize("name", EXPORTED.values())
-def test_a_finished_network_and_what_was_left_of_it_load(name, load, folder):
+def test_a_finished_network_and_what_was_left_of_it_load(name, load, files):
     finished, small = (
-        load(folder / "saved" / name / file) for file in ("finished.keras", "small.keras")
+        load(files / "saved" / name / file) for file in ("finished.keras", "small.keras")
     )
     assert spp.Pruner(finished).progress().finished
     left = spp.shrink(finished)
@@ -246,8 +260,8 @@ def test_a_finished_network_and_what_was_left_of_it_load(name, load, folder):
 
 
 @pytest.mark.parametrize("name", EXPORTED.values())
-def test_an_exported_file_tells_what_it_told(name, folder, tmp_path):
-    path = folder / "saved" / name
+def test_an_exported_file_tells_what_it_told(name, files, tmp_path):
+    path = files / "saved" / name
     known = json.loads((path / "metadata.json").read_text())
     assert spp.read_metadata(path / "small.tflite") == known
     assert known["pruned"]["speedup"] > 1 and ("last_round" in known["pruned"]) == ("again" in name)
@@ -257,8 +271,8 @@ def test_an_exported_file_tells_what_it_told(name, folder, tmp_path):
 
 
 @pytest.mark.parametrize("name", EXPORTED.values())
-def test_an_exported_file_computes_what_its_model_does(name, folder):
-    path = folder / "saved" / name
+def test_an_exported_file_computes_what_its_model_does(name, files):
+    path = files / "saved" / name
     small = keras.models.load_model(path / "small.keras", compile=False)
     report = spp.parity(small, path / "small.tflite", data()[0][:BATCH])
     most = np.abs(small(data()[0][:BATCH]).numpy()).max()
@@ -268,6 +282,7 @@ def test_an_exported_file_computes_what_its_model_does(name, folder):
 # -- files of measurements -----------------------------------------------------------------------
 
 
+@GOES_ON
 def test_nothing_is_measured_again_that_a_file_of_measurements_knows(folder):
     job = "channel/measured/anew"
     results, path = results_of(folder, job), folder / "saved" / "measured"
