@@ -2,7 +2,7 @@
 
     python -m benchmarks.accuracy.plans --dataset cifar10 --data-dir DIR --speedup 4 6 \\
         --model docs/measured/results/convnet.keras \\
-        --allocation uniform fisher fisher_scarcity_0 search
+        --allocation uniform fisher search
 
 `spp.Search` compares plans by the first of the two numbers. They are measured here on test images,
 which no allocation has seen; the plans' accuracies after training are what

@@ -6,18 +6,14 @@ import ast
 import functools
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
-from benchmarks.accuracy.moving import Moved, Moving, rank_together
+from benchmarks.accuracy.moving import Moving, rank_together
 from benchmarks.accuracy.rewrapped import rewrapped
-from keras_spp.core import probability
 from keras_spp.core.arrays import Array
 from keras_spp.core.namespace import namespace_of
-from keras_spp.core.probability import Sets
-from keras_spp.frameworks.tensorflow import arrays
 from keras_spp.frameworks.tf_keras.masked_weight import MaskedWeight
 from keras_spp.frameworks.tf_keras.wrapper import PruneSPP
 from keras_spp.pruning.compensated_search import CompensatedSearch
@@ -30,37 +26,6 @@ class NeverFalls(spp.SPPSchedule):
     def increment(self, rank: Array, to_prune: Array) -> Array:
         increments = super().increment(rank, to_prune)
         return namespace_of(increments).maximum(increments, 0.0)
-
-
-@keras.saving.register_keras_serializable(package="benchmarks")
-class Overshooting(spp.SPPSchedule):
-    """The groups next in rank, as many as the overshoot, rise too: the default before."""
-
-    def move(self, p: tf.Tensor, scores: tf.Tensor, sets: Sets, made: tf.Tensor) -> Moved:
-        # One more than the overshoot, at whose rank the increment is 0: no set is done in there.
-        higher = sets._replace(goal=np.where(sets.goal > 0, sets.aim + 1, 0))
-        after, _ = super().move(p, scores, higher, tf.constant(0))
-        of_group, count = tf.constant(sets.of_group), len(sets.goal)
-
-        def pruned(p: tf.Tensor) -> tf.Tensor:
-            return tf.math.unsorted_segment_sum(tf.cast(p >= 1, tf.int32), of_group, count)
-
-        # More may reach 1 than remain to be pruned: only the least important of them die.
-        among = tf.where(after >= 1, scores, tf.float32.max)
-        due = tf.minimum(pruned(after), sets.goal)
-        dead = probability.lowest(arrays, among, sets, p >= 1, due)
-        below = np.nextafter(np.float32(1), np.float32(0))
-        after = tf.where(dead, 1.0, tf.minimum(after, below))
-        met = tf.gather(pruned(p) >= sets.goal, of_group)
-        settled = tf.gather(due >= sets.goal, of_group) & ~met & ~dead
-        scale = tf.where(settled & self.scale_survivors, 1 - after, 1.0)
-        after = tf.where(met, p, tf.where(settled, 0.0, after))
-        return after, tf.where(dead, 0.0, scale)
-
-
-def fisher(**chosen: Any) -> type[spp.Fisher]:
-    """`spp.Fisher` with other values of what was chosen by accuracy."""
-    return type("Variant", (spp.Fisher,), chosen)
 
 
 @keras.saving.register_keras_serializable(package="benchmarks")
@@ -95,7 +60,6 @@ SCHEDULES: dict[str, Any] = {
     "gradual": spp.GradualSchedule,
     "spp": spp.SPPSchedule,
     "never_falls": NeverFalls,
-    "overshooting": Overshooting,
     "independent": spp.SPPSchedule,
     "moving": Moving,
     "random": functools.partial(spp.OneShotSchedule, score=at_random),
@@ -108,13 +72,6 @@ ALLOCATIONS: dict[str, Any] = {
     "sensitivity": functools.partial(spp.Sensitivity, verbose=0),
     "uniform": spp.Uniform,
     "uniform_exact": functools.partial(spp.Uniform, whole_blocks=False),
-    "fisher_together": fisher(unison=1.0),
-    "fisher_alone": fisher(unison=0.0),
-    "fisher_uncentred": fisher(centred=False),
-    # Groups judged one by one, as Fisher pruning is published, with three powers of `scarcity`.
-    "fisher_alone_uncentred": fisher(unison=0.0, centred=False),
-    "fisher_scarcity_0": fisher(unison=0.0, centred=False, scarcity=0.0),
-    "fisher_scarcity_1": fisher(unison=0.0, centred=False, scarcity=1.0),
 }
 # What is made of a pruned model before it is trained.
 PREPARE = {

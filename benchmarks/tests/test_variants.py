@@ -6,9 +6,7 @@ import tensorflow as tf
 
 import keras_spp as spp
 from benchmarks.accuracy import variants
-from keras_spp.core.groups import Groups
 from keras_spp.core.probability import Sets
-from keras_spp.frameworks.tf_keras.tracing import find_channels
 from tests.helpers.training import compiled, conv_net, data, fit, prune, sgd
 from tests.helpers.wrappers import find_wrappers
 
@@ -30,25 +28,6 @@ def test_where_p_never_falls():
     for before, after, scale in moves("never_falls"):
         settled = (after == 0) & (scale < 1)
         assert (after >= before)[~settled].all()
-
-
-@pytest.mark.parametrize(("name", "most"), [("spp", 12), ("overshooting", 15)])
-def test_where_groups_next_in_rank_rise_too(name, most):
-    risen, done = [], 0
-    for before, after, _ in moves(name):
-        risen.append(int((after > before + 1e-6).sum()) + done)
-        done = int((after >= 1).sum())
-        assert done <= 12
-    assert done == 12 and max(risen) == most
-
-
-def test_where_they_rise_about_half_of_a_tenth_that_shall_stay_takes_part_in_the_end():
-    schedule, sets = variants.SCHEDULES["overshooting"](), Sets.of([64], [58], 0.1)
-    scores, p, takes_part = tf.range(64.0), tf.zeros(64), []
-    while (p.numpy() >= 1).sum() < 58:
-        takes_part.append((1 - p.numpy()).sum())
-        p, _ = schedule.move(p, scores, sets, tf.constant(0))
-    assert takes_part[-1] < 0.55 * 6
 
 
 def drawing_columns(pruned):
@@ -78,20 +57,6 @@ def test_where_every_column_draws_its_own_mask():
     np.testing.assert_allclose(small(x), pruned(x, training=False), rtol=1e-4, atol=1e-6)
     assert spp.analyze(small).macs < spp.analyze(conv_net()).macs
     assert find_wrappers(pruned)
-
-
-def test_where_what_is_left_of_a_layer_counts_more_or_nothing():
-    groups = Groups(find_channels(conv_net()), "channel")
-    rises = {entry.name: np.arange(1.0, 9.0) for entry in groups.sets}
-
-    def largest(name):
-        allocation = variants.ALLOCATIONS[name]()
-        allocation.sort(groups, rises)
-        return max(allocation.ratios(groups.sets, 0.5))
-
-    names = ["fisher_scarcity_0", "fisher", "fisher_scarcity_1"]
-    found = [largest(name) for name in names]
-    assert found == sorted(found, reverse=True) and len(set(found)) == 3, found
 
 
 def test_where_groups_of_all_layers_are_ranked_together():

@@ -57,10 +57,6 @@ class Fisher(Stepwise):
         ...                    representative_data=images, round_to=1)
     """
 
-    # The share of the second estimate in the product, and whether what is the same for all samples
-    # is left out: chosen by accuracy after training (docs/measured/defaults.md).
-    unison, centred = 0.5, True
-
     def __init__(self, passes: int = 64, samples: int = 8, seed: int = 0) -> None:
         super().__init__()
         check_integer("passes", passes, 1)
@@ -92,8 +88,7 @@ class Fisher(Stepwise):
                 f"weights, so spp.Fisher cannot say what matters: give finite samples that "
                 f"differ, or another allocation."
             )
-        share = self.unison
-        costs = {name: alone[name] ** (1 - share) * together[name] ** share for name in ends}
+        costs = {name: np.sqrt(alone[name]) * np.sqrt(together[name]) for name in ends}
         self.sort(groups, costs)
 
     def _derivatives(
@@ -102,7 +97,7 @@ class Fisher(Stepwise):
         """Yields for each pass the derivatives by each set's groups, shape (size,)."""
         framework = frameworks.of(model)
         probe = framework.Probe(model, groups)
-        derivatives = framework.projected_derivatives(probe, self.centred)
+        derivatives = framework.projected_derivatives(probe)
         fixed = model.inputs[0].shape[0]
         parts = chunks(representative_data, fixed or self.samples, self.passes, bool(fixed))
         for number, inputs in enumerate(parts):

@@ -241,9 +241,7 @@ class Adapter(Protocol):
     def norms(self, reader: Reader) -> np.ndarray:
         """Returns the L1 norm of each group's weights in a layer, shape (groups,)."""
 
-    def projected_derivatives(
-        self, probe: Any, centred: bool
-    ) -> Callable[[Any, int, int], list[np.ndarray]]:
+    def projected_derivatives(self, probe: Any) -> Callable[[Any, int, int], list[np.ndarray]]:
         """Returns a function that differentiates a random sum of a probe's outputs by its groups.
 
         It takes a batch of inputs, a seed and the number of the sum.

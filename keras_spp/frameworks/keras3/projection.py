@@ -16,14 +16,11 @@ ops = keras.ops
 ROUNDING = 1e-6  # relative difference of outputs that are the same
 
 
-def projected_derivatives(
-    probe: Probe, centred: bool
-) -> Callable[[Any, int, int], list[np.ndarray]]:
+def projected_derivatives(probe: Probe) -> Callable[[Any, int, int], list[np.ndarray]]:
     """Returns a function that differentiates a random sum of all outputs by a factor of each group.
 
     Args:
         probe: A copy of a model, with its groups.
-        centred: Whether to leave out what is the same for all samples.
 
     Returns:
         A function of one batch of inputs, of a seed and of the number of the sum: for each reader
@@ -34,25 +31,21 @@ def projected_derivatives(
     def of(inputs: Any, seed: int, number: int) -> list[np.ndarray]:
         random = np.random.default_rng([seed, number])
         batch = conformed(probe.model, inputs)[0].shape[0]
-        factors = [
-            _factors(random, (batch, *sizes), centred) for sizes in probe.output_sizes(inputs)
-        ]
+        factors = [_factors(random, (batch, *sizes)) for sizes in probe.output_sizes(inputs)]
         return derivatives(inputs, *map(ops.convert_to_tensor, itertools.chain(*factors)))
 
     return of
 
 
-def _factors(
-    random: np.random.Generator, shape: tuple[int, ...], centred: bool
-) -> tuple[np.ndarray, np.bool_]:
+def _factors(random: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, np.bool_]:
     """Returns random factors for an output, and whether samples that are all alike say nothing.
 
-    Their mean square is 1 / size. When centred they sum to 0 over samples and positions, unless
-    there is but one: so a bias changes nothing.
+    Their mean square is 1 / size. They sum to 0 over samples and positions, unless there is but
+    one: so a bias changes nothing.
     """
     factors = random.normal(size=shape).astype(np.float32)
     mean = factors.mean(tuple(range(len(shape) - 1)), keepdims=True)
-    many = centred and factors.size > mean.size
+    many = factors.size > mean.size
     return (factors - mean if many else factors) / np.float32(np.sqrt(factors.size)), np.bool_(many)
 
 
@@ -61,7 +54,7 @@ def _projected(outputs: Any, *factors: Any) -> Any:
 
     Each output is taken relative to its standard deviation. The factors are independent, so that
     products of different outputs, and of different samples, cancel in the mean. Of samples that
-    are all alike only rounding would be left when they are centred, so they say nothing.
+    are all alike only rounding would be left, so they say nothing.
 
     Args:
         outputs: A structure of tensors, samples first; those of integers do not count.

@@ -13,35 +13,31 @@ from keras_spp.frameworks.tf_keras.probe import Probe
 ROUNDING = 1e-6  # relative difference of outputs that are the same
 
 
-def projected_derivatives(
-    probe: Probe, centred: bool
-) -> Callable[[Any, int, int], list[np.ndarray]]:
+def projected_derivatives(probe: Probe) -> Callable[[Any, int, int], list[np.ndarray]]:
     """Returns a function that differentiates a random sum of all outputs by a factor of each group.
 
     Args:
         probe: A copy of a model, with its groups.
-        centred: Whether to leave out what is the same for all samples.
 
     Returns:
         A function of one batch of inputs, of a seed and of the number of the sum: for each reader
         of the groups the derivatives, shape (groups,).
     """
-    derivatives = probe.derivatives(lambda outputs, seed: projected(outputs, seed, centred))
+    derivatives = probe.derivatives(projected)
     return lambda inputs, seed, number: derivatives(inputs, tf.constant([seed, number], tf.int64))
 
 
-def projected(outputs: Any, seed: tf.Tensor, centred: bool) -> tf.Tensor:
+def projected(outputs: Any, seed: tf.Tensor) -> tf.Tensor:
     """Returns a random sum of all outputs whose square is, on average, their mean square.
 
     Each output is taken relative to its standard deviation. The factors are independent, so that
-    products of different outputs, and of different samples, cancel in the mean. When centred they
-    sum to 0 over samples and positions, unless there is but one: so a bias changes nothing. Of
-    samples that are all alike only rounding would be left then, so they say nothing.
+    products of different outputs, and of different samples, cancel in the mean. They sum to 0 over
+    samples and positions, unless there is but one: so a bias changes nothing. Of samples that are
+    all alike only rounding would be left then, so they say nothing.
 
     Args:
         outputs: A structure of tensors, samples first; those of integers do not count.
         seed: Decides the factors, shape (2,), int64.
-        centred: Whether to leave out what is the same for all samples.
     """
     total = tf.zeros([])
     for number, output in enumerate(tf.nest.flatten(outputs)):
@@ -50,13 +46,12 @@ def projected(outputs: Any, seed: tf.Tensor, centred: bool) -> tf.Tensor:
             factors = tf.random.stateless_normal(
                 tf.shape(output), seed + tf.constant([number, 0], tf.int64)
             )
-            if centred:
-                axes = list(range(output.shape.rank or 0))[:-1] or None
-                mean = tf.reduce_mean(factors, axes, keepdims=True)
-                many = tf.size(factors) > tf.size(mean)
-                spread = tf.reduce_max(tf.math.reduce_std(output, axes))
-                alike = many & (spread < ROUNDING * tf.reduce_max(tf.abs(output)))
-                factors = tf.where(alike, 0.0, factors - tf.where(many, mean, 0.0))
+            axes = list(range(output.shape.rank or 0))[:-1] or None
+            mean = tf.reduce_mean(factors, axes, keepdims=True)
+            many = tf.size(factors) > tf.size(mean)
+            spread = tf.reduce_max(tf.math.reduce_std(output, axes))
+            alike = many & (spread < ROUNDING * tf.reduce_max(tf.abs(output)))
+            factors = tf.where(alike, 0.0, factors - tf.where(many, mean, 0.0))
             deviation = tf.stop_gradient(tf.math.reduce_std(output))
             values = tf.math.divide_no_nan(output * factors, deviation)
             total += tf.reduce_sum(values) / tf.sqrt(tf.cast(tf.size(values), tf.float32))
