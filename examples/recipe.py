@@ -92,6 +92,7 @@ def parse(recipe: Recipe, arguments: list[str] | None = None) -> argparse.Namesp
     add("--dense-epochs", recipe.dense_epochs, "of training what is not trained for this data")
     add("--dense-learning-rate", recipe.dense_learning_rate, "at the start of that")
     add("--batch-size", recipe.batch_size, "images in a batch")
+    add("--distill", 1.0, "weight of following the dense network's outputs; 0 does not")
     add("--image-size", recipe.image_size, "height and width of the input; not with --model")
     add("--train-split", recipe.train_split, "split to train on")
     add("--test-split", recipe.test_split, "split to test on")
@@ -187,7 +188,8 @@ def main(recipe: Recipe, arguments: list[str] | None = None) -> None:
     pruned = prune(dense, args, data.train)
     logs, rate = args.output / "logs", args.learning_rate
     callback = spp.SPPCallback(logs)
-    epochs = demo.train(pruned, data, rate, callback, weight_decay=recipe.weight_decay)
+    learner = spp.distill(pruned, dense, weight=args.distill) if args.distill else pruned
+    epochs = demo.train(learner, data, rate, callback, weight_decay=recipe.weight_decay)
     results = demo.compare(dense, pruned, data, args.output, [logs, epochs], runs=50)
     results |= {"dataset": recipe.dataset, "seconds": time.monotonic() - started}
     results["macs_speedup"] = callback.pruner.progress().macs_speedup

@@ -113,6 +113,19 @@ def quick(monkeypatch):
 
 
 @pytest.fixture
+def distilled(monkeypatch):
+    """The weights with which models followed the dense network."""
+    weights, distill = [], spp.distill
+
+    def follow(model, teacher, weight):
+        weights.append(weight)
+        return distill(model, teacher, weight=weight)
+
+    monkeypatch.setattr(recipe.spp, "distill", follow)
+    return weights
+
+
+@pytest.fixture
 def mocked():
     """Random images in the place of each dataset of TensorFlow Datasets."""
     import tensorflow_datasets as tfds
@@ -178,12 +191,13 @@ def test_a_recipe_leaves_a_small_model_files_and_a_table(name, tmp_path, quick, 
 
 
 @pytest.mark.filterwarnings("ignore:SPP will not reach", "ignore:SPP has not met")
-def test_images_come_from_a_folder(tmp_path, quick):
+def test_images_come_from_a_folder(tmp_path, quick, distilled):
     chosen = RECIPES["mobilenetv2_folder"]
     chosen = dataclasses.replace(chosen, network=RECIPES["convnet_cifar10"].network)
     folder = write_images(tmp_path / "images", splits=("train", "val"))
     arguments = ["--data-dir", folder, "--test-split", "val", "--image-size", 24]
-    results = run(chosen, tmp_path / "out", *arguments)
+    results = run(chosen, tmp_path / "out", *arguments, "--distill", 0)
+    assert not distilled
     assert results["dense"]["macs"] >= 2 * results["small"]["macs"]
     assert results["dense"]["top1"] * 9 == pytest.approx(round(results["dense"]["top1"] * 9))
     model = keras.models.load_model(tmp_path / "out" / "small.keras", compile=False)
@@ -191,13 +205,14 @@ def test_images_come_from_a_folder(tmp_path, quick):
 
 
 @pytest.mark.filterwarnings("ignore:SPP will not reach", "ignore:SPP has not met")
-def test_a_trained_model_is_not_trained_again(tmp_path, quick, mocked):
+def test_a_trained_model_is_not_trained_again_and_teaches(tmp_path, quick, mocked, distilled):
     chosen = RECIPES["convnet_cifar10"]
     trained = randomize(chosen.network(32, 10))
     trained.save(tmp_path / "trained.keras")
     results = run(chosen, tmp_path / "out", "--model", tmp_path / "trained.keras")
     assert not (tmp_path / "out" / "dense.keras").exists()
     assert results["arguments"]["model"] == str(tmp_path / "trained.keras")
+    assert distilled == [1.0]
 
 
 def test_a_new_head_keeps_the_rest_of_the_network():
