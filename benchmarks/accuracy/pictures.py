@@ -1,10 +1,10 @@
-"""Draws the three pictures of docs/measured/accuracy.md from files of results.
+"""Draws the three pictures of docs/measured/numbers.md from files of results.
 
     python -m benchmarks.accuracy.pictures docs/measured/results
 
 Accuracy over MACs, over milliseconds, and what each part of the recipe adds: of ResNet-20, as
-`benchmarks.accuracy` (resnet20.jsonl), `.compensation` (compress.jsonl) and `.latency`
-(latency.jsonl) have written it there. The pictures are written beside them.
+`benchmarks.accuracy` (resnet20.jsonl), `.latency` (latency.jsonl) and `.compensation`
+(compress.jsonl) have written it there. The pictures are written beside them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
     trained, compressed = table(folder / "resnet20.jsonl"), table(folder / "compress.jsonl")
     files = pd.DataFrame(read(folder / "latency.jsonl"))
     for name, draw, rows in (
-        ("macs", over_macs, (trained, compressed)),
+        ("macs", over_macs, (trained, files)),
         ("latency", over_latency, (files,)),
         ("parts", parts, (trained, compressed)),
     ):
@@ -52,15 +52,15 @@ def table(path: Path) -> pd.DataFrame:
     return rows[(rows["granularity"] != "column")]
 
 
-def over_macs(axis: plt.Axes, trained: pd.DataFrame, compressed: pd.DataFrame) -> None:
+def over_macs(axis: plt.Axes, trained: pd.DataFrame, files: pd.DataFrame) -> None:
     """Accuracy over how many times fewer MACs, with and without training."""
     three = trained[trained["epochs"] == 3]
     dense = three.loc[three["method"] == "dense", "top1"].mean()
     axis.axhline(dense, color="black", linestyle="--", linewidth=1)
     axis.annotate("dense, 3 epochs more", (4, dense), ha="right", va="bottom", fontsize="small")
     lines = [(*named, three[three["method"] == method]) for method, named in TRAINED.items()]
-    whole = compressed[compressed["part"].isna() & (compressed["samples"] == 1024)]
-    lines.append(("spp.compress, no training", BLUE, whole))
+    float32 = files[files["quantization"] == "none"].assign(top1=lambda rows: 100 * rows["top1"])
+    lines.append(("spp.compress, no training", BLUE, float32))
     for label, color, rows in lines:
         means = rows.groupby("speedup")["top1"].mean()
         axis.plot(rows["speedup"], rows["top1"], "o", color=color, markersize=3)

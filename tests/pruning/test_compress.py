@@ -131,7 +131,8 @@ def test_the_options_of_prune_are_those_of_compress(model):
     small = compress(model, images(), pruning_ratio={"a0": 0.5, "a1": 0.25})
     filters = [small.get_layer(f"{kind}{n}").filters for n in range(3) for kind in "ab"]
     assert filters == [8, 16, 12, 16, 16, 16]
-    small = spp.compress(model, images(), pruning_ratio=0.3, round_to=8, verbose=0)
+    evenly = {"allocation": spp.Uniform(), "epochs": 0, "verbose": 0}
+    small = spp.compress(model, images(), pruning_ratio=0.3, round_to=8, **evenly)
     assert {layer.filters % 8 for layer in small.layers if isinstance(layer, L.Conv2D)} == {0}
 
 
