@@ -85,6 +85,7 @@ docs: $(STAMP) ## Build the pages of docs/ as a site in site/, and fail on any b
 results: $(STAMP) ## Fill docs/measured/ (accuracy) from what benchmarks.accuracy measured
 	$(BIN)/python -m benchmarks.accuracy.results docs/measured/results.md docs/measured/defaults.md \
 	  docs/measured/schedule.md
+	$(BIN)/python -m benchmarks.accuracy.pictures docs/measured/results
 
 lint: $(STAMP) ## Check style, format, types, and who imports whom
 	$(BIN)/ruff check .

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import pandas as pd
@@ -22,6 +21,14 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 GREY, BLUE, ORANGE, GREEN = "#888888", "#1f77b4", "#ff7f0e", "#2ca02c"
+PARTS = {  # parts of benchmarks.accuracy.compensation, each with all before it
+    "least norms go, nothing else": "the least norms go",
+    "statistics of normalisations": "+ statistics re-estimated",
+    "least squares": "+ kernels solved for",
+    "additions made up for, too": "+ additions made up for",
+    "all that is solved for": "+ channels go that others make up for",
+    "and all weights fitted together": "+ all weights fitted together",
+}
 TRAINED = {  # methods of benchmarks.accuracy after three epochs, as the picture names them
     "one_shot(allocation='uniform')": ("the least norms, then 3 epochs", GREY),
     "spp()": ("spp.prune, 3 epochs", GREEN),
@@ -86,15 +93,13 @@ def over_latency(axis: plt.Axes, files: pd.DataFrame) -> None:
 def parts(axis: plt.Axes, trained: pd.DataFrame, compressed: pd.DataFrame) -> None:
     """What each part adds at half of the MACs."""
     half = compressed[(compressed["speedup"] == 2) & (compressed["samples"] == 1024)]
-    bars: list[tuple[str, Any, str]] = [
-        (part, rows["top1"].mean(), BLUE)
-        for part, rows in half[half["part"].notna()].groupby("part", sort=False)
-    ]
-    whole = half[half["part"].isna()]
-    bars.append(("spp.compress: and the plan rated so", whole["top1"].mean(), BLUE))
+    by_part = half.set_index("part")["top1"]
+    bars = [(label, by_part[part], BLUE) for part, label in PARTS.items()]
+    whole = half.loc[half["part"].isna(), "top1"].mean()
+    bars.append(("+ plans rated by what is kept: spp.compress", whole, BLUE))
     pruned = trained[(trained["speedup"] == 2) & (trained["method"] == "spp()")]
     for epochs, rows in pruned.groupby("epochs"):
-        bars.append((f"spp.prune and {epochs} epochs of training", rows["top1"].mean(), GREEN))
+        bars.append((f"spp.prune, {epochs} epochs of training", rows["top1"].mean(), GREEN))
     names, values, colors = zip(*bars, strict=True)
     drawn = axis.barh(names, values, color=colors)
     axis.bar_label(drawn, fmt="%.1f", padding=3, fontsize="small")
