@@ -23,7 +23,7 @@ from typing import Any
 import tf_keras as keras
 
 import keras_spp as spp
-from benchmarks.accuracy.runs import add, read
+from benchmarks.accuracy.runs import add, is_made
 from examples import images
 from keras_spp import frameworks
 from keras_spp.compensation.fitting import fit
@@ -59,17 +59,17 @@ def main() -> None:
 
     def top1(network: keras.Model) -> float:
         network.compile(metrics=["accuracy"])
-        return 100 * network.evaluate(test, verbose=0)[1]
+        return network.evaluate(test, verbose=0)[1]
 
-    print(f"{model.name}: top-1 {top1(model):.2f} %")
+    print(f"{model.name}: top-1 {100 * top1(model):.2f} %")
     same = {"model": options.model.name, "dataset": options.dataset, "epochs": options.epochs}
 
     def line(how: dict[str, Any], make: Callable[[], tuple[keras.Model, dict[str, Any]]]) -> None:
         run = same | how
-        if options.results and any(each["run"] == run for each in read(options.results)):
+        if options.results and is_made(options.results, run):
             return
         small, found = make()
-        found["top1"] = top1(small) / 100
+        found["top1"] = top1(small)
         told = [f"{name} {value}" for name, value in how.items() if value is not None]
         seconds = f" ({found['seconds']} s)" if "seconds" in found else ""
         print(f"{', '.join(told)}: {100 * found['top1']:.2f} %{seconds}", flush=True)

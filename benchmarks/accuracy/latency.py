@@ -34,10 +34,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=200)
     options = parser.parse_args()
 
-    model, normalize = (
-        load_model(options.model, compile=False),
-        images.NORMALIZATIONS[options.input],
-    )
+    model = load_model(options.model, compile=False)
+    normalize = images.NORMALIZATIONS[options.input]
     builder, shape = images.find(options.dataset, options.data_dir), model.input_shape[1:]
     test = images.batches(builder, "test", shape, 500, normalize=normalize)
     x = images.some(builder, "train", shape, SAMPLES, normalize=normalize)

@@ -56,7 +56,7 @@ def main() -> None:
 def table(path: Path) -> pd.DataFrame:
     """A row for each run, top-1 in percent."""
     rows = pd.DataFrame([line["run"] | {"top1": 100 * line["top1"]} for line in read(path)])
-    return rows[(rows["granularity"] != "column")]
+    return rows[rows["granularity"] != "column"]
 
 
 def over_macs(axis: plt.Axes, trained: pd.DataFrame, files: pd.DataFrame) -> None:

@@ -99,6 +99,11 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def is_made(path: Path, run: dict[str, Any]) -> bool:
+    """Tells whether a results file has the line of a run."""
+    return any(line["run"] == run for line in read(path))
+
+
 def add(path: Path, line: dict[str, Any]) -> None:
     """Adds a line to a results file, with the date."""
     lines = [*read(path), line | {"date": date.today().isoformat()}]
@@ -112,7 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     todo = list_runs(options)
     for number, run in enumerate(todo, 1):
-        if any(line["run"] == run for line in read(options.results)):
+        if is_made(options.results, run):
             continue
         result = apart(measure, run, options.model, options.data_dir, options.keep)
         add(options.results, {"run": run, **result})

@@ -31,9 +31,9 @@ def projected(outputs: Any, seed: tf.Tensor) -> tf.Tensor:
     """Returns a random sum of all outputs whose square is, on average, their mean square.
 
     Each output is taken relative to its standard deviation. The factors are independent, so that
-    products of different outputs, and of different samples, cancel in the mean. They sum to 0 over
-    samples and positions, unless there is but one: so a bias changes nothing. Of samples that are
-    all alike only rounding would be left then, so they say nothing.
+    products of different outputs, and of different samples, cancel in the mean. The factors sum
+    to 0 over samples and positions, unless there is but one: so a bias changes nothing. Of samples
+    that are all alike only rounding would be left then, so they say nothing.
 
     Args:
         outputs: A structure of tensors, samples first; those of integers do not count.
