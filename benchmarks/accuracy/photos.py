@@ -1,7 +1,7 @@
 """What compression costs networks from ImageNet on photos, and what an epoch of training adds.
 
     python -m benchmarks.accuracy.photos --data-dir DIR --model FILE [FILE ...] --trained DIR
-        [--size 160] [--speedup 1.5 2] [--rate 0.01]
+        [--size 160] [--speedup 1.5 2] [--rate 0.01] [--seed 0] [--results FILE]
 
 DIR is a folder of images in train/ and test/, FILE a saved tf_keras network that takes pixels from
 0 to 255 and has a layer `avg_pool` of features. A head is trained on the features, then all layers;
@@ -9,18 +9,23 @@ the network is kept in the folder --trained, from which another run takes it, an
 `spp.compress` beside it. For each speedup it prints the top-1 accuracy on the test photos and that
 after an epoch of training, the same for all: of `spp.compress` with 1,024 training photos without
 labels, and of the plan of `spp.Search` where the least norms go and nothing is made up for. All
-with any number of survivors.
+with any number of survivors. The file of results gets a line of JSON for each; what is there
+already is not done again.
 """
 
 import argparse
-import time
+import functools
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 import keras_spp as spp
+from benchmarks.accuracy.runs import add, is_made
 from examples import images
 from keras_spp.frameworks.tf_keras.loading import load_model
 from keras_spp.pruning.network import label
@@ -44,20 +49,28 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--speedup", type=float, nargs="+", default=[1.5, 2.0])
     parser.add_argument("--rate", type=float, default=0.01)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, nargs="+", default=[0])
     parser.add_argument("--epochs", type=int, default=20, help="of spp.compress")
+    parser.add_argument("--results", type=Path, help="file of JSON lines to add to")
     options = parser.parse_args()
 
-    photos = Photos(options.data_dir, (options.size, options.size, 3), options.seed)
     options.trained.mkdir(parents=True, exist_ok=True)
-    print("| network | MACs | top-1 | and an epoch | seconds |")
-    print("| --- | ---: | ---: | ---: | ---: |")
-    for path in options.model:
-        keras.utils.set_random_seed(options.seed)
-        file = options.trained / f"{path.stem}_{options.size}_{options.seed}.keras"
+    for seed, path in itertools.product(options.seed, options.model):
+        keras.utils.set_random_seed(seed)
+        photos = Photos(options.data_dir, (options.size, options.size, 3), seed)
+        file = options.trained / f"{path.stem}_{options.size}_{seed}.keras"
         if not file.exists():
             classifier(load_model(path, compile=False), photos, options.rate).save(file)
-        measure(file, photos, options.speedup, FINE * options.rate, options.epochs)
+        how = {"seed": seed, "epochs": options.epochs}
+        for method, speedup, make in networks(file, photos, options.speedup, **how):
+            run = {"model": path.name, "size": options.size, "rate": options.rate, **how}
+            run |= {"method": method, "speedup": speedup}
+            if not (options.results and is_made(options.results, run)):
+                keras.utils.set_random_seed(seed)  # the same whether rows before are there or not
+                found = measured(*make(), photos, FINE * options.rate)
+                print(f"{path.stem}, {method}, {speedup:g}x, seed {seed}: {found}", flush=True)
+                if options.results:
+                    add(options.results, {"run": run, **found})
 
 
 class Photos:
@@ -100,7 +113,7 @@ def classifier(network: keras.Model, photos: Photos, rate: float) -> keras.Model
     for layer in head.layers:
         outputs = layer(outputs)
     model = keras.Model(body.inputs, outputs, name=network.name)
-    print(f"{model.name}: top-1 {top1(model, photos):.2f} % with a head alone", flush=True)
+    print(f"{model.name}: top-1 {100 * top1(model, photos):.2f} % with a head alone", flush=True)
     fit(model, photos, rate, EPOCHS)
     return model
 
@@ -118,36 +131,43 @@ def fit(model: keras.Model, photos: Photos, rate: float, epochs: int) -> None:
 
 def top1(model: keras.Model, photos: Photos) -> float:
     model.compile(metrics=["accuracy"])
-    return 100 * model.evaluate(photos.test, verbose=0)[1]
+    return model.evaluate(photos.test, verbose=0)[1]
 
 
-def measure(file: Path, photos: Photos, speedups: list[float], rate: float, epochs: int) -> None:
-    """Prints the lines of a network."""
-    model, x = load_model(file, compile=False), photos.samples()
-    whole = spp.analyze(model).macs
-
-    def line(what: str, network: keras.Model, seconds: str = "") -> None:
-        before = top1(network, photos)
-        fit(network, photos, rate, 1)
-        cells = f"{whole / spp.analyze(network).macs:.2f}x", f"{before:.2f} %"
-        cells += f"{top1(network, photos):.2f} %", seconds
-        print(f"| {what} | {' | '.join(cells)} |", flush=True)
-
-    line(model.name, load_model(file, compile=False))
+def networks(
+    file: Path, photos: Photos, speedups: list[float], seed: int, epochs: int
+) -> Iterator[tuple[str, float, Callable[[], tuple[keras.Model, dict[str, Any]]]]]:
+    """Yields a method, a speedup, and what makes that network and says what it took."""
+    yield "dense", 1.0, lambda: (load_model(file, compile=False), {})
     for speedup in speedups:
-        start = time.perf_counter()
-        options = {"round_to": 1, "epochs": epochs, "verbose": 0, "return_report": True}
-        small, report = spp.compress(model, x, speedup, **options)
-        line("`spp.compress`", small, f"{time.perf_counter() - start:.0f}")
-        file.with_name(f"{file.stem}_{speedup:g}x.txt").write_text(str(report))
-        line("the least norms go", least_norms(model, x, speedup))
+        options = {"seed": seed, "epochs": epochs}
+        yield "compress", speedup, functools.partial(compressed, file, photos, speedup, **options)
+        yield "least norms", speedup, functools.partial(least_norms, file, photos, speedup)
 
 
-def least_norms(model: keras.Model, x: np.ndarray, speedup: float) -> keras.Model:
-    """The plan of `spp.Search`, carried out at once."""
-    network = label(model, scores=by_norms)
-    goals = Speedup(speedup).meet(network, spp.Search(verbose=0), x, 1)
-    return pruned_at_once(network.model, network.groups, goals)
+def measured(
+    model: keras.Model, found: dict[str, Any], photos: Photos, rate: float
+) -> dict[str, Any]:
+    """What is known of a network and its top-1 accuracies: as it is, and after an epoch."""
+    found = found | {"macs": spp.analyze(model).macs, "top1": top1(model, photos)}
+    fit(model, photos, rate, 1)
+    return found | {"after_an_epoch": top1(model, photos)}
+
+
+def compressed(file: Path, photos: Photos, speedup: float, **how: int):
+    """Compresses a network; returns the small one and what it took; keeps the report."""
+    model = load_model(file, compile=False)
+    options = {"round_to": 1, "verbose": 0, "return_report": True, **how}
+    small, report = spp.compress(model, photos.samples(), speedup, **options)
+    file.with_name(f"{file.stem}_{speedup:g}x.txt").write_text(str(report))
+    return small, {"seconds": round(report.seconds)}
+
+
+def least_norms(file: Path, photos: Photos, speedup: float):
+    """Carries out the plan of `spp.Search` at once."""
+    network = label(load_model(file, compile=False), scores=by_norms)
+    goals = Speedup(speedup).meet(network, spp.Search(verbose=0), photos.samples(), 1)
+    return pruned_at_once(network.model, network.groups, goals), {}
 
 
 if __name__ == "__main__":
