@@ -82,7 +82,9 @@ def test_a_folder_of_images_serves(run, net, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(number).integers(0, 255, (16, 12, 3)).astype("uint8")
         path.write_bytes(tf.io.encode_png(pixels).numpy())
-    succeeds(run("compress", "net.keras", "small.h5", "--data", "photos", "--pixels=-1..1"))
+    succeeds(
+        run("compress", "net.keras", "small.h5", "--data=photos", "--pixels=-1..1", "--ratio=0.5")
+    )
     small = frameworks.of_file(tmp_path / "small.h5").load(tmp_path / "small.h5")
     assert isinstance(small, keras.Model)
     batches = frameworks.of(net).images_in(tmp_path / "photos", net, "-1..1", 32)

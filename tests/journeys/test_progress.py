@@ -8,6 +8,7 @@ import pytest
 import tf_keras
 
 import keras_spp as spp
+from keras_spp.pruning import compensated_search
 from keras_spp.util import progress
 from tests.helpers.consoles import bars, log, percentages, terminal, text
 from tests.helpers.random_weights import randomize
@@ -78,6 +79,7 @@ WORK = {
 
 @pytest.mark.parametrize("name", WORK)
 def test_long_work_is_shown_as_asked(name, net, in_columns, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(compensated_search, "PLANS", (4, 4))
     path = SimpleNamespace(net=in_columns, file=tmp_path / "m.tflite")
     spp.export_tflite(net, path.file)
     shown = {"an allocation's own search": "search"}.get(name, name)

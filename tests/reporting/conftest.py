@@ -29,4 +29,4 @@ def dense(keras):  # noqa: F811
 
 @pytest.fixture
 def small(dense, images):
-    return spp.compress(dense, images, pruning_ratio=0.5, verbose=0)
+    return spp.compress(dense, images, pruning_ratio=0.5, epochs=0, verbose=0)
