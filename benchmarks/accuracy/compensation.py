@@ -98,13 +98,19 @@ def compressed(model, x, speedup, **how):
 def parts(model, x, granularity, speedup, epochs):
     """Yields what each part is, and a function that makes the network with it."""
     framework = frameworks.of(model)
-    used, held_back = split(framework, model, gathered(framework, model, x, PARTS))
-    norms = label(model, granularity, scores=by_norms)
-    chosen = label(model, granularity, scores=by_data(gathered(framework, model, x, PARTS)))
-    goals = Speedup(speedup).meet(norms, spp.Search(verbose=0), x, 1)
 
-    def small(network, change):
-        network = pruned_at_once(network.model, network.groups, goals)
+    @functools.cache
+    def planned():
+        """Networks whose groups go by norms or by what others make up for, goals, and samples."""
+        batches = gathered(framework, model, x, PARTS)
+        scores = {"norms": by_norms, "data": by_data(batches)}
+        networks = {by: label(model, granularity, scores=score) for by, score in scores.items()}
+        goals = Speedup(speedup).meet(networks["norms"], spp.Search(verbose=0), x, 1)
+        return networks, goals, split(framework, model, batches)
+
+    def small(by, change):
+        networks, goals, _ = planned()
+        network = pruned_at_once(networks[by].model, networks[by].groups, goals)
         change(network)
         return network, {}
 
@@ -112,24 +118,25 @@ def parts(model, x, granularity, speedup, epochs):
         return lambda network: spp.compensate(network, model, x, PARTS, **options)
 
     def fitted(network):
+        used, held_back = planned()[2]
         spp.compensate(network, model, used, PARTS)
         fit(framework, network, model, (used, held_back), epochs, 0)
 
-    for part, network, change in (
-        ("least norms go, nothing else", norms, lambda network: None),
+    for part, by, change in (
+        ("least norms go, nothing else", "norms", lambda network: None),
         (
             "statistics of normalisations",
-            norms,
+            "norms",
             lambda network: spp.reestimate_batch_norm(network, x, most=None),
         ),
-        ("intercepts", norms, solved(ridge=1e12, residual=False)),
-        ("least squares", norms, solved(residual=False)),
-        ("additions made up for, too", norms, solved()),
-        ("what the others can make up for goes, nothing else", chosen, lambda network: None),
-        ("all that is solved for", chosen, solved()),
-        ("and all weights fitted together", chosen, fitted),
+        ("intercepts", "norms", solved(ridge=1e12, residual=False)),
+        ("least squares", "norms", solved(residual=False)),
+        ("additions made up for, too", "norms", solved()),
+        ("what the others can make up for goes, nothing else", "data", lambda network: None),
+        ("all that is solved for", "data", solved()),
+        ("and all weights fitted together", "data", fitted),
     ):
-        yield part, functools.partial(small, network, change)
+        yield part, functools.partial(small, by, change)
 
 
 if __name__ == "__main__":

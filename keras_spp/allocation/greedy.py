@@ -10,14 +10,14 @@ import numpy as np
 from keras_spp.core.groups import Groups, GroupSet
 from keras_spp.frameworks.interface import Adapter
 
+# What a step costs is divided by the share of its set that is left before it, to this power: what
+# a layer does to the outputs does not say what fine-tuning needs of it. Chosen by accuracy after
+# training.
+SCARCITY = 0.5
+
 
 class Stepwise:
     """Takes, step by step over all sets, what saves most MACs for the loss it costs."""
-
-    # What a step costs is divided by the share of its set that is left before it, to this power:
-    # what a layer does to the outputs does not say what fine-tuning needs of it. Chosen by
-    # accuracy after training (docs/measured/defaults.md).
-    scarcity = 0.5
 
     def __init__(self) -> None:
         self._steps: list[tuple[GroupSet, float, float]] = []  # set, share of it, MACs saved
@@ -33,7 +33,7 @@ class Stepwise:
         steps = []
         for entry in groups.sets:
             points = len(rises[entry.name])
-            rise = rises[entry.name] / (1 - np.arange(points) / points) ** self.scarcity
+            rise = rises[entry.name] / (1 - np.arange(points) / points) ** SCARCITY
             for share, macs, cost in _hull(_saved(groups, entry, points), rise):
                 steps.append((cost / macs if macs else np.inf, entry, share, macs))
         steps.sort(key=lambda step: step[0])  # stable: a set's steps stay in order
