@@ -20,7 +20,11 @@ import tf_keras as keras
 import keras_spp as spp
 from examples import demo, images
 
+L = keras.layers
+
 IMAGENET_CLASSES = 1000
+# What networks without a head end in.
+POOLED = L.GlobalAveragePooling2D, L.GlobalMaxPooling2D, L.Flatten
 
 
 @dataclass(frozen=True)
@@ -124,20 +128,29 @@ def open_model(recipe: Recipe, args: argparse.Namespace, classes: int) -> tuple[
         model = recipe.network(args.image_size, IMAGENET_CLASSES, weights="imagenet")
     else:
         return recipe.network(args.image_size, classes), False
-    if model.output_shape[-1] == classes:
+    if model.output_shape[-1] == classes and not ends_in_features(model):
         return model, True
     return with_head(model, classes), False
 
 
+def ends_in_features(model: keras.Model) -> bool:
+    """Whether the model has no head: its last layer makes one vector of a map."""
+    return isinstance(model.layers[-1], POOLED)
+
+
 def with_head(model: keras.Model, classes: int) -> keras.Model:
     """The trained model with a new last layer, for other classes."""
-    head = model.layers[-1]
-    if not isinstance(head, keras.layers.Dense):
+    last = model.layers[-1]
+    if ends_in_features(model):
+        features, name = model.output, "logits"
+    elif isinstance(last, L.Dense):
+        features, name = last.input, last.name
+    else:
         raise ValueError(
             f"--model has {model.output_shape[-1]} classes, the data {classes}, and only a Dense "
-            f"layer at the end can be replaced, not {head.name!r} ({type(head).__name__})."
+            f"layer at the end can be replaced, not {last.name!r} ({type(last).__name__})."
         )
-    logits = keras.layers.Dense(classes, name=head.name)(head.input)
+    logits = L.Dense(classes, name=name)(features)
     return keras.Model(model.input, logits, name=model.name)
 
 

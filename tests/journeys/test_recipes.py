@@ -25,11 +25,12 @@ NAMES = (
     "resnet56_cifar10",
     "convnet_cifar10",
     "mobilenetv2_folder",
+    "efficientnetb0_folder",
 )
 RECIPES = {name: importlib.import_module(f"examples.{name}").RECIPE for name in NAMES}
 CLASSES = {"imagenet2012": 1000, "oxford_flowers102": 102, "cifar10": 10, "folder": 3}
 # Sizes at which the networks just work; CIFAR's have their own.
-SMALLER = {"alexnet": 67, "vgg16": 32, "resnet50": 32, "mobilenetv2": 32}
+SMALLER = {"alexnet": 67, "vgg16": 32, "resnet50": 32, "mobilenetv2": 32, "efficientnetb0": 32}
 
 
 def required(chosen):
@@ -56,7 +57,7 @@ def test_the_convnet_gets_as_much_cheaper_as_the_paper_asks_for(speedup):
     check_speedup("convnet_cifar10", speedup)
 
 
-LARGE = {"alexnet_imagenet", "resnet50_imagenet", "vgg16_imagenet"}
+LARGE = {"alexnet_imagenet", "resnet50_imagenet", "vgg16_imagenet", "efficientnetb0_folder"}
 
 
 @pytest.mark.parametrize("name", slow_but(NAMES, set(NAMES) - LARGE))
@@ -224,7 +225,21 @@ def test_a_new_head_keeps_the_rest_of_the_network():
     assert transferred.layers[-1].name == "fc8"
 
 
-@pytest.mark.parametrize("name", ["vgg16_imagenet", "resnet50_imagenet", "mobilenetv2_folder"])
+@pytest.mark.parametrize("end", [L.GlobalAveragePooling2D, L.Flatten])
+def test_features_get_a_head_even_if_they_are_as_many_as_the_classes(end, tmp_path):
+    body = randomize(keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(5, 8), end()]))
+    body.save(tmp_path / "body.keras")
+    chosen = RECIPES["mobilenetv2_folder"]
+    arguments = ["--data-dir", "DIR", "--model", str(tmp_path / "body.keras")]
+    model, trained = recipe.open_model(chosen, recipe.parse(chosen, arguments), 5)
+    assert model.output_shape == (None, 5) and not trained
+    assert type(model.layers[-1]) is L.Dense
+    x = np.ones((2, 8, 8, 3), "float32")
+    headless = keras.Model(model.input, model.layers[-1].input)
+    np.testing.assert_array_equal(headless(x), body(x))
+
+
+@pytest.mark.parametrize("name", ["vgg16_imagenet", "efficientnetb0_folder", "mobilenetv2_folder"])
 def test_trained_weights_come_with_a_head_for_imagenet(name):
     chosen = RECIPES[name]
     asked = []
