@@ -11,6 +11,7 @@ import tf_keras
 from keras_spp.frameworks.tf_keras import stack
 from keras_spp.version import STACK
 from tests.helpers.sentences import assert_nothing_but_one_sentence
+from tests.helpers.slow import slow_but
 
 ROOT = Path(__file__).parents[2]
 
@@ -217,14 +218,14 @@ print([name for name in ("tensorflow", "tf_keras", "keras", "jax", "torch") if n
     assert in_a_process(program) == "[]"
 
 
-@pytest.mark.parametrize(
-    "imports",
-    [
-        "import keras_spp, tf_keras",
-        "import tf_keras, keras_spp",
-        "import keras_spp, tensorflow_model_optimization",
-    ],
-)
+ORDERS = [
+    "import keras_spp, tf_keras",
+    "import tf_keras, keras_spp",
+    "import keras_spp, tensorflow_model_optimization",
+]
+
+
+@pytest.mark.parametrize("imports", slow_but(ORDERS, ORDERS[:1]))
 def test_keras_loads_a_pruned_model_in_whatever_order_it_was_imported(tmp_path, imports):
     from keras_spp import SPPSchedule, prune
 

@@ -11,8 +11,8 @@ pytestmark = pytest.mark.usefixtures("warm_quantizer")
 
 
 LONG = {  # minutes in all
-    "detection", "distribution", "export", "fine-tune", "report", "resume", "ten-minutes",
-    "training",
+    "compress", "detection", "distribution", "export", "fine-tune", "report", "resume",
+    "ten-minutes", "training",
 }  # fmt: skip
 
 

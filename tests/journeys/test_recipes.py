@@ -29,8 +29,8 @@ NAMES = (
 )
 RECIPES = {name: importlib.import_module(f"examples.{name}").RECIPE for name in NAMES}
 CLASSES = {"imagenet2012": 1000, "oxford_flowers102": 102, "cifar10": 10, "folder": 3}
-# Sizes at which the networks just work; CIFAR's have their own.
-SMALLER = {"alexnet": 67, "vgg16": 32, "resnet50": 32, "mobilenetv2": 32, "efficientnetb0": 32}
+# Sizes at which the networks just work, statistics of a few steps included; CIFAR's have their own.
+SMALLER = {"alexnet": 67, "vgg16": 32, "resnet50": 32, "mobilenetv2": 32, "efficientnetb0": 64}
 
 
 def required(chosen):
@@ -57,10 +57,10 @@ def test_the_convnet_gets_as_much_cheaper_as_the_paper_asks_for(speedup):
     check_speedup("convnet_cifar10", speedup)
 
 
-LARGE = {"alexnet_imagenet", "resnet50_imagenet", "vgg16_imagenet", "efficientnetb0_folder"}
+FULL = {"convnet_cifar10", "mobilenetv2_folder"}  # of their size in the default run
 
 
-@pytest.mark.parametrize("name", slow_but(NAMES, set(NAMES) - LARGE))
+@pytest.mark.parametrize("name", slow_but(NAMES, FULL))
 def test_the_full_network_gets_as_much_cheaper_as_the_recipe_says(name):
     check_speedup(name, RECIPES[name].speedup)
 
