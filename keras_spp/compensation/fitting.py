@@ -7,7 +7,7 @@ Vinyals and Dean, "Distilling the knowledge in a neural network", 2015, section 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,10 @@ from keras_spp.util import progress
 from keras_spp.util.messages import first_line
 
 BATCH = 32
-RATE = 1e-3  # of Adam; falls to 0 along a cosine
+# Of Adam, each falling to 0 along a cosine; the next one is tried where one does not help. Without
+# normalisations a network may stand a quarter of what others take.
+RATES = 1e-3, 2.5e-4, 6e-5
+GIVEN_UP = 2.0  # times what was lost before: from more no rate has come back
 _MOST = 2**31  # bytes that the original's outputs take: with more only some samples are used
 
 Arrays = list[np.ndarray]
@@ -52,18 +55,34 @@ def fit(
     scales = _scales(used)
     before = [(variable, framework.read(variable)) for variable in model.variables]
     trained = {id(variable): variable for variable in model.trainable_variables}
-    lost = _lost(framework, model, held_back, scales)
+    lost = _losses(framework, model, held_back, scales)
+    most = lost()
     reason: str | None = "that did not help"
     try:
-        _train(framework, model, used, scales, list(trained.values()), epochs, seed)
-        if _lost(framework, model, held_back, scales) < lost:
-            reason = None
+        fitted = _fitting(framework, model, used, scales, list(trained.values()), epochs, seed)
+        with progress.work("fit", 1.0, 0) as fitting:
+            left = 1.0  # of the work: a rate that is given up leaves the rest to the next
+            for rate in RATES:
+                now, share = most, left / epochs
+                for _ in fitted(rate):
+                    fitting.advance(share)
+                    left -= share
+                    now = lost()
+                    if not now < GIVEN_UP * most:
+                        break
+                if now < most:
+                    reason = None
+                    break
+                _restore(framework, before)
     except Exception as error:  # whatever has no derivative, in a layer of the user's, too
         reason = f"no derivatives ({first_line(error)})"
-    for variable, value in before:
-        if reason is not None or id(variable) not in trained:
-            framework.write(variable, value)
+    _restore(framework, before if reason else [x for x in before if id(x[0]) not in trained])
     return reason
+
+
+def _restore(framework: Adapter, values: list[tuple[Any, np.ndarray]]) -> None:
+    for variable, value in values:
+        framework.write(variable, value)
 
 
 def _missing(used: list[_Batch], held_back: list[_Batch]) -> str | None:
@@ -110,17 +129,24 @@ def _scales(batches: list[_Batch]) -> list[float]:
     return [variance if variance > 0 else np.inf for variance in variances]
 
 
-def _lost(framework: Adapter, model: Model, batches: list[_Batch], scales: list[float]) -> float:
-    """Returns the mean squared differences of the outputs, relative to their variances."""
-    lost, infer, logits = 0.0, framework.inference(model), framework.logits_of(model)
-    for batch in batches:
-        outputs = logits(infer(batch.inputs))
-        for found, wanted, scale in zip(outputs, batch.wanted, scales, strict=True):
-            lost += float(np.sum((np.asarray(found, np.float64) - wanted) ** 2)) / scale
+def _losses(
+    framework: Adapter, model: Model, batches: list[_Batch], scales: list[float]
+) -> Callable[[], float]:
+    """Returns what says how far the outputs are off: squared, relative to their variances."""
+    infer, logits = framework.inference(model), framework.logits_of(model)
+
+    def lost() -> float:
+        total = 0.0
+        for batch in batches:
+            outputs = logits(infer(batch.inputs))
+            for found, wanted, scale in zip(outputs, batch.wanted, scales, strict=True):
+                total += float(np.sum((np.asarray(found, np.float64) - wanted) ** 2)) / scale
+        return total
+
     return lost
 
 
-def _train(
+def _fitting(
     framework: Adapter,
     model: Model,
     batches: list[_Batch],
@@ -128,8 +154,8 @@ def _train(
     variables: list[Any],
     epochs: int,
     seed: int,
-) -> None:
-    """Makes the steps."""
+) -> Callable[[float], Iterator[None]]:
+    """Returns what makes the steps of a rate, from the weights that the model has then."""
     arrays, logits = framework.arrays, framework.logits_of(model)
     count = len(batches[0].inputs)
 
@@ -145,15 +171,18 @@ def _train(
     nonzero = [_nonzero(framework.read(variable)) for variable in variables]
     fixed = model.inputs[0].shape[0] is not None
     epoch = _Epoch([[*batch.inputs, *batch.wanted] for batch in batches], fixed)
-    optimizer = framework.optimizers.adam(RATE, epoch.steps * epochs)
-    random = np.random.default_rng(seed)
-    with progress.work("fit", epochs, 0) as fitting:
+
+    def steps(rate: float) -> Iterator[None]:
+        optimizer = framework.optimizers.adam(rate, epoch.steps * epochs)
+        random = np.random.default_rng(seed)
         for _ in range(epochs):
             for part in epoch.parts(random):
                 masked = [g * mask for g, mask in zip(gradients(*part), nonzero, strict=True)]
-                steps = [arrays.cast(value, value.dtype) for value in masked]
-                optimizer.apply_gradients(list(zip(steps, variables, strict=True)))
-            fitting.advance()
+                values = [arrays.cast(value, value.dtype) for value in masked]
+                optimizer.apply_gradients(list(zip(values, variables, strict=True)))
+            yield
+
+    return steps
 
 
 def _nonzero(value: np.ndarray) -> np.ndarray | float:

@@ -81,7 +81,7 @@ def compress(
         counted: As for `spp.prune`.
         input_shape: As for `spp.prune`.
         samples: How many samples to use, at most. An eighth of them only tells how much the two
-            networks agree, and whether fitting helped: if not, it is undone.
+            networks agree, and whether fitting helped: if not, it is tried more gently, or undone.
         epochs: How often each sample is seen when all weights are fitted together; 0: they stay
             as they were solved for.
         verbose: 0 shows nothing, 1 the progress and a closing table.

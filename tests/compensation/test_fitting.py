@@ -80,12 +80,24 @@ def test_layers_that_are_frozen_stay_as_they_are():
 
 
 def test_what_does_not_help_is_undone(monkeypatch):
-    monkeypatch.setattr(fitting, "RATE", 1e3)
+    monkeypatch.setattr(fitting, "RATES", (1e3, 1e2))
     model = net()
     solved, _ = compress(model, epochs=0)
     undone, report = compress(model, epochs=1)
     assert report.epochs == 0 and "did not help" in report.reason in str(report)
     for one, other in zip(solved.weights, undone.weights, strict=True):
+        np.testing.assert_array_equal(array(one), array(other))
+
+
+def test_a_rate_that_is_too_high_leaves_it_to_the_next_as_if_it_had_not_been_tried(monkeypatch):
+    model = net()
+    fitted = []
+    for rates in ((1e3, 1e-3), (1e-3,)):
+        monkeypatch.setattr(fitting, "RATES", rates)
+        small, report = compress(model, epochs=3)
+        assert report.epochs == 3 and report.reason is None
+        fitted.append(small)
+    for one, other in zip(*(small.weights for small in fitted), strict=True):
         np.testing.assert_array_equal(array(one), array(other))
 
 
@@ -124,7 +136,8 @@ def classes(logits):
 def test_only_so_many_outputs_are_held(monkeypatch):
     monkeypatch.setattr(fitting, "_MOST", 60 * 5 * 4)  # two batches of 28 outputs
     seen = []
-    monkeypatch.setattr(fitting, "_train", lambda *given: seen.append(given[2]))
+    fitted = fitting._fitting
+    monkeypatch.setattr(fitting, "_fitting", lambda *given: seen.append(given[2]) or fitted(*given))
     compress(net(), epochs=1)
     (batches,) = seen
     assert [len(batch.wanted[0]) for batch in batches] == [28, 28]
