@@ -20,6 +20,7 @@ from benchmarks.accuracy.runs import read
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+MODEL = "resnet20_cifar10.keras"
 GREY, BLUE, ORANGE, GREEN = "#888888", "#1f77b4", "#ff7f0e", "#2ca02c"
 PARTS = {  # parts of benchmarks.accuracy.compensation, each with all before it
     "least norms go, nothing else": "the least norms go",
@@ -54,9 +55,9 @@ def main() -> None:
 
 
 def table(path: Path) -> pd.DataFrame:
-    """A row for each run, top-1 in percent."""
+    """A row for each run of that network by channels, top-1 in percent."""
     rows = pd.DataFrame([line["run"] | {"top1": 100 * line["top1"]} for line in read(path)])
-    return rows[rows["granularity"] != "column"]
+    return rows[(rows["granularity"] != "column") & (rows["model"] == MODEL)]
 
 
 def over_macs(axis: plt.Axes, trained: pd.DataFrame, files: pd.DataFrame) -> None:
