@@ -100,14 +100,7 @@ def test_data_that_do_not_fit_are_refused_and_nothing_changes(model, pruned):
 
 def test_compress_meets_its_target_and_beats_plain_pruning(model, pruned):
     small, report = spp.compress(
-        model,
-        images(256),
-        2,
-        allocation=spp.Search(trials=8, verbose=0),
-        round_to=1,
-        epochs=1,
-        verbose=0,
-        return_report=True,
+        model, images(256), 2, round_to=1, epochs=1, verbose=0, return_report=True
     )
     assert report.speedup == pytest.approx(2, rel=0.1) and report.speedup >= 2
     assert report.macs[1] == spp.analyze(small).macs
