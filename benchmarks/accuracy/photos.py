@@ -91,6 +91,7 @@ class Photos:
         options = {"augmentation": "flip", "normalize": PIXELS, "seed": self._seed}
         return images.batches(self._builder, "train", self.shape, BATCH, **options)
 
+    @functools.cached_property
     def samples(self) -> np.ndarray:
         """Training photos as they are, in an order that is not that of the classes."""
         return images.some(self._builder, "train", self.shape, SAMPLES, normalize=PIXELS)
@@ -158,7 +159,7 @@ def compressed(file: Path, photos: Photos, speedup: float, **how: int):
     """Compresses a network; returns the small one and what it took; keeps the report."""
     model = load_model(file, compile=False)
     options = {"round_to": 1, "verbose": 0, "return_report": True, **how}
-    small, report = spp.compress(model, photos.samples(), speedup, **options)
+    small, report = spp.compress(model, photos.samples, speedup, **options)
     file.with_name(f"{file.stem}_{speedup:g}x.txt").write_text(str(report))
     return small, {"seconds": round(report.seconds)}
 
@@ -166,7 +167,7 @@ def compressed(file: Path, photos: Photos, speedup: float, **how: int):
 def least_norms(file: Path, photos: Photos, speedup: float):
     """Carries out the plan of `spp.Search` at once."""
     network = label(load_model(file, compile=False), scores=by_norms)
-    goals = Speedup(speedup).meet(network, spp.Search(verbose=0), photos.samples(), 1)
+    goals = Speedup(speedup).meet(network, spp.Search(verbose=0), photos.samples, 1)
     return pruned_at_once(network.model, network.groups, goals), {}
 
 

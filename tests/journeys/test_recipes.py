@@ -239,7 +239,10 @@ def test_features_get_a_head_even_if_they_are_as_many_as_the_classes(end, tmp_pa
     np.testing.assert_array_equal(headless(x), body(x))
 
 
-@pytest.mark.parametrize("name", ["vgg16_imagenet", "efficientnetb0_folder", "mobilenetv2_folder"])
+@pytest.mark.parametrize(
+    "name",
+    ["vgg16_imagenet", "resnet50_imagenet", "mobilenetv2_folder", "efficientnetb0_folder"],
+)
 def test_trained_weights_come_with_a_head_for_imagenet(name):
     chosen = RECIPES[name]
     asked = []
